@@ -1,0 +1,18 @@
+"""DeepRFTv2 for BasicSR: kernel-level learning for image deblurring.
+
+Importing this package makes the released ``basicsr`` importable on current torchvision and registers the networks,
+losses, models and data sets of this project in BasicSR's registries. Both happen once, however often and under whatever
+launcher the package is imported.
+"""
+
+from importlib.util import find_spec
+
+__version__ = "1.0.0"
+
+# The numerical operators, layers and networks also work on a machine that has PyTorch but not BasicSR.
+if find_spec("basicsr") is not None:
+    import basicsr_torchvision_repair  # noqa: F401  (must precede the first import of basicsr)
+
+    from deeprftv2_arch.registration import register_all
+
+    register_all()

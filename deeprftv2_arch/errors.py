@@ -1,0 +1,21 @@
+"""Errors for people: one line that names the file, key or option and says what to do."""
+
+
+class DeepRFTv2Error(Exception):
+    """Base of every error that this package raises on purpose; commands print it as one line and exit with 2."""
+
+
+class OptionError(DeepRFTv2Error, ValueError):
+    """An option file or a network argument is missing, unknown, of a wrong type or out of range."""
+
+
+class DataError(DeepRFTv2Error, ValueError):
+    """Pictures or databases are missing, unreadable, too small, or do not pair."""
+
+
+class CheckpointError(DeepRFTv2Error, ValueError):
+    """A checkpoint is missing, torn, unsafe to read, or belongs to another network."""
+
+
+class NonFiniteError(DeepRFTv2Error, ArithmeticError):
+    """A loss or a gradient is infinite or not a number, and no more steps may be skipped."""

@@ -1,0 +1,1 @@
+"""BasicSR models: how the networks are trained, validated, saved and resumed."""
