@@ -27,6 +27,11 @@ from datasets_prep.partial_folder import PartialFolder, write_atomically
 from datasets_prep.pictures import Header, Image, encode_png, read_header
 
 MAX_KEY_BYTES = 511
+BATCH_BYTES = 64 << 20
+"""A batch is committed as soon as it holds this much."""
+INITIAL_MAP_SIZE = 1 << 30
+"""First size of the memory map in bytes; it costs address space, not disk space."""
+
 _HEADER_BYTES = 33
 _EMPTY_DATABASE_BYTES = 2 * mmap.PAGESIZE
 
@@ -46,14 +51,12 @@ class LmdbWriter:
 
     Pictures are committed in batches. Each batch is one transaction in a freshly opened database, so that the bytes of
     `data.mdb` depend on the sequence of pictures alone: a run that was killed and continued gives the same file as one
-    that was not. The map starts at `initial_map_size` and doubles whenever it is full.
+    that was not. The memory map doubles whenever it is full.
 
     Args:
         path: Folder of the finished database; its name must end in `.lmdb`, or BasicSR refuses it.
         compression: zlib level 0 to 9 of the PNGs that `put` encodes.
         settings: Whatever decides the content; kept in `preparation.json`.
-        batch_bytes: A batch is committed when it holds at least this much.
-        initial_map_size: First size of the memory map in bytes. It costs address space, not disk space.
 
     Raises:
         PreparationError: The database exists, is being written by another process, was begun with other settings, or
@@ -65,8 +68,6 @@ class LmdbWriter:
         path: str | Path,
         compression: int = 1,
         settings: Mapping[str, Any] | None = None,
-        batch_bytes: int = 64 << 20,
-        initial_map_size: int = 1 << 30,
     ) -> None:
         path = Path(path)
         if path.suffix != ".lmdb":
@@ -74,8 +75,6 @@ class LmdbWriter:
         if not 0 <= compression <= 9:
             raise PreparationError(f"PNG compression {compression} is not one of 0 to 9")
         self.compression = compression
-        self._batch_bytes = batch_bytes
-        self._initial_map_size = initial_map_size
         self._batch: dict[str, bytes] = {}
         self._batch_size = 0
         self._new: set[str] = set()
@@ -120,7 +119,7 @@ class LmdbWriter:
         self._new.add(key)
         self._batch[key] = data
         self._batch_size += len(data)
-        if self._batch_size >= self._batch_bytes:
+        if self._batch_size >= BATCH_BYTES:
             self._commit()
 
     def finish(self) -> None:
@@ -177,7 +176,7 @@ class LmdbWriter:
 
     def _commit(self) -> None:
         # A map size of 0 stands for the one that the database itself records.
-        map_size = 0 if self._data_bytes() else self._initial_map_size
+        map_size = 0 if self._data_bytes() else INITIAL_MAP_SIZE
         try:
             while (needed := self._try_commit(map_size)) is not None:
                 map_size = needed

@@ -9,7 +9,13 @@ from typing import Any
 
 from datasets_prep.errors import PreparationError
 
-METADATA_NAME = "preparation.json"
+
+def metadata_path(folder: Path) -> Path:
+    """Where the settings of a finished or partial folder are kept.
+
+    The name is hidden among pictures, because BasicSR takes every visible file of a folder for a picture.
+    """
+    return folder / ("preparation.json" if ".lmdb" in folder.suffixes else ".preparation.json")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -20,15 +26,14 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What `preparation.json` in `folder` says; an empty dictionary where there is no such file."""
+    """What the metadata file of `folder` says; an empty dictionary where there is none."""
+    path = metadata_path(folder)
     try:
-        metadata = json.loads((folder / METADATA_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
-        raise PreparationError(
-            f"{folder / METADATA_NAME} is damaged ({error}): delete {folder}, prepare it again"
-        ) from error
+        raise PreparationError(f"{path} is damaged ({error}): delete {folder}, prepare it again") from error
     return metadata
 
 
@@ -64,7 +69,7 @@ class PartialFolder:
 
     Args:
         final: The name that the folder shall have when it is complete.
-        settings: Whatever decides the content, as JSON values; kept in `preparation.json`.
+        settings: Whatever decides the content, as JSON values; kept in the metadata file.
 
     Raises:
         PreparationError: `final` exists, another process is filling the folder, the partial folder was made with other
@@ -95,7 +100,7 @@ class PartialFolder:
         except BlockingIOError as error:
             raise PreparationError(f"another process is preparing {self.path}: wait until it has ended") from error
         # A run killed at its very start leaves the folder empty, or with half of the metadata under a temporary name.
-        if any(entry.name != METADATA_NAME + ".tmp" for entry in self.path.iterdir()):
+        if any(entry.name != metadata_path(self.path).name + ".tmp" for entry in self.path.iterdir()):
             _require_same_settings(self.path, self.settings, "delete it to start anew, or choose another --out")
         else:
             self._write_metadata({})
@@ -103,7 +108,7 @@ class PartialFolder:
     def _write_metadata(self, summary: Mapping[str, Any]) -> None:
         text = json.dumps({"settings": self.settings, **summary}, indent=2, sort_keys=True) + "\n"
         try:
-            write_atomically(self.path / METADATA_NAME, text)
+            write_atomically(metadata_path(self.path), text)
         except OSError as error:
             raise PreparationError(f"cannot write to {self.path}: {error.strerror}") from error
 

@@ -1,12 +1,9 @@
 """Pictures as bytes: headers, whole and unharmed or not, decoding and encoding."""
 
-import os
 import struct
 import zlib
 from dataclasses import dataclass
 from typing import cast
-
-os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # damaged pictures are reported by name, once, by us
 
 import cv2
 import numpy as np

@@ -1,0 +1,107 @@
+"""Where the pictures of a data set are, before anything is decoded: files and values of LMDBs, listed by key."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets_prep.errors import PreparationError
+from datasets_prep.lmdb_reader import read_meta_info, read_value
+from datasets_prep.pictures import EXTENSIONS, Header, read_header
+
+_PNG_HEADER_BYTES = 33
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One encoded picture: the file `path`, or the value of `key` in the LMDB `path`."""
+
+    path: Path
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.key is None else f"{self.path}: {self.key}"
+
+    def read(self) -> bytes:
+        """All its bytes."""
+        return self.path.read_bytes() if self.key is None else read_value(self.path, self.key)
+
+    def read_header(self) -> tuple[Header, int]:
+        """Its header and its number of bytes, without reading more of a PNG file than that needs."""
+        if self.key is None and self.path.suffix.lower() == ".png":
+            with self.path.open("rb") as file:
+                return read_header(file.read(_PNG_HEADER_BYTES)), self.path.stat().st_size
+        data = self.read()
+        return read_header(data), len(data)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the pairs, as it was found: its pictures by key.
+
+    Attributes:
+        pictures: key -> picture. Equal keys on two sides make a pair.
+        where: The pattern of the paths in words, relative to the root, e.g. `train/<sequence>/blur`.
+    """
+
+    pictures: dict[str, Picture]
+    where: str
+
+
+Sides = dict[str, Side]
+"""What a data set's finder returns: side name ("blur", "sharp", ...) -> what was found."""
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures directly in `folder` (extension in any case, not hidden), by name; none if there is no folder."""
+    if not folder.is_dir():
+        return []
+    found = (entry for entry in folder.iterdir() if entry.suffix.lower() in EXTENSIONS and entry.name[0] != ".")
+    return sorted(entry for entry in found if entry.is_file())
+
+
+def by_key(pictures: Iterable[tuple[str, Picture]]) -> dict[str, Picture]:
+    """Dictionary from (key, picture) pairs.
+
+    Raises:
+        PreparationError: Two pictures have the same key; the message names both.
+    """
+    found: dict[str, Picture] = {}
+    for key, picture in pictures:
+        if key in found:
+            raise PreparationError(f"{found[key]} and {picture} have the same key {key!r}: take one of them away")
+        found[key] = picture
+    return found
+
+
+def find_side(path: Path, key_of: Callable[[str], str]) -> dict[str, Picture]:
+    """Pictures of the flat folder `path`, or of the LMDB `path`, if its name ends in .lmdb, by `key_of(stem)`."""
+    if path.suffix == ".lmdb":
+        if not path.is_dir():
+            return {}
+        return by_key((key_of(key), Picture(path, key)) for key in read_meta_info(path))
+    return by_key((key_of(picture.stem), Picture(picture)) for picture in list_pictures(path))
+
+
+def find_side_by_side(
+    root: Path, bases: Iterable[str], names: Iterable[tuple[str, str]], key_of: Callable[[str], str]
+) -> Sides | None:
+    """The repacks that have one folder or LMDB per side, e.g. `test/input` and `test/target`.
+
+    Takes the first place in which at least one of the two sides is there, so that a missing other side is noticed
+    rather than passed over.
+
+    Args:
+        root: The user's folder.
+        bases: Folders below it to look in, "." for itself.
+        names: Names of the (blurred, sharp) folders; the same names with ".lmdb" are tried too.
+        key_of: Key for a file's stem, or for the key of the LMDB.
+    """
+    candidates = [(blur + kind, sharp + kind) for kind in ("", ".lmdb") for blur, sharp in names]
+    for base in bases:
+        for pair in candidates:
+            if any((root / base / name).is_dir() for name in pair):
+                return {
+                    side: Side(find_side(root / base / name, key_of), (Path(base) / name).as_posix())
+                    for side, name in zip(("blur", "sharp"), pair, strict=True)
+                }
+    return None
