@@ -1,0 +1,77 @@
+"""The Fourier Kernel Estimator (FKE): estimates a blur kernel per channel and applies it, in Fourier space."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.block_stack import BlockKind
+from deeprftv2_arch.layers.layer_norm import LayerNorm2d
+from deeprftv2_arch.layers.reversible_column import sub_resnet
+from deeprftv2_arch.ops.fourier import irfft2, rfft2
+from deeprftv2_arch.ops.full_precision import at_least_float32, without_autocast
+from deeprftv2_arch.ops.reversible import Memory
+
+
+class FourierKernelEstimator(nn.Module):
+    """Estimate kernels k in Fourier space from features f, multiply the spectrum of f by them, and merge the result.
+
+        A = F(to_kernel f);  Y = F(to_blurred f);  r_0.. = sub_resnet(stem[Re A, Im A]; r^prev)
+        [Re K, Im K] = kernel_head(LN(r_last));  d = F^-1(Y * K);  out = merge[d, f]
+
+    The product is that of complex numbers, per channel. The reversible sub-resnet works on (H, W/2 + 1) frequencies;
+    what lies in Fourier space runs in float32 or float64, whatever autocast says.
+
+    Args:
+        dim: Channels of f and of the estimator.
+        kind: Kind of the sub-resnet's blocks.
+        counts: Blocks of every level of the sub-resnet.
+        first: Whether no estimator of the same scale comes before this one.
+        memory: How much the sub-resnet keeps for the backward pass.
+    """
+
+    def __init__(self, dim: int, kind: BlockKind, counts: Sequence[int], first: bool, memory: Memory) -> None:
+        super().__init__()
+        self.to_kernel = nn.Conv2d(dim, dim, 1, bias=False)
+        self.to_blurred = nn.Conv2d(dim, dim, 1, bias=False)
+        self.stem = nn.Conv2d(2 * dim, dim, 1, bias=False)
+        self.sub_resnet = sub_resnet(dim, kind, counts, first, memory)
+        self.norm = LayerNorm2d(dim)
+        self.kernel_head = nn.Conv2d(dim, 2 * dim, 1)
+        self.merge = nn.Conv2d(2 * dim, dim, 1, bias=False)
+
+    def forward(self, f: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """Deblur features.
+
+        Args:
+            f: (B, dim, H, W) with an even W.
+            previous: The features r_0.. of the estimator of the same scale in the unit before, each
+                (B, dim, H, W/2 + 1); None in the first unit.
+
+        Returns:
+            The deblurred features (B, dim, H, W), and r_0.. of this estimator.
+
+        Raises:
+            OptionError: W is odd.
+        """
+        height, width = f.shape[2:]
+        if width % 2:
+            raise OptionError(f"the Fourier Kernel Estimator needs maps of an even width, got {height}x{width}")
+        blurred, source = self.to_blurred(f), self.to_kernel(f)
+        with without_autocast(f):
+            spectrum = rfft2(source)
+            kernel, columns = self.estimate_kernel(torch.cat([spectrum.real, spectrum.imag], dim=1), previous)
+            deblurred = irfft2(rfft2(blurred) * kernel, (height, width)).to(f.dtype)
+        return self.merge(torch.cat([deblurred, f], dim=1)), columns
+
+    def estimate_kernel(self, spectrum: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """Real spectrum (B, 2 dim, H, W/2 + 1) -> complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
+        depth = len(self.sub_resnet.levels)
+        columns = self.sub_resnet(
+            self.stem(spectrum),
+            previous=previous or [None] * depth,
+            links=[*previous[1:], None] if previous else [None] * depth,
+        )
+        real, imaginary = self.kernel_head(self.norm(columns[-1])).chunk(2, dim=1)
+        return torch.complex(at_least_float32(real), at_least_float32(imaginary)), columns

@@ -1,0 +1,49 @@
+"""The nonlinear-activation-free block (NAFNet, Chen et al., ECCV 2022)."""
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.layers.layer_norm import LayerNorm2d
+from deeprftv2_arch.layers.simple_gate import simple_gate
+
+
+class NAFBlock(nn.Module):
+    """Gated depthwise convolution with channel attention, then a gated feed-forward part.
+
+        g = SG(dw3x3(1x1(LN(x))));  y = x + beta * 1x1(g * SCA(g));  out = y + gamma * 1x1(SG(1x1(LN(y))))
+
+    ``beta`` and ``gamma`` start at zero, so that the block starts as the identity. 7c^2 + 33c parameters.
+
+    Args:
+        channels: c; the block maps (B, c, H, W) to (B, c, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = LayerNorm2d(channels)
+        self.expand = nn.Conv2d(channels, 2 * channels, 1)
+        self.depthwise = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
+        self.channel_attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels, 1))
+        self.project = nn.Conv2d(channels, channels, 1)
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+        self.norm2 = LayerNorm2d(channels)
+        self.ffn_expand = nn.Conv2d(channels, 2 * channels, 1)
+        self.ffn_project = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.beta * self.mix(self.gated(x))
+        return x + self.gamma * self.feed_forward(x)
+
+    def gated(self, x: Tensor) -> Tensor:
+        """g above."""
+        return simple_gate(self.depthwise(self.expand(self.norm1(x))))
+
+    def mix(self, g: Tensor) -> Tensor:
+        """The block's local branch: channel attention on g, then a projection."""
+        return self.project(g * self.channel_attention(g))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The second half of the block, without its residual."""
+        return self.ffn_project(simple_gate(self.ffn_expand(self.norm2(x))))

@@ -1,0 +1,13 @@
+"""Halving and doubling the size of feature maps."""
+
+from torch import nn
+
+
+def downsample(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """2x2 convolution of stride 2 without bias: (B, in, H, W) -> (B, out, H/2, W/2)."""
+    return nn.Conv2d(in_channels, out_channels, 2, stride=2, bias=False)
+
+
+def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
+    """1x1 convolution without bias and PixelShuffle: (B, in, H, W) -> (B, out, 2H, 2W)."""
+    return nn.Sequential(nn.Conv2d(in_channels, 4 * out_channels, 1, bias=False), nn.PixelShuffle(2))

@@ -1,0 +1,133 @@
+"""The column: the one shape of sub-encoders, sub-decoders and the kernel estimator's sub-resnet (paper, Figure 4)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.layers.block_stack import BlockKind, block_stack
+from deeprftv2_arch.layers.resample import downsample, upsample
+from deeprftv2_arch.ops.reversible import Memory, check_memory_mode, column_step
+
+INITIAL_ALPHA = 0.5
+
+
+class ColumnLevel(nn.Module):
+    """One level F_l of a column: resample, fuse a link from another column, run the blocks, resample.
+
+    Args:
+        blocks: The level's blocks, on maps of ``channels`` channels.
+        channels: Width of the blocks, and of the link if there is one.
+        before: Applied to the level's input, e.g. the sub-encoder's down-sampling.
+        linked: Whether the level fuses a link, by concatenation and a 1x1 convolution.
+        after: Applied to the blocks' output, e.g. the sub-decoder's up-sampling.
+    """
+
+    def __init__(
+        self,
+        blocks: nn.Sequential,
+        channels: int,
+        before: nn.Module | None = None,
+        linked: bool = False,
+        after: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.before = before or nn.Identity()
+        self.fuse = nn.Conv2d(2 * channels, channels, 1) if linked else None
+        self.blocks = blocks
+        self.after = after or nn.Identity()
+
+    def forward(self, x: Tensor, link: Tensor | None) -> Tensor:
+        x = self.before(x)
+        if self.fuse is not None and link is not None:
+            x = self.fuse(torch.cat([x, link], dim=1))
+        return self.after(self.blocks(x))
+
+
+class ReversibleColumn(nn.Module):
+    """Levels with c_l = F_l(c_{l-1}, link_l) + alpha_l * c_l^prev, see :mod:`deeprftv2_arch.ops.reversible`.
+
+    Args:
+        levels: F_0, F_1, ...
+        channels: Width of every level's output.
+        memory: How much the column keeps for the backward pass.
+    """
+
+    def __init__(self, levels: Sequence[ColumnLevel], channels: Sequence[int], memory: Memory) -> None:
+        super().__init__()
+        check_memory_mode(memory)
+        self.memory = memory
+        self.levels = nn.ModuleList(levels)
+        self.alphas = nn.ParameterList(torch.full((1, c, 1, 1), INITIAL_ALPHA) for c in channels)
+
+    def forward(
+        self, x: Tensor, previous: Sequence[Tensor | None], links: Sequence[Tensor | None] | None = None
+    ) -> list[Tensor]:
+        """Run the column.
+
+        Args:
+            x: Input of the first level.
+            previous: c_l^prev of every level, None where there is no column before.
+            links: link_l of every level, None where the level has none.
+
+        Returns:
+            The outputs c_l of all levels.
+        """
+        outputs = []
+        for level, alpha, prev, link in zip(self.levels, self.alphas, previous, links or [None] * len(self.levels)):
+            x = column_step(level, x, link, alpha, prev, self.memory)
+            outputs.append(x)
+        return outputs
+
+
+def sub_encoder(
+    dim: int, kinds: Sequence[BlockKind], counts: Sequence[int], linked: bool, memory: Memory
+) -> ReversibleColumn:
+    """Encoder of one scale of a sub-unet: dim, 2 dim, 4 dim, ... channels, halving the size from level to level.
+
+    A ``linked`` encoder fuses a link of its own width in every level (the features of the next finer scale).
+    """
+    widths = [dim * 2**level for level in range(len(counts))]
+    levels = [
+        ColumnLevel(
+            block_stack(kind, width, count),
+            width,
+            before=downsample(width // 2, width) if index else None,
+            linked=linked,
+        )
+        for index, (kind, width, count) in enumerate(zip(kinds, widths, counts))
+    ]
+    return ReversibleColumn(levels, widths, memory)
+
+
+def sub_decoder(dim: int, kinds: Sequence[BlockKind], counts: Sequence[int], memory: Memory) -> ReversibleColumn:
+    """Decoder of one scale: mirrors :func:`sub_encoder`, with the blocks of a level before its up-sampling.
+
+    ``kinds`` and ``counts`` are the encoder's, finest level first; the skip connections are the columns' alpha terms.
+    """
+    widths = [dim * 2**level for level in range(len(counts))][::-1]
+    outputs = [*widths[1:], dim]
+    levels = [
+        ColumnLevel(
+            block_stack(kind, width, count),
+            width,
+            after=upsample(width, output) if output < width else None,
+        )
+        for kind, width, count, output in zip(kinds[::-1], widths, counts[::-1], outputs)
+    ]
+    return ReversibleColumn(levels, outputs, memory)
+
+
+def sub_resnet(
+    dim: int, kind: BlockKind, counts: Sequence[int], first: bool, memory: Memory
+) -> ReversibleColumn:
+    """Kernel network of a Fourier Kernel Estimator: levels of one width and one size.
+
+    In every column but the ``first``, level l fuses the previous column's level l + 1 (the paper's skip links).
+    """
+    last = len(counts) - 1
+    levels = [
+        ColumnLevel(block_stack(kind, dim, count), dim, linked=not first and index < last)
+        for index, count in enumerate(counts)
+    ]
+    return ReversibleColumn(levels, [dim] * len(counts), memory)

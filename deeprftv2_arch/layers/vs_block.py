@@ -1,0 +1,86 @@
+"""The visual state-space block of the Fourier Kernel Estimator: one selective scan over the pixels of a map."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deeprftv2_arch.layers.layer_norm import LayerNorm2d
+from deeprftv2_arch.ops import selective_scan
+
+STATES = 8
+SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1  # range of the scan's step sizes at the start of training
+
+
+class SelectiveScan2d(nn.Module):
+    """Gated selective scan in row-major order, with a local convolution before it and one along the sequence.
+
+        [x, z] = in_proj(f);  u = GELU(dw3x3(x));  [dt, B, C] = dw7(x_proj u)
+        y = scan(u, dt_proj dt, A, B, C, D);  out = out_proj(LN(y) * GELU(z))
+
+    The raw parameters have a leading axis that counts scan directions, of which there is one. The scan runs in float32
+    or float64, whatever autocast says. 6d^2 + (76 + 4r)d + 8(r + 16) parameters, with r = ceil(d / 16).
+
+    Args:
+        channels: d; the layer maps (B, d, H, W) to (B, d, H, W) and scans 2d channels of 8 states.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = 2 * channels
+        self.rank = math.ceil(channels / 16)
+        projected = self.rank + 2 * STATES
+
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.depthwise = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
+        self.activation = nn.GELU()
+        self.x_proj_weight = nn.Parameter(torch.empty(1, projected, inner))
+        self.x_conv = nn.Conv1d(projected, projected, 7, padding=3, groups=projected)
+        self.dt_proj_weight = nn.Parameter(torch.empty(1, inner, self.rank))
+        self.dt_proj_bias = nn.Parameter(torch.empty(1, inner))
+        self.A_log = nn.Parameter(torch.arange(1, STATES + 1).float().log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_norm = nn.LayerNorm(inner)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
+        self._initialise_projections()
+
+    @torch.no_grad()
+    def _initialise_projections(self) -> None:
+        """As in Mamba: softplus(dt_proj_bias) is log-uniform between the smallest and the largest step."""
+        inner = self.x_proj_weight.shape[2]
+        nn.init.uniform_(self.x_proj_weight, -(inner**-0.5), inner**-0.5)
+        nn.init.uniform_(self.dt_proj_weight, -(self.rank**-0.5), self.rank**-0.5)
+        step = torch.empty_like(self.dt_proj_bias).uniform_(math.log(SMALLEST_STEP), math.log(LARGEST_STEP)).exp()
+        self.dt_proj_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
+
+    def forward(self, f: Tensor) -> Tensor:
+        height, width = f.shape[2:]
+        x, z = self.in_proj(f.permute(0, 2, 3, 1)).chunk(2, dim=-1)  # both (B, H, W, 2d)
+        u = self.activation(self.depthwise(x.permute(0, 3, 1, 2))).flatten(2)  # (B, 2d, L)
+
+        s = self.x_conv(torch.einsum("kc,bcl->bkl", self.x_proj_weight[0], u))
+        dt, B, C = s.split([self.rank, STATES, STATES], dim=1)
+        delta = torch.einsum("cr,brl->bcl", self.dt_proj_weight[0], dt)
+        y = selective_scan(
+            u, delta, -self.A_log.exp(), B, C, self.D, delta_bias=self.dt_proj_bias[0], delta_softplus=True
+        )
+
+        y = y.unflatten(2, (height, width)).permute(0, 2, 3, 1)
+        return self.out_proj(self.out_norm(y) * F.gelu(z)).permute(0, 3, 1, 2)
+
+
+class VSBlock(nn.Module):
+    """x + SelectiveScan2d(LN(x)): the block of the Fourier Kernel Estimator's sub-resnet.
+
+    Args:
+        channels: d; the block maps (B, d, H, W) to (B, d, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm2d(channels)
+        self.scan = SelectiveScan2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scan(self.norm(x))

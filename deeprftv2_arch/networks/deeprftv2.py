@@ -1,0 +1,265 @@
+"""DeepRFTv2: kernel-level learning for image deblurring (paper, Figures 3 and 4)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.block_stack import BlockKind
+from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.pyramid import image_pyramid
+from deeprftv2_arch.layers.resample import downsample
+from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
+from deeprftv2_arch.layers.tiling import run_in_tiles
+from deeprftv2_arch.ops.reversible import Memory
+
+SCALES = ("full", "half")
+
+
+class ScaleFeatures(NamedTuple):
+    """What a unit hands to the next one, at one scale.
+
+    Attributes:
+        columns: c_l^prev of the next sub-encoder, finest level first: the decoder's features and the latent.
+        decoded: The sub-decoder's last output, (B, dim, H, W).
+        deblurred: The kernel estimator's output, (B, dim, H, W); ``decoded`` itself where there is no estimator.
+        kernels: The features r_0.. of the estimator's sub-resnet, or None.
+    """
+
+    columns: list[Tensor]
+    decoded: Tensor
+    deblurred: Tensor
+    kernels: list[Tensor] | None
+
+
+class SubUNet(nn.Module):
+    """One scale of a unit: sub-encoder, sub-decoder and, at its tail, the Fourier Kernel Estimator.
+
+    Args:
+        dim: Width of the finest level.
+        kinds: Block kind of every level, finest first; the decoder mirrors the encoder.
+        blocks: Number of blocks of every level, finest first.
+        fke_kind: Block kind of the kernel estimator.
+        fke_blocks: Number of blocks of every level of the kernel estimator; empty for none.
+        linked: Whether the encoder fuses the features of the next finer scale.
+        first: Whether no unit comes before this one.
+        memory: How much the columns keep for the backward pass.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        kinds: Sequence[BlockKind],
+        blocks: Sequence[int],
+        fke_kind: BlockKind,
+        fke_blocks: Sequence[int],
+        linked: bool,
+        first: bool,
+        memory: Memory,
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
+        self.merge = None if first else nn.Conv2d(2 * dim, dim, 1)
+        self.encoder = sub_encoder(dim, kinds, blocks, linked, memory)
+        self.decoder = sub_decoder(dim, kinds, blocks, memory)
+        self.decoded_head = nn.Conv2d(dim, 3, 3, padding=1)
+        self.fke = FourierKernelEstimator(dim, fke_kind, fke_blocks, first, memory) if fke_blocks else None
+        self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1) if fke_blocks else None
+
+    def encode(
+        self, picture: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Picture (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
+        x = self.embed(picture)
+        if self.merge is not None and previous is not None:
+            x = self.merge(torch.cat([x, previous.deblurred], dim=1))
+        return self.encoder(x, previous.columns if previous else [None] * len(self.encoder.levels), links)
+
+    def decode(
+        self, picture: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
+    ) -> tuple[ScaleFeatures, list[Tensor]]:
+        """Latent and encoder features -> features for the next unit, and this scale's restored pictures."""
+        decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
+        columns = [*decoded[-2::-1], latent]
+        pictures = [self.decoded_head(decoded[-1]) + picture]
+        if self.fke is None or self.deblurred_head is None:
+            return ScaleFeatures(columns, decoded[-1], decoded[-1], None), pictures
+        deblurred, kernels = self.fke(decoded[-1], previous.kernels if previous else None)
+        pictures.append(self.deblurred_head(deblurred) + picture)
+        return ScaleFeatures(columns, decoded[-1], deblurred, kernels), pictures
+
+
+class DMSUNet(nn.Module):
+    """One unit, the decoupled multi-scale UNet: a full-resolution sub-unet around a half-resolution one.
+
+    The half scale reads the full scale's encoder features; its deblurred features join the full scale's latent.
+    With one scale it is a plain UNet. Arguments as in :class:`DeepRFTv2`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        scales: int,
+        blocks: Sequence[int],
+        full_kinds: Sequence[BlockKind],
+        half_kinds: Sequence[BlockKind],
+        fke_kind: BlockKind,
+        fke_blocks: Sequence[int],
+        first: bool,
+        memory: Memory,
+    ) -> None:
+        super().__init__()
+        self.full_scale = SubUNet(dim, full_kinds, blocks, fke_kind, fke_blocks, False, first, memory)
+        self.half_scale: SubUNet | None = None
+        if scales == 2:
+            widths = [dim * 2**level for level in range(len(blocks))]
+            self.half_scale = SubUNet(dim, half_kinds, blocks, fke_kind, fke_blocks, True, first, memory)
+            self.full_to_half = nn.ModuleList(downsample(width, width) for width in widths)
+            self.half_to_latent = downsample(dim, widths[-1])
+            self.fuse_latent = nn.Conv2d(2 * widths[-1], widths[-1], 1)
+
+    def forward(
+        self, pyramid: Sequence[Tensor], previous: Sequence[ScaleFeatures] | None
+    ) -> tuple[list[ScaleFeatures], list[list[Tensor]]]:
+        """Blurred pictures of every scale -> features for the next unit and restored pictures, of every scale."""
+        before = previous or [None] * len(pyramid)
+        encoded = self.full_scale.encode(pyramid[0], before[0])
+        latent = encoded[-1]
+        features, pictures = [], []
+        if self.half_scale is not None:
+            links = [down(level) for down, level in zip(self.full_to_half, encoded)]
+            half_encoded = self.half_scale.encode(pyramid[1], before[1], links)
+            half_features, half_pictures = self.half_scale.decode(pyramid[1], half_encoded[-1], half_encoded, before[1])
+            latent = self.fuse_latent(torch.cat([self.half_to_latent(half_features.deblurred), latent], dim=1))
+            features, pictures = [half_features], [half_pictures]
+        full_features, full_pictures = self.full_scale.decode(pyramid[0], latent, encoded, before[0])
+        return [full_features, *features], [full_pictures, *pictures]
+
+
+class DeepRFTv2(nn.Module):
+    """DeepRFTv2 (paper, Section 3). The defaults build DeepRFTv2-B; NAF blocks everywhere build DeepRFTv2-S.
+
+    Args:
+        dim: Channels of the finest level, even. The paper has 48.
+        units: Number of DMS-UNets, one after the other.
+        scales: 2 for the decoupled multi-scale UNet, 1 for a plain UNet at full resolution.
+        blocks: Blocks of every encoder level, finest first; the decoder mirrors them.
+        full_kinds: Block kind of every level at full resolution: NAF, NAFEVS, VS or Res.
+        half_kinds: Block kind of every level at half resolution.
+        fke_blocks: Blocks of every level of the Fourier Kernel Estimators; empty for a network without them.
+        fke_kind: Block kind of the estimators; the paper's ablation compares VS, NAF and Res.
+        memory: What training keeps for the backward pass, for all units or one by one: ``reversible`` (the level
+            outputs, the rest is computed again) or ``none`` (everything).
+        tile: In eval mode, height and width of the tiles in which larger pictures are restored; None: whole.
+        tile_overlap: Pixels that neighbouring tiles share.
+
+    Raises:
+        OptionError: An argument is out of range, or lists that belong together differ in length.
+    """
+
+    def __init__(
+        self,
+        dim: int = 48,
+        units: int = 2,
+        scales: int = 2,
+        blocks: Sequence[int] = (1, 4, 8),
+        full_kinds: Sequence[BlockKind] = ("NAF", "NAFEVS", "NAFEVS"),
+        half_kinds: Sequence[BlockKind] = ("NAF", "NAF", "NAF"),
+        fke_blocks: Sequence[int] = (1, 1, 1, 1),
+        fke_kind: BlockKind = "VS",
+        memory: Memory | Sequence[Memory] = "reversible",
+        tile: int | None = None,
+        tile_overlap: int = 0,
+    ) -> None:
+        super().__init__()
+        memories = [memory] * units if isinstance(memory, str) else list(memory)
+        self.size_multiple = 2 ** (len(blocks) - 1 + scales - 1)
+        _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, memories)
+        _check_tiles(tile, tile_overlap, self.size_multiple)
+        self.scales = scales
+        self.tile = tile
+        self.tile_overlap = tile_overlap
+        self.units = nn.ModuleList(
+            DMSUNet(dim, scales, blocks, full_kinds, half_kinds, fke_kind, fke_blocks, index == 0, memories[index])
+            for index in range(units)
+        )
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
+        """Restore blurred pictures.
+
+        Args:
+            x: (B, 3, H, W), RGB in 0..1. In eval mode of any size: it is zero-padded at the bottom and the right to a
+                multiple of 8, as in the paper's evaluation, and cropped back. In training a multiple of 8.
+
+        Returns:
+            In eval mode the restored pictures (B, 3, H, W), not clamped. In training every supervised picture by
+            scale: ``full`` (B, 3, H, W) and, with two scales, ``half`` (B, 3, H/2, W/2), in the order of the network.
+
+        Raises:
+            OptionError: ``x`` is not RGB, or in training not of a fitting size.
+        """
+        height, width = self._check_input(x)
+        x = F.pad(x, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        pyramid = image_pyramid(x.contiguous(memory_format=torch.channels_last), self.scales)
+        if self.training:
+            return dict(zip(SCALES, self.restore(pyramid)))
+        if self.tile is not None and max(x.shape[2:]) > self.tile:
+            restored = run_in_tiles(lambda tiles: self.restore(tiles)[0][-1], pyramid, self.tile, self.tile_overlap)
+        else:
+            restored = self.restore(pyramid)[0][-1]
+        return restored[:, :, :height, :width]
+
+    def restore(self, pyramid: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Blurred pictures of every scale -> all restored pictures of every scale, the best of each scale last."""
+        pictures: list[list[Tensor]] = [[] for _ in pyramid]
+        features = None
+        for unit in self.units:
+            features, restored = unit(pyramid, features)
+            for scale, new in zip(pictures, restored):
+                scale.extend(new)
+        return pictures
+
+    def _check_input(self, x: Tensor) -> tuple[int, int]:
+        if x.dim() != 4 or x.shape[1] != 3:
+            raise OptionError(f"DeepRFTv2 restores RGB pictures (B, 3, H, W), got a tensor of shape {tuple(x.shape)}")
+        height, width = x.shape[2:]
+        if self.training and (height % self.size_multiple or width % self.size_multiple):
+            raise OptionError(
+                f"DeepRFTv2 trains on pictures whose height and width are multiples of {self.size_multiple}, "
+                f"got {height}x{width}; change patch_size"
+            )
+        return height, width
+
+
+def _check_arguments(
+    dim: int,
+    units: int,
+    scales: int,
+    blocks: Sequence[int],
+    full_kinds: Sequence[str],
+    half_kinds: Sequence[str],
+    memories: Sequence[str],
+) -> None:
+    if dim < 2 or dim % 2:
+        raise OptionError(f"DeepRFTv2: dim must be an even number of channels, got {dim}")
+    if units < 1:
+        raise OptionError(f"DeepRFTv2: units must be at least 1, got {units}")
+    if scales not in (1, 2):
+        raise OptionError(f"DeepRFTv2: scales must be 1 or 2, got {scales}")
+    for name, kinds in (("full_kinds", full_kinds), ("half_kinds", half_kinds)):
+        if len(kinds) != len(blocks):
+            raise OptionError(f"DeepRFTv2: {name} must name one kind per level of blocks, {len(blocks)}, got {kinds}")
+    if len(memories) != units:
+        raise OptionError(f"DeepRFTv2: memory must be one mode, or one per unit ({units}), got {list(memories)}")
+
+
+def _check_tiles(tile: int | None, overlap: int, multiple: int) -> None:
+    if tile is None:
+        return
+    if tile < multiple or tile % multiple or overlap % multiple:
+        raise OptionError(f"DeepRFTv2: tile and tile_overlap must be multiples of {multiple}, got {tile}, {overlap}")
+    if not 0 <= overlap < tile:
+        raise OptionError(f"DeepRFTv2: tile_overlap must be smaller than tile, got {overlap} and {tile}")

@@ -1,0 +1,16 @@
+"""Arithmetic that must not run in half precision, whatever autocast says."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return ``x`` as float32, or unchanged when it is float64 already."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """Context in which autocast is off for the device of ``x``."""
+    return torch.autocast(device_type=x.device.type, enabled=False)

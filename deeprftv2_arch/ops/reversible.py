@@ -1,0 +1,84 @@
+"""The step of a reversible column, and the training memory that it saves (paper, section on reversible sub-unets).
+
+A column (a sub-encoder, a sub-decoder or the sub-resnet of the kernel estimator) computes, level by level,
+
+    c_l = F_l(c_{l-1}, link_l) + alpha_l * c_l^prev
+
+where ``c_l^prev`` is the feature of the same level in the column before it. In the memory mode ``reversible`` nothing
+inside F_l is kept for the backward pass: F_l is run again from the level's input, with the random and autocast states
+of the first time. The paper rebuilds ``c_l^prev`` as (c_l - F_l) / alpha_l; since it is an output of the column before,
+which is kept as the input of that column's next level, it is simply used, so that no digit is lost by the division.
+What stays in memory is one tensor per level, as in the authors' implementation.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from deeprftv2_arch.errors import OptionError
+
+Memory = Literal["none", "reversible"]
+
+SMALLEST_ALPHA = 1e-3
+
+
+def check_memory_mode(mode: str) -> None:
+    """Raise OptionError unless ``mode`` is one of the memory modes."""
+    if mode not in get_args(Memory):
+        raise OptionError(f"memory: '{mode}' is not a memory mode; choose from {', '.join(get_args(Memory))}")
+
+
+def away_from_zero(alpha: Tensor) -> Tensor:
+    """Keep \\|alpha\\| >= 1e-3 with its sign; an exact zero stays zero and the gradient passes unchanged."""
+    clamped = torch.sign(alpha) * alpha.abs().clamp_min(SMALLEST_ALPHA)
+    return alpha + (clamped - alpha).detach()
+
+
+class _ZeroGradient(torch.autograd.Function):
+    """Identity on ``x`` that gives ``alpha`` a gradient of zero instead of none."""
+
+    @staticmethod
+    def forward(x: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.alpha_like = inputs[1].detach()  # type: ignore[attr-defined]
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return grad, torch.zeros_like(ctx.alpha_like)  # type: ignore[attr-defined]
+
+
+def column_step(
+    level: Callable[[Tensor, Tensor | None], Tensor],
+    x: Tensor,
+    link: Tensor | None,
+    alpha: Tensor,
+    previous: Tensor | None,
+    memory: Memory,
+) -> Tensor:
+    """One level of a column: ``level(x, link) + alpha * previous``.
+
+    Args:
+        level: F_l, called with the level's input and its link.
+        x: Output of the level below, (B, C, H, W).
+        link: Feature of another column that F_l fuses, or None.
+        alpha: (1, C', 1, 1).
+        previous: The same level's feature in the column before, (B, C', H', W'); None in the first column, where
+            the term vanishes and ``alpha`` gets a gradient of zero, as distributed training expects one.
+        memory: Whether F_l keeps its inner tensors for the backward pass (``none``) or runs again (``reversible``).
+
+    Returns:
+        (B, C', H', W').
+    """
+    if memory == "reversible" and torch.is_grad_enabled():
+        new = checkpoint(level, x, link, use_reentrant=False)
+    else:
+        new = level(x, link)
+    if previous is None:
+        return _ZeroGradient.apply(new, alpha)
+    return new + away_from_zero(alpha) * previous
