@@ -1,0 +1,48 @@
+"""The command line that both launchers share; it is BasicSR's own."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the user typed.
+
+    Attributes:
+        opt: The option file.
+        launcher: ``none``, ``pytorch`` or ``slurm``; None lets the environment decide.
+        auto_resume: Whether to go on from the newest readable training state.
+        debug: Whether to run under the name ``debug_<name>``, logging every step and saving and validating every 8.
+        force_yml: Options to change, each as ``section:key=value``.
+    """
+
+    opt: Path
+    launcher: str | None = None
+    auto_resume: bool = False
+    debug: bool = False
+    force_yml: tuple[str, ...] = ()
+
+
+def parse_arguments(arguments: Sequence[str] | None = None, program: str | None = None) -> Arguments:
+    """Parse a command line.
+
+    Args:
+        arguments: The words of the command line; those of this process by default.
+        program: What to call the program in its help.
+    """
+    parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file (YAML)")
+    parser.add_argument(
+        "--launcher", choices=["none", "pytorch", "slurm"], help="what started the processes; found out by default"
+    )
+    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest readable training state")
+    parser.add_argument("--debug", action="store_true", help="log every step, save and validate every 8 steps")
+    parser.add_argument(
+        "--force_yml", nargs="+", default=[], metavar="KEY=VALUE", help="change options, e.g. train:ema_decay=0.999"
+    )
+    # Older launchers of PyTorch pass the local rank; the environment says the same, so that it is read and forgotten.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    words = parser.parse_args(arguments)
+    return Arguments(words.opt, words.launcher, words.auto_resume, words.debug, tuple(words.force_yml))

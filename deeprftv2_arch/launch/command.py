@@ -1,0 +1,35 @@
+"""How a command ends: an error that the user can put right becomes one line and exit code 2."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
+from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
+
+EXIT_CODE = 2
+
+
+def run_command(program: str, action: Callable[[Arguments, Path], None]) -> None:
+    """Parse the command line and act on it, with the working directory as the folder of experiments and results.
+
+    Args:
+        program: What the user typed to start it, for the help.
+        action: What to do.
+    """
+    arguments = parse_arguments(program=program)
+    try:
+        action(arguments, Path.cwd())
+    except DeepRFTv2Error as error:
+        rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+        # Every process reads the same options and finds the same fault; one of them says so.
+        if rank == "0" or not isinstance(error, OptionError):
+            sys.stderr.write(f"{program}: error: {one_line(error)}\n")
+        raise SystemExit(EXIT_CODE) from None
+
+
+def one_line(error: DeepRFTv2Error) -> str:
+    """Return an error's message; of one that PyTorch passed on from a loader's worker, without the traceback in it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

@@ -1,0 +1,126 @@
+"""Which process of how many this is, and the process group that joins them."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from deeprftv2_arch.errors import OptionError
+
+DEFAULT_PORT = 29500
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those of the run.
+
+    Attributes:
+        rank: Its number, from 0.
+        world_size: Number of processes on all machines.
+        local_rank: Its number on its machine.
+        init_method: How the processes find each other; None for a process that is alone.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    init_method: str | None = None
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the process belongs to a group, be it a group of one."""
+        return self.init_method is not None
+
+
+def find_process(
+    launcher: str | None = None, port: int | None = None, environment: Mapping[str, str] = os.environ
+) -> Process:
+    """Tell from the environment which process this is.
+
+    Args:
+        launcher: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun). By default torchrun's variables decide, then
+            those that srun sets for a step of several tasks; a batch script alone is one process.
+        port: Port of the first machine for Slurm; MASTER_PORT or 29500 by default.
+        environment: The environment variables.
+
+    Raises:
+        OptionError: The named launcher has not started this process.
+    """
+    if launcher is None:
+        if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys():
+            launcher = "pytorch"
+        elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+            launcher = "slurm"
+    try:
+        if launcher == "pytorch":
+            return _torchrun_process(environment)
+        if launcher == "slurm":
+            return _slurm_process(port, environment)
+    except KeyError as error:
+        starter = "torchrun" if launcher == "pytorch" else "srun"
+        raise OptionError(f"--launcher {launcher}: {error.args[0]} is not set; start with {starter}") from error
+    return Process()
+
+
+def _torchrun_process(environment: Mapping[str, str]) -> Process:
+    rank, world_size, local_rank = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    return Process(rank, world_size, local_rank, "env://")
+
+
+def _slurm_process(port: int | None, environment: Mapping[str, str]) -> Process:
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment["SLURM_NODELIST"]
+    address = environment.get("MASTER_ADDR", first_host(nodes))
+    port = port or int(environment.get("MASTER_PORT", DEFAULT_PORT))
+    return Process(
+        int(environment["SLURM_PROCID"]),
+        int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"]),
+        int(environment["SLURM_LOCALID"]),
+        f"tcp://{address}:{port}",
+    )
+
+
+def first_host(nodes: str) -> str:
+    """Return the first name of a Slurm node list: ``gpu001`` for ``gpu[001-004,9],login``."""
+    return re.sub(r"\[(\w+)[^]]*]", r"\1", nodes).split(",")[0]
+
+
+@contextmanager
+def process_group(process: Process) -> Iterator[None]:
+    """Join the processes of a run: nccl on the GPU of this process's local rank, gloo where there is no GPU.
+
+    Raises:
+        OptionError: torchrun has started more processes on this machine than it has GPUs.
+    """
+    gpus = torch.cuda.device_count()
+    if gpus:
+        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if local_processes > gpus:
+            raise OptionError(f"--nproc_per_node {local_processes}: this machine has {gpus} GPU(s)")
+        # srun may show each task its own GPU only, which then is number 0 for all of them.
+        torch.cuda.set_device(process.local_rank % gpus)
+    if not process.distributed:
+        yield
+        return
+    dist.init_process_group(
+        "nccl" if gpus else "gloo",
+        init_method=process.init_method,
+        rank=process.rank,
+        world_size=process.world_size,
+        device_id=torch.device("cuda", torch.cuda.current_device()) if gpus else None,
+    )
+    yield
+    # Not after an error: the other processes may be waiting, and leaving is what lets the launcher stop them.
+    dist.destroy_process_group()
+
+
+def from_first_process(value: object) -> object:
+    """Return the first process's value in every process; the value itself in a process that is alone."""
+    if not dist.is_initialized():
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]

@@ -1,0 +1,96 @@
+"""Data sets and loaders of a run."""
+
+import logging
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from basicsr.data import build_dataloader
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch.utils.data import DataLoader
+
+from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.launch.options import Options
+
+LoadersOfBasicSR = tuple[DataLoader, Any, list[DataLoader], int, int]
+
+
+def build_datasets(opt: Options) -> dict[str, Any]:
+    """Build every data set of the options, in their order.
+
+    BasicSR's own builder also writes to the log, and so cannot be used before the run's folder is there, which is when
+    missing and empty folders should be found.
+
+    Returns:
+        The data sets by the names of their sections.
+
+    Raises:
+        DataError: Pictures are missing or do not pair.
+    """
+    return {
+        name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()
+    }
+
+
+def build_loaders(
+    opt: Options, datasets: Mapping[str, Any], start_iter: int, logger: logging.Logger
+) -> LoadersOfBasicSR:
+    """Build the loaders that BasicSR's training loop asks for.
+
+    Args:
+        opt: The options.
+        datasets: What ``build_datasets`` returned.
+        start_iter: Number of iterations that an earlier run has done.
+        logger: Gets a line for every data set.
+
+    Returns:
+        Training loader, its sampler, validation loaders, last epoch and last iteration. All iterations form epoch 0.
+    """
+    validation_loaders = []
+    for name, dataset in datasets.items():
+        section = opt["datasets"][name]
+        logger.info("Data set %s: %d pictures for %s", section["name"], len(dataset), section["phase"])
+        if section["phase"] != "train":
+            validation_loaders.append(evaluation_loader(opt, section, dataset))
+    train_loader = training_loader(opt, opt["datasets"]["train"], datasets["train"], start_iter)
+    return train_loader, train_loader.batch_sampler, validation_loaders, 0, opt["train"]["total_iter"]
+
+
+def training_loader(opt: Options, section: dict[str, Any], dataset: Any, start_iter: int) -> DataLoader:
+    """Build the loader of this process's share of every batch, from the iteration after ``start_iter`` to the last."""
+    if "patch_stages" not in section:
+        raise OptionError("datasets: train: patch_stages: missing; this launcher decides patch and batch size by them")
+    sampler = ProgressiveBatchSampler(
+        dataset_size=len(dataset),
+        stages=section["patch_stages"],
+        seed=opt["manual_seed"],
+        rank=opt["rank"],
+        world_size=opt["world_size"],
+        start_iter=start_iter,
+        total_iter=opt["train"]["total_iter"],
+    )
+    workers = section["num_worker_per_gpu"]
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=section.get("pin_memory", False),
+        persistent_workers=workers > 0 and section.get("persistent_workers", False),
+        generator=own_generator(opt),
+    )
+
+
+def evaluation_loader(opt: Options, section: dict[str, Any], dataset: Any) -> DataLoader:
+    """Build BasicSR's loader of whole pictures, one at a time and in order."""
+    loader = build_dataloader(
+        dataset, section, num_gpu=opt["num_gpu"], dist=opt["dist"], sampler=None, seed=opt["manual_seed"]
+    )
+    loader.generator = own_generator(opt)
+    return loader
+
+
+def own_generator(opt: Options) -> torch.Generator:
+    """Return a generator for a loader; without one, each pass would draw a number from the state that training uses."""
+    return torch.Generator().manual_seed(opt["manual_seed"])

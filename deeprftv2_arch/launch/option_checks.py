@@ -1,0 +1,252 @@
+"""Checks of an option file against what reads it: no unknown key, none missing, no wrong type."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, Union
+
+from basicsr.models import lr_scheduler as basicsr_schedulers
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from torch import optim
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.launch.option_schema import (
+    EvaluationDataSection,
+    EvaluationOptions,
+    TrainingDataSection,
+    TrainingOptions,
+)
+
+OPTIMISERS: dict[str, Callable[..., Any]] = {"Adam": optim.Adam, "AdamW": optim.AdamW}
+SCHEDULERS: dict[str, Callable[..., Any]] = {
+    "CosineAnnealingLR": optim.lr_scheduler.CosineAnnealingLR,
+    "CosineAnnealingRestartLR": basicsr_schedulers.CosineAnnealingRestartLR,
+    "MultiStepLR": basicsr_schedulers.MultiStepRestartLR,
+    "MultiStepRestartLR": basicsr_schedulers.MultiStepRestartLR,
+}
+PLAIN_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+
+
+def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
+    """Check a whole option file.
+
+    Sections that this project does not know (another ``model_type`` or data set of BasicSR's) are left to their owners;
+    networks, losses and metrics are checked whoever owns them.
+
+    Args:
+        opt: The file's content.
+        file: The file's name, for the messages.
+        is_train: Whether it is for training or for testing.
+
+    Raises:
+        OptionError: Names the file, the section and the key, and says what is expected.
+    """
+    if opt.get("model_type") == "DeblurModel":
+        check_arguments(opt, TrainingOptions if is_train else EvaluationOptions, file)
+    else:
+        check_registered_name(opt.get("model_type"), MODEL_REGISTRY, f"{file}: model_type")
+    for section in ("path", "network_g", "datasets"):
+        check_value(opt.get(section), Mapping, f"{file}: {section}")
+    check_registered(opt["network_g"], ARCH_REGISTRY, f"{file}: network_g")
+    for phase, section in opt["datasets"].items():
+        check_dataset(phase, section, f"{file}: datasets: {phase}", is_train)
+    if is_train and "train" not in opt["datasets"]:
+        raise OptionError(f"{file}: datasets: train: missing; training needs a training set")
+    for name, metric in ((opt.get("val") or {}).get("metrics") or {}).items():
+        check_registered(metric, METRIC_REGISTRY, f"{file}: val: metrics: {name}", ("img", "img2"), ("better",))
+    if is_train and opt["model_type"] == "DeblurModel":
+        check_recipe(opt["train"], f"{file}: train")
+
+
+def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: bool) -> None:
+    """Check one entry of ``datasets``; its phase is the part of its name before the first underscore."""
+    kind = phase.split("_")[0]
+    allowed = ("train", "val") if is_train else ("test", "val")
+    if kind not in allowed:
+        raise OptionError(f"{where}: the names of data sets must begin with {' or '.join(allowed)} here")
+    check_value(section, Mapping, where)
+    check_registered_name(section.get("type"), DATASET_REGISTRY, f"{where}: type")
+    if section["type"] == "DeblurPairDataset":
+        check_arguments(section, TrainingDataSection if kind == "train" else EvaluationDataSection, where)
+
+
+def check_recipe(train: Mapping[str, Any], where: str) -> None:
+    """Check the losses, the optimiser and the schedule of ``train``."""
+    if not train["losses"]:
+        raise OptionError(f"{where}: losses: empty; name at least one loss")
+    for name, loss in train["losses"].items():
+        check_registered(loss, LOSS_REGISTRY, f"{where}: losses: {name}")
+    for key, choices, supplied in (("optim_g", OPTIMISERS, "params"), ("scheduler", SCHEDULERS, "optimizer")):
+        section = train[key]
+        check_registered_name(section.get("type"), choices, f"{where}: {key}: type")
+        check_arguments(_without_type(section), choices[section["type"]], f"{where}: {key}", (supplied,))
+
+
+def check_registered(
+    section: Mapping[str, Any],
+    registry: Any,
+    where: str,
+    supplied: Collection[str] = (),
+    extra: Collection[str] = (),
+) -> None:
+    """Check a section with a ``type`` against the signature of the class or function registered under that name.
+
+    Args:
+        section: The section.
+        registry: One of BasicSR's registries.
+        where: File and section, for the messages.
+        supplied: Arguments that the program gives.
+        extra: Keys that are read by somebody else.
+    """
+    check_value(section, Mapping, where)
+    name = check_registered_name(section.get("type"), registry, f"{where}: type")
+    values = {key: value for key, value in _without_type(section).items() if key not in extra}
+    # BasicSR's metrics take **kwargs for the sake of the keys in `extra`; with these aside it only hides misspellings.
+    check_arguments(values, registry.get(name), where, supplied, allow_any=not extra)
+
+
+def check_registered_name(name: Any, known: Any, where: str) -> str:
+    """Return a name that ``known`` (a registry or a dictionary) holds, as it is written there."""
+    if name is None:
+        raise OptionError(f"{where}: missing; choose one of {', '.join(sorted(known.keys()))}")
+    for candidate in (name, f"{name}_basicsr"):
+        if candidate in known:
+            return candidate
+    raise OptionError(f"{where}: nothing is called {name!r}{_suggestion(str(name), known.keys())}")
+
+
+def check_arguments(
+    values: Mapping[str, Any],
+    target: Callable[..., Any],
+    where: str,
+    supplied: Collection[str] = (),
+    allow_any: bool = True,
+) -> None:
+    """Check keys and values against the signature of the class or function that they are passed to.
+
+    Args:
+        values: The keys and values.
+        target: The class or function.
+        where: File and section, for the messages.
+        supplied: Arguments that the program itself gives.
+        allow_any: Whether ``**kwargs`` in the signature lets any further key pass.
+
+    Raises:
+        OptionError: A key is unknown or missing, or a value is of a wrong type.
+    """
+    check_value(values, Mapping, where)
+    signature = inspect.signature(target).parameters.values()
+    named = {
+        parameter.name: parameter
+        for parameter in signature
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and parameter.name not in supplied
+    }
+    takes_any = allow_any and any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature)
+    for key in values:
+        if key not in named and not takes_any:
+            raise OptionError(f"{where}: unknown key {key!r}{_suggestion(str(key), named)}")
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in values:
+            raise OptionError(f"{where}: {name}: missing")
+    hints = _hints(target)
+    for key, value in values.items():
+        if key in named:
+            check_value(value, hints.get(key, _hint_from_default(named[key].default)), f"{where}: {key}")
+
+
+def check_value(value: Any, hint: Any, where: str) -> None:
+    """Check a value of an option file against a type annotation; YAML's lists pass as tuples and sequences.
+
+    Raises:
+        OptionError: The value is of another type.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if is_dataclass(hint):
+        check_arguments(value, typing.cast(Callable[..., Any], hint), where)
+    elif origin in (Union, types.UnionType):
+        _check_union(value, arguments, hint, where)
+    elif origin is Literal:
+        _require(value in arguments, value, " or ".join(map(repr, arguments)), where)
+    elif origin is tuple and Ellipsis not in arguments:
+        _require(_is_list(value) and len(value) == len(arguments), value, f"a list of {len(arguments)}", where)
+        for position, (item, item_hint) in enumerate(zip(value, arguments, strict=True), 1):
+            check_value(item, item_hint, f"{where}: item {position}")
+    elif inspect.isclass(origin) and issubclass(origin, Sequence):
+        _require(_is_list(value), value, "a list", where)
+        for position, item in enumerate(value, 1):
+            check_value(item, arguments[0], f"{where}: item {position}")
+    elif inspect.isclass(origin or hint) and issubclass(origin or hint, Mapping):
+        _require(isinstance(value, Mapping), value, "keys with values", where)
+        for key, item in value.items() if arguments else ():
+            check_value(item, arguments[1], f"{where}: {key}")
+    elif hint is float:
+        _require(isinstance(value, int | float) and not isinstance(value, bool), value, PLAIN_NAMES[float], where)
+    elif hint is int:
+        _require(isinstance(value, int) and not isinstance(value, bool), value, PLAIN_NAMES[int], where)
+    elif hint is not Any and inspect.isclass(hint):
+        _require(isinstance(value, hint), value, PLAIN_NAMES.get(hint, hint.__name__), where)
+
+
+def _check_union(value: Any, members: Sequence[Any], hint: Any, where: str) -> None:
+    rest = [member for member in members if member is not type(None)]
+    if value is None and len(rest) < len(members):
+        return
+    if len(rest) == 1:
+        check_value(value, rest[0], where)
+        return
+    for member in rest:
+        try:
+            check_value(value, member, where)
+        except OptionError:
+            continue
+        return
+    _require(False, value, " or ".join(PLAIN_NAMES.get(member, str(member)) for member in members), where)
+
+
+def _require(holds: bool, value: Any, expected: str, where: str) -> None:
+    if holds:
+        return
+    advice = ""
+    if isinstance(value, str) and "number" in expected:
+        try:
+            float(value)
+        except ValueError:
+            pass
+        else:
+            advice = " (without quotes, and with a point before the e: YAML reads 1e-3 as text, 1.0e-3 as a number)"
+    raise OptionError(f"{where}: expected {expected}, not {value!r}{advice}")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations of a class's constructor or of a function; none where they name things that are not there."""
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError):
+        return {}
+
+
+def _hint_from_default(default: Any) -> Any:
+    """What an argument without annotation most likely takes: BasicSR's losses have defaults and no annotations."""
+    if isinstance(default, bool):
+        return bool
+    if isinstance(default, int | float):
+        return float
+    return str if isinstance(default, str) else Any
+
+
+def _without_type(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key != "type"}
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, [str(key) for key in known], n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are {', '.join(sorted(str(key) for key in known))}" if known else ""

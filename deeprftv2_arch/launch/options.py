@@ -1,0 +1,148 @@
+"""From an option file to the options that BasicSR's loops work with."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from basicsr.utils.options import ordered_yaml
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.launch.arguments import Arguments
+from deeprftv2_arch.launch.option_checks import check_options
+
+Options = dict[str, Any]
+
+DEBUG_INTERVAL = 8
+
+
+def load_options(arguments: Arguments, root: Path, is_train: bool) -> Options:
+    """Read, change, check and complete the options of a run; nothing is written and no process group is needed.
+
+    Args:
+        arguments: The command line.
+        root: Folder that gets ``experiments/`` or ``results/``.
+        is_train: Whether the options are for training or for testing.
+
+    Returns:
+        The options as BasicSR's own parser completes them, except for what depends on the processes.
+
+    Raises:
+        OptionError: The file is missing or no option file, a key is unknown or missing, a value is of a wrong type or
+            refused by the network, or a file that it names is not there.
+    """
+    opt = read_option_file(arguments.opt)
+    change_options(opt, arguments.force_yml)
+    check_options(opt, str(arguments.opt), is_train)
+    opt["auto_resume"] = arguments.auto_resume
+    opt["is_train"] = is_train
+    if arguments.debug:
+        _set_debug(opt)
+    opt["manual_seed"] = opt.get("manual_seed") or 0  # a run that is to be repeated exactly cannot draw its seed
+    _complete_datasets(opt)
+    _complete_paths(opt, root)
+    _check_files(opt, arguments.opt)
+    _check_network(opt, arguments.opt)
+    return opt
+
+
+def read_option_file(path: Path) -> Options:
+    """Read an option file as BasicSR does.
+
+    Raises:
+        OptionError: The file is missing, no YAML, or holds something else than keys with values.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            opt = yaml.load(file, Loader=ordered_yaml()[0])
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise OptionError(f"{path}: cannot read the option file: {reason}") from error
+    except yaml.YAMLError as error:
+        raise OptionError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(opt, Mapping):
+        raise OptionError(f"{path}: not an option file: expected keys with values, such as 'name: ...'")
+    return dict(opt)
+
+
+def change_options(opt: Options, changes: Iterable[str]) -> None:
+    """Apply changes of the form ``section:key=value``, values being YAML.
+
+    Raises:
+        OptionError: A change has another form or names a section that is not there.
+    """
+    for change in changes:
+        keys, equals, value = change.partition("=")
+        *sections, last = (key.strip() for key in keys.split(":"))
+        target: Any = opt
+        for section in sections:
+            target = target.get(section) if isinstance(target, Mapping) else None
+        if not equals or not isinstance(target, dict):
+            raise OptionError(f"--force_yml {change}: expected section:key=value, with a section of the option file")
+        try:
+            target[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise OptionError(f"--force_yml {change}: the value is not valid YAML") from error
+
+
+def _set_debug(opt: Options) -> None:
+    if not opt["name"].startswith("debug"):
+        opt["name"] = f"debug_{opt['name']}"
+    if opt["is_train"]:
+        opt["logger"] |= {"print_freq": 1, "save_checkpoint_freq": DEBUG_INTERVAL}
+        if opt.get("val"):
+            opt["val"]["val_freq"] = DEBUG_INTERVAL
+
+
+def _complete_datasets(opt: Options) -> None:
+    for name, dataset in opt["datasets"].items():
+        dataset["phase"] = name.split("_")[0]
+        if "scale" in opt:
+            dataset["scale"] = opt["scale"]
+        for key in ("dataroot_gt", "dataroot_lq"):
+            if dataset.get(key) is not None:
+                dataset[key] = os.path.expanduser(dataset[key])
+
+
+def _complete_paths(opt: Options, root: Path) -> None:
+    paths = opt["path"]
+    for key, value in paths.items():
+        if value is not None and ("resume_state" in key or "pretrain_network" in key):
+            paths[key] = os.path.expanduser(value)
+    opt["root_path"] = str(root)
+    if opt["is_train"]:
+        experiment = root / "experiments" / opt["name"]
+        paths["experiments_root"] = paths["log"] = str(experiment)
+        for key in ("models", "training_states", "visualization"):
+            paths[key] = str(experiment / key)
+    else:
+        results = root / "results" / opt["name"]
+        paths["results_root"] = paths["log"] = str(results)
+        paths["visualization"] = str(results / "visualization")
+
+
+def _check_files(opt: Options, file: Path) -> None:
+    """Refuse what would only fail after BasicSR has renamed the folder of an earlier run of the same name."""
+    paths = opt["path"]
+    for key in ("pretrain_network_g", "resume_state"):
+        if paths.get(key) is not None and not Path(paths[key]).is_file():
+            raise OptionError(f"{file}: path: {key}: there is no file {paths[key]}")
+    if not opt["is_train"] and paths.get("pretrain_network_g") is None:
+        raise OptionError(f"{file}: path: pretrain_network_g: missing; testing needs the weights of a trained network")
+    if Path(paths["log"]).resolve() in file.resolve().parents:
+        raise OptionError(
+            f"{file}: lies in the folder that this run writes ({paths['log']}); start from a copy elsewhere"
+        )
+
+
+def _check_network(opt: Options, file: Path) -> None:
+    """Let the network's constructor judge its arguments, without memory for weights and without random numbers."""
+    arguments = {key: value for key, value in opt["network_g"].items() if key != "type"}
+    try:
+        with torch.device("meta"):
+            ARCH_REGISTRY.get(opt["network_g"]["type"])(**arguments)
+    except OptionError as error:
+        raise OptionError(f"{file}: network_g: {error}") from error

@@ -1,0 +1,94 @@
+"""BasicSR's own training and test loops, with the pieces that the released version gets wrong replaced."""
+
+import argparse
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from basicsr.utils import set_random_seed
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.launch.arguments import Arguments
+from deeprftv2_arch.launch.distributed import Process, find_process, process_group
+from deeprftv2_arch.launch.loaders import LoadersOfBasicSR, build_datasets, build_loaders
+from deeprftv2_arch.launch.options import Options, load_options
+from deeprftv2_arch.launch.resume import load_resume_state
+
+
+def run_training(arguments: Arguments, root: Path) -> None:
+    """Run BasicSR's ``train_pipeline``.
+
+    Options and data are checked before the loop begins, since its first act is to rename the folder of an earlier run
+    of the same name.
+
+    Args:
+        arguments: The command line.
+        root: Folder that gets ``experiments/``.
+
+    Raises:
+        DeepRFTv2Error: Anything that the user can put right.
+    """
+    opt = load_options(arguments, root, is_train=True)
+    with process_group(_complete_for_process(opt, arguments)):
+        datasets = build_datasets(opt)
+        state = load_resume_state(opt)
+        start_iter = state["iter"] if state else 0
+
+        def loaders(opt: Options, logger: logging.Logger) -> LoadersOfBasicSR:
+            return build_loaders(opt, datasets, start_iter, logger)
+
+        loop = importlib.import_module("basicsr.train")
+        with _replaced(
+            loop,
+            parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
+            load_resume_state=lambda opt: state,
+            create_train_val_dataloader=loaders,
+        ):
+            loop.train_pipeline(str(root))
+
+
+def run_testing(arguments: Arguments, root: Path) -> None:
+    """Run BasicSR's ``test_pipeline``.
+
+    Args:
+        arguments: The command line.
+        root: Folder that gets ``results/``.
+
+    Raises:
+        DeepRFTv2Error: Anything that the user can put right.
+    """
+    opt = load_options(arguments, root, is_train=False)
+    with process_group(_complete_for_process(opt, arguments)):
+        build_datasets(opt)
+        loop = importlib.import_module("basicsr.test")
+        with _replaced(loop, parse_options=lambda root_path, is_train: (opt, None)):
+            loop.test_pipeline(str(root))
+
+
+def _complete_for_process(opt: Options, arguments: Arguments) -> Process:
+    """Add to the options what depends on the processes and their devices, and seed this process."""
+    process = find_process(arguments.launcher, (opt.get("dist_params") or {}).get("port"))
+    gpus = torch.cuda.device_count()
+    if opt["num_gpu"] != "auto" and opt["num_gpu"] > gpus:
+        raise OptionError(f"{arguments.opt}: num_gpu: {opt['num_gpu']}, but this machine has {gpus}; set auto")
+    # One process works on one GPU; several GPUs take several processes.
+    opt["num_gpu"] = min(1, gpus if opt["num_gpu"] == "auto" else opt["num_gpu"])
+    opt |= {"dist": process.distributed, "rank": process.rank, "world_size": process.world_size}
+    set_random_seed(opt["manual_seed"] + process.rank)
+    return process
+
+
+@contextmanager
+def _replaced(module: ModuleType, **functions: Any) -> Iterator[None]:
+    """Give functions of a module other definitions for the time of a with-block."""
+    originals = {name: getattr(module, name) for name in functions}
+    vars(module).update(functions)
+    try:
+        yield
+    finally:
+        vars(module).update(originals)

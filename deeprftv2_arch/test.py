@@ -1,0 +1,7 @@
+"""``python -m deeprftv2_arch.test -opt FILE`` and ``torchrun -m deeprftv2_arch.test -opt FILE``: test a network."""
+
+from deeprftv2_arch.launch.command import run_command
+from deeprftv2_arch.launch.pipeline import run_testing
+
+if __name__ == "__main__":
+    run_command("python -m deeprftv2_arch.test", run_testing)
