@@ -29,9 +29,7 @@ def build_datasets(opt: Options) -> dict[str, Any]:
     Raises:
         DataError: Pictures are missing or do not pair.
     """
-    return {
-        name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()
-    }
+    return {name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()}
 
 
 def build_loaders(

@@ -27,7 +27,13 @@ SCHEDULERS: dict[str, Callable[..., Any]] = {
     "MultiStepLR": basicsr_schedulers.MultiStepRestartLR,
     "MultiStepRestartLR": basicsr_schedulers.MultiStepRestartLR,
 }
-PLAIN_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+PLAIN_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    type(None): "null",
+}
 
 
 def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
@@ -167,9 +173,9 @@ def check_value(value: Any, hint: Any, where: str) -> None:
     if is_dataclass(hint):
         check_arguments(value, typing.cast(Callable[..., Any], hint), where)
     elif origin in (Union, types.UnionType):
-        _check_union(value, arguments, hint, where)
+        _check_union(value, arguments, where)
     elif origin is Literal:
-        _require(value in arguments, value, " or ".join(map(repr, arguments)), where)
+        _require(value in arguments, value, _describe(hint), where)
     elif origin is tuple and Ellipsis not in arguments:
         _require(_is_list(value) and len(value) == len(arguments), value, f"a list of {len(arguments)}", where)
         for position, (item, item_hint) in enumerate(zip(value, arguments, strict=True), 1):
@@ -183,14 +189,14 @@ def check_value(value: Any, hint: Any, where: str) -> None:
         for key, item in value.items() if arguments else ():
             check_value(item, arguments[1], f"{where}: {key}")
     elif hint is float:
-        _require(isinstance(value, int | float) and not isinstance(value, bool), value, PLAIN_NAMES[float], where)
+        _require(isinstance(value, int | float) and not isinstance(value, bool), value, _describe(hint), where)
     elif hint is int:
-        _require(isinstance(value, int) and not isinstance(value, bool), value, PLAIN_NAMES[int], where)
+        _require(isinstance(value, int) and not isinstance(value, bool), value, _describe(hint), where)
     elif hint is not Any and inspect.isclass(hint):
-        _require(isinstance(value, hint), value, PLAIN_NAMES.get(hint, hint.__name__), where)
+        _require(isinstance(value, hint), value, _describe(hint), where)
 
 
-def _check_union(value: Any, members: Sequence[Any], hint: Any, where: str) -> None:
+def _check_union(value: Any, members: Sequence[Any], where: str) -> None:
     rest = [member for member in members if member is not type(None)]
     if value is None and len(rest) < len(members):
         return
@@ -203,7 +209,14 @@ def _check_union(value: Any, members: Sequence[Any], hint: Any, where: str) -> N
         except OptionError:
             continue
         return
-    _require(False, value, " or ".join(PLAIN_NAMES.get(member, str(member)) for member in members), where)
+    _require(False, value, " or ".join(map(_describe, members)), where)
+
+
+def _describe(hint: Any) -> str:
+    """What a user reads for a type."""
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    return PLAIN_NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def _require(holds: bool, value: Any, expected: str, where: str) -> None:

@@ -1,0 +1,133 @@
+"""What an installation puts where, and the repair of basicsr's missing torchvision module."""
+
+import email
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from launch_helpers import REPOSITORY
+from packaging.requirements import Requirement
+
+HOOK = "deeprftv2_arch_torchvision_repair.pth"
+
+pytest.importorskip("setuptools", minversion="77", reason="building the project takes setuptools 77 or later")
+
+
+def build(kind: str, folder: Path) -> Path:
+    """Build a wheel of a copy of the sources by setuptools' own interface, as pip does."""
+    sources = folder / "sources"
+    sources.mkdir()
+    for name in ("deeprftv2_arch", "datasets_prep", "quickstart"):
+        shutil.copytree(REPOSITORY / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "basicsr_torchvision_repair.py", "LICENSE", "README.md"):
+        shutil.copy(REPOSITORY / name, sources)
+    command = f"from setuptools.build_meta import build_{kind} as build; build({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", command], cwd=sources, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def python(code: str, site: Path, **environment: str) -> str:
+    """Run code in a fresh interpreter that has `site` among its site-packages folders."""
+    customise = site.parent / "customise"
+    customise.mkdir(exist_ok=True)
+    (customise / "sitecustomize.py").write_text(f"import site; site.addsitedir({str(site)!r})", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=site.parent,
+        env={**os.environ, "PYTHONPATH": str(customise), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stderr == ""
+    return result.stdout.strip()
+
+
+def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {
+        "basicsr_torchvision_repair.py",
+        "datasets_prep",
+        "deeprftv2_arch",
+        "deeprftv2_arch-1.0.0.dist-info",
+        "quickstart",
+        HOOK,
+    }
+    assert {"deeprftv2_arch/train.py", "deeprftv2_arch/launch/pipeline.py", "deeprftv2_arch/ops/scan/mamba.py"} <= set(
+        names
+    )
+    assert "deeprftv2_arch-1.0.0.dist-info/licenses/LICENSE" in names
+
+
+def test_editable_wheel_has_the_hook_and_is_read_before_it(tmp_path: Path) -> None:
+    names = zipfile.ZipFile(build("editable", tmp_path)).namelist()
+    hooks = sorted(name for name in names if name.endswith(".pth"))
+    # The interpreter reads .pth files in this order; ours imports what setuptools' own makes importable.
+    assert hooks == ["__editable__.deeprftv2_arch-1.0.0.pth", HOOK]
+
+
+def test_requirements(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read("deeprftv2_arch-1.0.0.dist-info/METADATA").decode()
+    fields = email.message_from_string(text)
+    requirements = [Requirement(line) for line in fields.get_all("Requires-Dist")]
+    plain = {requirement.name for requirement in requirements if requirement.marker is None}
+    assert {"basicsr", "torch", "torchvision", "numpy", "opencv-python", "lmdb"} <= plain
+    assert not {"mamba-ssm", "causal-conv1d"} & plain
+    (torch,) = (requirement for requirement in requirements if requirement.name == "torch")
+    assert "2.4" in torch.specifier
+    assert "2.3.1" not in torch.specifier
+    assert fields["Requires-Python"] == ">=3.10"
+    assert {"mamba-ssm", "causal-conv1d"} == {
+        requirement.name
+        for requirement in requirements
+        if requirement.marker and requirement.marker.evaluate({"extra": "mamba"})
+    }
+
+
+def test_hook_makes_the_missing_module_importable(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    loaded = "import sys; print(sorted({'torch', 'torchvision', 'numpy', 'basicsr'} & sys.modules.keys()), end=' ');"
+    imported = (
+        "from torchvision.transforms.functional_tensor import rgb_to_grayscale as repaired;"
+        "from torchvision.transforms.functional import rgb_to_grayscale; print(repaired is rgb_to_grayscale)"
+    )
+    assert python(loaded + imported, site) == "[] True"
+
+
+def test_hook_leaves_an_old_torchvision_alone(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    transforms = tmp_path / "old" / "torchvision" / "transforms"
+    transforms.mkdir(parents=True)
+    for file in (transforms.parent / "__init__.py", transforms / "__init__.py"):
+        file.touch()
+    (transforms / "functional_tensor.py").write_text("rgb_to_grayscale = 'of this torchvision'", encoding="utf-8")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'old')!r});"
+        "import torchvision.transforms.functional_tensor as module; print(module.rgb_to_grayscale)"
+    )
+    assert python(code, site) == "of this torchvision"
+
+
+def test_hook_adds_one_finder_and_says_nothing_when_the_module_has_gone(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = (
+        "import sys, importlib, basicsr_torchvision_repair as repair; importlib.reload(repair);"
+        "print([type(f).__name__ for f in sys.meta_path].count('FunctionalTensorFinder'))"
+    )
+    assert python(code, site) == "1"
+    (site / "basicsr_torchvision_repair.py").unlink()
+    assert python("print('still starts')", site) == "still starts"
