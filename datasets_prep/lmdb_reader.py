@@ -1,7 +1,6 @@
 """Reads LMDBs in BasicSR's format."""
 
 import re
-from functools import lru_cache
 from pathlib import Path
 
 import lmdb
@@ -34,7 +33,6 @@ def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
     return shapes
 
 
-@lru_cache(maxsize=8)
 def _open(path: Path) -> lmdb.Environment:
     try:
         return lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
@@ -48,7 +46,7 @@ def read_value(path: Path, key: str) -> bytes:
     Raises:
         PreparationError: There is no such key, or no readable database at `path`.
     """
-    with _open(path).begin() as transaction:
+    with _open(path) as database, database.begin() as transaction:
         data = transaction.get(key.encode("ascii"))
     if data is None:
         raise PreparationError("is listed in meta_info.txt but missing in data.mdb")
@@ -57,5 +55,5 @@ def read_value(path: Path, key: str) -> bytes:
 
 def read_keys(path: Path) -> set[str]:
     """The keys that `data.mdb` itself holds."""
-    with _open(path).begin() as transaction:
+    with _open(path) as database, database.begin() as transaction:
         return {bytes(key).decode("utf-8", "backslashreplace") for key in transaction.cursor().iternext(values=False)}

@@ -15,6 +15,7 @@ database that was made with other settings is refused.
 """
 
 import mmap
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -63,12 +64,7 @@ class LmdbWriter:
             the disk is full or not writable.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        compression: int = 1,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, path: str | Path, compression: int = 1, settings: Mapping[str, Any] | None = None) -> None:
         path = Path(path)
         if path.suffix != ".lmdb":
             raise PreparationError(f"{path} must end in .lmdb, or BasicSR does not take it for a database")
@@ -150,6 +146,9 @@ class LmdbWriter:
 
     def _unwritable(self, error: Exception) -> PreparationError:
         reason = error.strerror if isinstance(error, OSError) else str(error)
+        # LMDB calls a write that was cut short by a full disk an input/output error.
+        if shutil.disk_usage(self._folder.path).free < self._batch_size:
+            reason = "no space left on the disk"
         return PreparationError(
             f"cannot write to {self._folder.path}: {reason}; make room, then run the same again: it continues here"
         )

@@ -1,0 +1,166 @@
+"""Killed with SIGKILL at any moment, a preparation that is run again ends with the bytes of an undisturbed run."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prep_trees import gopro_pictures, hashes, make_gopro, read_lmdb, read_png
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Small batches and a small map, so that there are many commits and several growths to be killed in. With a number
+# after "--", the process kills itself right after that many steps that change what is on the disk for good.
+DRIVER = """
+import os, signal, sys
+from datasets_prep import lmdb_writer, partial_folder
+from datasets_prep.cli import main
+
+if __name__ == "__main__":
+    lmdb_writer.BATCH_BYTES, lmdb_writer.INITIAL_MAP_SIZE = 60_000, 1 << 16
+    split = sys.argv.index("--")
+    steps = int(sys.argv[split + 1])
+
+    def counted(function):
+        def call(*arguments):
+            global steps
+            result = function(*arguments)
+            steps -= 1
+            if steps == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        return call
+
+    lmdb_writer.LmdbWriter._try_commit = counted(lmdb_writer.LmdbWriter._try_commit)
+    os.mkdir, os.replace, os.rename = counted(os.mkdir), counted(os.replace), counted(os.rename)
+    sys.exit(main(sys.argv[1:split]))
+"""
+FINAL_NAMES = {"train/blur.lmdb", "train/sharp.lmdb"}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return make_gopro(tmp_path_factory.mktemp("gopro") / "GOPRO_Large")
+
+
+def start(tree, out, *options, steps=0, workers=1):
+    driver = tree.parent / "driver.py"
+    driver.write_text(DRIVER)
+    command = [sys.executable, str(driver), "gopro", "--root", str(tree), "--out", str(out), "--splits", "train"]
+    command += ["--crop", "32", "--step", "24", "--workers", str(workers), *options, "--", str(steps)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def finish(process):
+    _, error = process.communicate(timeout=60)
+    return process.returncode, error.decode()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tree):
+    out = tree.parent / "undisturbed"
+    assert finish(start(tree, out))[0] == 0
+    return hashes(out)
+
+
+def assert_whole_under_final_names(out):
+    """Whatever has its final name is complete."""
+    for name in FINAL_NAMES:
+        if (out / name).exists():
+            stored = read_lmdb(out / name)
+            lines = (out / name / "meta_info.txt").read_text().splitlines()
+            assert [line.split(".png")[0] for line in lines] == sorted(stored)
+            assert len(stored) == 6 * 15
+
+
+def test_killed_after_every_step(tree, undisturbed, tmp_path):
+    kills = 0
+    while True:
+        # A single step is not always progress: the metadata is written anew until the folder is renamed, steps later.
+        code, error = finish(start(tree, tmp_path / "out", steps=1 + kills % 4))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, error
+        assert_whole_under_final_names(tmp_path / "out")
+        kills += 1
+        assert kills < 60
+    assert kills > 8
+    assert hashes(tmp_path / "out") == undisturbed
+
+
+def test_killed_at_random_moments(tree, undisturbed, tmp_path):
+    began = time.monotonic()
+    assert finish(start(tree, tmp_path / "timed"))[0] == 0
+    whole_run = time.monotonic() - began
+    moments = random.Random(1)
+    for trial in range(3):
+        out = tmp_path / str(trial)
+        for _ in range(2):
+            process = start(tree, out)
+            time.sleep(moments.uniform(0.3, 1.0) * whole_run)
+            process.kill()
+            finish(process)
+            assert_whole_under_final_names(out)
+        code, error = finish(start(tree, out))
+        assert code == 0, error
+        assert hashes(out) == undisturbed
+
+
+def test_workers_end_with_their_killed_parent(tree, undisturbed, tmp_path):
+    process = start(tree, tmp_path / "out", workers=2)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "out/train/blur.lmdb.partial/data.mdb").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    # The pipe is at its end only when every process that inherited it has ended.
+    finish(process)
+    code, error = finish(start(tree, tmp_path / "out", workers=2))
+    assert code == 0, error
+    assert hashes(tmp_path / "out") == undisturbed
+
+
+def test_folders_killed_after_some_steps(tree, tmp_path):
+    assert finish(start(tree, tmp_path / "undisturbed", "--folders"))[0] == 0
+    kills = 0
+    while True:
+        code, error = finish(start(tree, tmp_path / "out", "--folders", steps=31))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, error
+        kills += 1
+        assert kills < 20
+    assert kills > 3
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
+
+
+def test_content_of_the_undisturbed_run(tree, undisturbed):
+    """The yardstick itself: its crops are those of the pictures."""
+    assert {Path(name).parent.as_posix() for name in undisturbed} == FINAL_NAMES
+    for side in ("blur", "sharp"):
+        stored = read_lmdb(tree.parent / f"undisturbed/train/{side}.lmdb")
+        image = gopro_pictures("train")["GOPR0374_11_01/000048"][side]
+        assert (read_png(stored["GOPR0374_11_01/000048_s008"]) == image[24:56, 48:80]).all()
+
+
+def test_full_disk_is_one_line_and_the_run_goes_on(tree, undisturbed, tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+    driver = tmp_path / "limited.py"
+    driver.write_text(limit + DRIVER)
+    command = [sys.executable, str(driver), "gopro", "--root", str(tree), "--out", str(tmp_path / "out")]
+    command += ["--splits", "train", "--crop", "32", "--step", "24", "--workers", "1", "--", "0"]
+    result = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
+    assert result.returncode == 2
+    message = result.stderr.splitlines()[-1]
+    assert message.startswith(f"error: cannot write to {tmp_path / 'out/train/'}")
+    assert message.endswith("make room, then run the same again: it continues here")
+    assert "Traceback" not in result.stderr
+    code, error = finish(start(tree, tmp_path / "out"))
+    assert code == 0, error
+    assert hashes(tmp_path / "out") == undisturbed
