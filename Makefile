@@ -1,0 +1,48 @@
+# Needs only Python 3.10 or later and make. Another interpreter: make PYTHON=python3.12; another place: make VENV=/tmp/venv
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed.stamp
+SOURCES := deeprftv2_arch datasets_prep quickstart
+
+# Threads sleep while they wait, instead of spinning: many times faster where other programs want the cores too.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test lint clean
+
+help:
+	@echo "make quickstart   train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
+	@echo "make test         lint, type check and every test"
+	@echo "make lint         ruff and mypy alone"
+	@echo "make install      only the virtual environment, in $(VENV)"
+	@echo "make clean        remove $(VENV), quickstart_output and caches"
+
+install: $(INSTALLED)
+
+# Installed anew only when the requirements changed; the package itself is read from the checkout.
+# opencv-python needs the system's libGL, which servers and containers often lack: there its headless twin takes over.
+$(INSTALLED): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "error: $(PYTHON) is missing or older than Python 3.10; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "error: $(PYTHON) cannot make virtual environments; install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -e '.[test,quickstart]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check opencv-python-headless; }
+	@touch $@
+
+quickstart: $(INSTALLED)
+	$(BIN)/python -m quickstart
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES)
+
+clean:
+	rm -rf $(VENV) quickstart_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

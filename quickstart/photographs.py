@@ -1,0 +1,39 @@
+"""The photographs: those that come inside scikit-image's wheel, so that nothing is downloaded."""
+
+from pathlib import Path
+
+import numpy as np
+import skimage
+
+from deeprftv2_arch.errors import DataError
+
+# The two motorcycles are one scene seen by a stereo camera, so both have to be on the same side.
+TRAINING = (
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "rocket.jpg",
+    "ihc.png",
+    "camera.png",
+    "coins.png",
+    "brick.png",
+    "gravel.png",
+    "page.png",
+)
+HELD_OUT = ("astronaut.png", "chelsea.png", "coffee.png")
+
+
+def load_photograph(file_name: str) -> np.ndarray:
+    """One of scikit-image's photographs as (H, W, 3) uint8 RGB with even sides; grey ones get three equal channels.
+
+    Raises:
+        DataError: the installed scikit-image does not have it.
+    """
+    path = Path(skimage.__file__).parent / "data" / file_name
+    try:
+        photograph = skimage.io.imread(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: photograph missing or unreadable; reinstall scikit-image") from error
+    if photograph.ndim == 2:
+        photograph = np.repeat(photograph[:, :, None], 3, axis=2)
+    height, width = (side - side % 2 for side in photograph.shape[:2])
+    return photograph[:height, :width]

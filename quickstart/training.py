@@ -1,0 +1,62 @@
+"""Trains by BasicSR's own loop, in a process of its own whose log drives a progress bar."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deeprftv2_arch.errors import DeepRFTv2Error
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+OPTIONS = CHECKOUT / "options" / "quickstart.yml"
+WEIGHTS = Path("experiments/quickstart/models/net_g_latest.pth")
+LINES_SHOWN = 12
+
+_ITERATION = re.compile(r"iter:\s*([\d,]+)")
+_LOSS = re.compile(r"l1_full: (\S+)")
+
+
+def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
+    """Trains on the databases in ``out / "datasets"`` and returns the file of the weights.
+
+    Args:
+        out: Folder that gets ``experiments/``, with the log, the weights and the validation's pictures.
+        iterations: Number of training steps; the learning rate falls to zero over them.
+        seed: Of the first weights, the order of the data, the crops and the flips.
+        threads: Threads that PyTorch may use.
+
+    Raises:
+        DeepRFTv2Error: training ended early; the message has the end of its log.
+    """
+    changes = [
+        f"manual_seed={seed}",
+        f"train:total_iter={iterations}",
+        f"train:scheduler:T_max={iterations}",
+    ]
+    command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(OPTIONS), "--force_yml", *changes]
+    # Threads sleep while they wait, instead of spinning: many times faster where other programs want the cores too.
+    environment = os.environ | {
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
+        "OMP_NUM_THREADS": str(threads),
+    }
+    tail: deque[str] = deque(maxlen=LINES_SHOWN)
+    with (
+        tqdm(total=iterations, desc="training", unit="it") as bar,
+        subprocess.Popen(
+            command, cwd=out, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            tail.append(line)
+            if iteration := _ITERATION.search(line):
+                bar.update(int(iteration[1].replace(",", "")) - bar.n)
+                if loss := _LOSS.search(line):
+                    bar.set_postfix_str(f"L1 {float(loss[1]):.4f}")
+    if process.returncode:
+        raise DeepRFTv2Error(f"training stopped with exit code {process.returncode}; its last lines:\n{''.join(tail)}")
+    return out / WEIGHTS
