@@ -2,8 +2,10 @@
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,30 @@ def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, s
 def run(*words: object, cwd: Path, python_path: Path = REPOSITORY, **environment: str) -> tuple[int, str]:
     """Start `python words...` and wait for it."""
     return finish(start(*words, cwd=cwd, python_path=python_path, **environment))
+
+
+def build_wheel(kind: str, folder: Path) -> Path:
+    """Build a `wheel` or an `editable` wheel of a copy of the sources, by the interface that pip uses."""
+    sources = folder / "sources"
+    sources.mkdir()
+    for name in ("deeprftv2_arch", "datasets_prep", "quickstart"):
+        shutil.copytree(REPOSITORY / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "basicsr_torchvision_repair.py", "LICENSE", "README.md"):
+        shutil.copy(REPOSITORY / name, sources)
+    command = f"from setuptools.build_meta import build_{kind} as build; build({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", command], cwd=sources, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Unpack a wheel into a site-packages folder of its own; return the PYTHONPATH that makes Python start with it."""
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    python_path = folder / "python_path"
+    python_path.mkdir()
+    line = f"import site; site.addsitedir({str(folder / 'site')!r})"
+    (python_path / "sitecustomize.py").write_text(line, encoding="utf-8")
+    return python_path
 
 
 def load(path: Path) -> Any:

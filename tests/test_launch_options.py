@@ -60,7 +60,12 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
             {"datasets__train__patch_stages": [{"iters": 4, "patch_size": 16}]},
             "datasets: train: patch_stages: item 1: batch_size: missing",
         ),
-        ({"datasets__test": {}}, "datasets: test: the names of data sets must begin with train or val here"),
+        ({"datasets__test": {}}, "datasets: test: data sets are called train, val or val_<anything> here"),
+        ({"datasets__train_2": {}}, "datasets: train_2: data sets are called train, val or val_<anything> here"),
+        (
+            {"datasets__train__patch_stages": [{"iters": 6, "patch_size": 20, "batch_size": 1}]},
+            "datasets: train: patch_stages: item 1: patch_size: 20 is no multiple of 8",
+        ),
         ({"datasets__val__type": "Pairs"}, "datasets: val: type: nothing is called 'Pairs'"),
         ({"val__metrics__psnr__crop_boder": 0}, "val: metrics: psnr: unknown key 'crop_boder'; did you mean"),
         ({"val__val_frequency": 3}, "val: unknown key 'val_frequency'; did you mean 'val_freq'?"),

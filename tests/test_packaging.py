@@ -1,15 +1,11 @@
 """What an installation puts where, and the repair of basicsr's missing torchvision module."""
 
 import email
-import os
-import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from launch_helpers import REPOSITORY
+from launch_helpers import build_wheel, install, run
 from packaging.requirements import Requirement
 
 HOOK = "deeprftv2_arch_torchvision_repair.pth"
@@ -17,40 +13,21 @@ HOOK = "deeprftv2_arch_torchvision_repair.pth"
 pytest.importorskip("setuptools", minversion="77", reason="building the project takes setuptools 77 or later")
 
 
-def build(kind: str, folder: Path) -> Path:
-    """Build a wheel of a copy of the sources by setuptools' own interface, as pip does."""
-    sources = folder / "sources"
-    sources.mkdir()
-    for name in ("deeprftv2_arch", "datasets_prep", "quickstart"):
-        shutil.copytree(REPOSITORY / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "basicsr_torchvision_repair.py", "LICENSE", "README.md"):
-        shutil.copy(REPOSITORY / name, sources)
-    command = f"from setuptools.build_meta import build_{kind} as build; build({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", command], cwd=sources, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", tmp_path_factory.mktemp("wheel"))
+    return build_wheel("wheel", tmp_path_factory.mktemp("wheel"))
 
 
-def python(code: str, site: Path, **environment: str) -> str:
-    """Run code in a fresh interpreter that has `site` among its site-packages folders."""
-    customise = site.parent / "customise"
-    customise.mkdir(exist_ok=True)
-    (customise / "sitecustomize.py").write_text(f"import site; site.addsitedir({str(site)!r})", encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=site.parent,
-        env={**os.environ, "PYTHONPATH": str(customise), **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stderr == ""
-    return result.stdout.strip()
+@pytest.fixture
+def python_path(wheel: Path, tmp_path: Path) -> Path:
+    return install(wheel, tmp_path)
+
+
+def python(code: str, python_path: Path) -> str:
+    """Run code in a fresh interpreter; return what it wrote."""
+    exit_code, output = run("-c", code, cwd=python_path, python_path=python_path)
+    assert exit_code == 0, output
+    return output.strip()
 
 
 def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
@@ -70,7 +47,7 @@ def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
 
 
 def test_editable_wheel_has_the_hook_and_is_read_before_it(tmp_path: Path) -> None:
-    names = zipfile.ZipFile(build("editable", tmp_path)).namelist()
+    names = zipfile.ZipFile(build_wheel("editable", tmp_path)).namelist()
     hooks = sorted(name for name in names if name.endswith(".pth"))
     # The interpreter reads .pth files in this order; ours imports what setuptools' own makes importable.
     assert hooks == ["__editable__.deeprftv2_arch-1.0.0.pth", HOOK]
@@ -95,20 +72,16 @@ def test_requirements(wheel: Path) -> None:
     }
 
 
-def test_hook_makes_the_missing_module_importable(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    zipfile.ZipFile(wheel).extractall(site)
+def test_hook_makes_the_missing_module_importable(python_path: Path) -> None:
     loaded = "import sys; print(sorted({'torch', 'torchvision', 'numpy', 'basicsr'} & sys.modules.keys()), end=' ');"
     imported = (
         "from torchvision.transforms.functional_tensor import rgb_to_grayscale as repaired;"
         "from torchvision.transforms.functional import rgb_to_grayscale; print(repaired is rgb_to_grayscale)"
     )
-    assert python(loaded + imported, site) == "[] True"
+    assert python(loaded + imported, python_path) == "[] True"
 
 
-def test_hook_leaves_an_old_torchvision_alone(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    zipfile.ZipFile(wheel).extractall(site)
+def test_hook_leaves_an_old_torchvision_alone(python_path: Path, tmp_path: Path) -> None:
     transforms = tmp_path / "old" / "torchvision" / "transforms"
     transforms.mkdir(parents=True)
     for file in (transforms.parent / "__init__.py", transforms / "__init__.py"):
@@ -118,16 +91,14 @@ def test_hook_leaves_an_old_torchvision_alone(wheel: Path, tmp_path: Path) -> No
         f"import sys; sys.path.insert(0, {str(tmp_path / 'old')!r});"
         "import torchvision.transforms.functional_tensor as module; print(module.rgb_to_grayscale)"
     )
-    assert python(code, site) == "of this torchvision"
+    assert python(code, python_path) == "of this torchvision"
 
 
-def test_hook_adds_one_finder_and_says_nothing_when_the_module_has_gone(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    zipfile.ZipFile(wheel).extractall(site)
+def test_hook_adds_one_finder_and_says_nothing_when_the_module_has_gone(python_path: Path, tmp_path: Path) -> None:
     code = (
         "import sys, importlib, basicsr_torchvision_repair as repair; importlib.reload(repair);"
         "print([type(f).__name__ for f in sys.meta_path].count('FunctionalTensorFinder'))"
     )
-    assert python(code, site) == "1"
-    (site / "basicsr_torchvision_repair.py").unlink()
-    assert python("print('still starts')", site) == "still starts"
+    assert python(code, python_path) == "1"
+    (tmp_path / "site" / "basicsr_torchvision_repair.py").unlink()
+    assert python("print('still starts')", python_path) == "still starts"

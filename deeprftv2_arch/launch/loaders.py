@@ -11,7 +11,6 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
-from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.options import Options
 
 LoadersOfBasicSR = tuple[DataLoader, Any, list[DataLoader], int, int]
@@ -32,37 +31,16 @@ def build_datasets(opt: Options) -> dict[str, Any]:
     return {name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()}
 
 
-def build_loaders(
-    opt: Options, datasets: Mapping[str, Any], start_iter: int, logger: logging.Logger
-) -> LoadersOfBasicSR:
-    """Build the loaders that BasicSR's training loop asks for.
+def training_loader(opt: Options, dataset: Any, start_iter: int) -> DataLoader:
+    """Build the loader of this process's share of every batch, from the iteration after ``start_iter`` to the last.
 
-    Args:
-        opt: The options.
-        datasets: What ``build_datasets`` returned.
-        start_iter: Number of iterations that an earlier run has done.
-        logger: Gets a line for every data set.
-
-    Returns:
-        Training loader, its sampler, validation loaders, last epoch and last iteration. All iterations form epoch 0.
+    Raises:
+        OptionError: The stages of the patches are missing, too short, or do not divide by the number of processes.
     """
-    validation_loaders = []
-    for name, dataset in datasets.items():
-        section = opt["datasets"][name]
-        logger.info("Data set %s: %d pictures for %s", section["name"], len(dataset), section["phase"])
-        if section["phase"] != "train":
-            validation_loaders.append(evaluation_loader(opt, section, dataset))
-    train_loader = training_loader(opt, opt["datasets"]["train"], datasets["train"], start_iter)
-    return train_loader, train_loader.batch_sampler, validation_loaders, 0, opt["train"]["total_iter"]
-
-
-def training_loader(opt: Options, section: dict[str, Any], dataset: Any, start_iter: int) -> DataLoader:
-    """Build the loader of this process's share of every batch, from the iteration after ``start_iter`` to the last."""
-    if "patch_stages" not in section:
-        raise OptionError("datasets: train: patch_stages: missing; this launcher decides patch and batch size by them")
+    section = opt["datasets"]["train"]
     sampler = ProgressiveBatchSampler(
         dataset_size=len(dataset),
-        stages=section["patch_stages"],
+        stages=section.get("patch_stages", ()),
         seed=opt["manual_seed"],
         rank=opt["rank"],
         world_size=opt["world_size"],
@@ -78,6 +56,29 @@ def training_loader(opt: Options, section: dict[str, Any], dataset: Any, start_i
         persistent_workers=workers > 0 and section.get("persistent_workers", False),
         generator=own_generator(opt),
     )
+
+
+def loaders_for_basicsr(
+    opt: Options, datasets: Mapping[str, Any], train_loader: DataLoader, logger: logging.Logger
+) -> LoadersOfBasicSR:
+    """Return what BasicSR's training loop asks for.
+
+    Args:
+        opt: The options.
+        datasets: What ``build_datasets`` returned.
+        train_loader: The loader of the training set.
+        logger: Gets a line for every data set.
+
+    Returns:
+        Training loader, its sampler, validation loaders, last epoch and last iteration. All iterations form epoch 0.
+    """
+    validation_loaders = []
+    for name, dataset in datasets.items():
+        section = opt["datasets"][name]
+        logger.info("Data set %s: %d pairs for %s", section["name"], len(dataset), section["phase"])
+        if section["phase"] == "val":
+            validation_loaders.append(evaluation_loader(opt, section, dataset))
+    return train_loader, train_loader.batch_sampler, validation_loaders, 0, opt["train"]["total_iter"]
 
 
 def evaluation_loader(opt: Options, section: dict[str, Any], dataset: Any) -> DataLoader:

@@ -1,6 +1,7 @@
 """Checks of an option file against what reads it: no unknown key, none missing, no wrong type."""
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -69,14 +70,13 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
 
 def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: bool) -> None:
     """Check one entry of ``datasets``; its phase is the part of its name before the first underscore."""
-    kind = phase.split("_")[0]
-    allowed = ("train", "val") if is_train else ("test", "val")
-    if kind not in allowed:
-        raise OptionError(f"{where}: the names of data sets must begin with {' or '.join(allowed)} here")
+    pattern, names = ("train|val(_.*)?", "train, val") if is_train else ("(test|val)(_.*)?", "test, val")
+    if not re.fullmatch(pattern, phase):
+        raise OptionError(f"{where}: data sets are called {names} or val_<anything> here")
     check_value(section, Mapping, where)
     check_registered_name(section.get("type"), DATASET_REGISTRY, f"{where}: type")
     if section["type"] == "DeblurPairDataset":
-        check_arguments(section, TrainingDataSection if kind == "train" else EvaluationDataSection, where)
+        check_arguments(section, TrainingDataSection if phase == "train" else EvaluationDataSection, where)
 
 
 def check_recipe(train: Mapping[str, Any], where: str) -> None:

@@ -8,21 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deeprftv2_arch.data.patch_stages import PatchStage
+
 
 @dataclass(frozen=True)
 class IoBackendSection:
     """``io_backend`` of a data set."""
 
     type: Literal["lmdb", "disk"]
-
-
-@dataclass(frozen=True)
-class PatchStageSection:
-    """One entry of ``patch_stages``; ``batch_size`` is the total over all processes."""
-
-    iters: int
-    patch_size: int
-    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class TrainingDataSection:
     dataroot_gt: str
     dataroot_lq: str
     io_backend: IoBackendSection
-    patch_stages: list[PatchStageSection]
+    patch_stages: list[PatchStage]
     batch_size_per_gpu: int
     num_worker_per_gpu: int
     filename_tmpl: str = "{}"

@@ -143,6 +143,13 @@ def _check_network(opt: Options, file: Path) -> None:
     arguments = {key: value for key, value in opt["network_g"].items() if key != "type"}
     try:
         with torch.device("meta"):
-            ARCH_REGISTRY.get(opt["network_g"]["type"])(**arguments)
+            network = ARCH_REGISTRY.get(opt["network_g"]["type"])(**arguments)
     except OptionError as error:
         raise OptionError(f"{file}: network_g: {error}") from error
+    multiple = getattr(network, "size_multiple", 1)
+    for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
+        if stage["patch_size"] % multiple:
+            raise OptionError(
+                f"{file}: datasets: train: patch_stages: item {number}: patch_size: {stage['patch_size']} is no "
+                f"multiple of {multiple}, which this network trains on"
+            )

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from basicsr.utils import set_random_seed
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import Process, find_process, process_group
-from deeprftv2_arch.launch.loaders import LoadersOfBasicSR, build_datasets, build_loaders
+from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
 from deeprftv2_arch.launch.options import Options, load_options
 from deeprftv2_arch.launch.resume import load_resume_state
 
@@ -37,17 +36,13 @@ def run_training(arguments: Arguments, root: Path) -> None:
     with process_group(_complete_for_process(opt, arguments)):
         datasets = build_datasets(opt)
         state = load_resume_state(opt)
-        start_iter = state["iter"] if state else 0
-
-        def loaders(opt: Options, logger: logging.Logger) -> LoadersOfBasicSR:
-            return build_loaders(opt, datasets, start_iter, logger)
-
+        train_loader = training_loader(opt, datasets["train"], start_iter=state["iter"] if state else 0)
         loop = importlib.import_module("basicsr.train")
         with _replaced(
             loop,
             parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
             load_resume_state=lambda opt: state,
-            create_train_val_dataloader=loaders,
+            create_train_val_dataloader=lambda opt, logger: loaders_for_basicsr(opt, datasets, train_loader, logger),
         ):
             loop.train_pipeline(str(root))
 

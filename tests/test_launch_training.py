@@ -1,0 +1,240 @@
+"""Training and testing through the launchers, as a user starts them."""
+
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from launch_helpers import (
+    changed,
+    differences,
+    evaluation_options,
+    finish,
+    load,
+    run,
+    start,
+    training_options,
+    write_options,
+    write_pictures,
+)
+
+from deeprftv2_arch.errors import DataError, DeepRFTv2Error
+from deeprftv2_arch.launch.arguments import Arguments
+from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.models.deblur_model import DeblurModel
+
+TRAIN = ("-m", "deeprftv2_arch.train")
+TEST = ("-m", "deeprftv2_arch.test")
+TORCHRUN = ("-m", "torch.distributed.run")
+
+
+class StoppedError(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    write_pictures(folder / "train")
+    write_pictures(folder / "val", count=2, size=40)
+    return folder / "train", folder / "val"
+
+
+def train_here(folder: Path, options: dict[str, Any], auto_resume: bool = False) -> Path:
+    """Train in this process; return the run's folder."""
+    folder.mkdir(exist_ok=True)
+    run_training(Arguments(write_options(folder / "run.yml", options), auto_resume=auto_resume), folder)
+    return folder / "experiments" / options["name"]
+
+
+def stop_before(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
+    original = DeblurModel.optimize_parameters
+
+    def optimise(self: DeblurModel, current_iter: int) -> None:
+        if current_iter == iteration:
+            raise StoppedError
+        original(self, current_iter)
+
+    monkeypatch.setattr(DeblurModel, "optimize_parameters", optimise)
+
+
+@pytest.mark.parametrize("ema_decay", [0, 0.9])
+def test_resumed_run_is_the_same_to_the_last_bit(
+    pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+) -> None:
+    options = training_options(*pictures, train__ema_decay=ema_decay)
+    whole = train_here(tmp_path / "whole", options)
+    with monkeypatch.context() as patch:
+        stop_before(patch, 5)
+        with pytest.raises(StoppedError):
+            train_here(tmp_path / "halves", options)
+    halves = tmp_path / "halves" / "experiments" / "tiny"
+    assert [path.name for path in (halves / "training_states").iterdir()] == ["3.state"]
+    torch.manual_seed(123)  # whatever a new process begins with
+    train_here(tmp_path / "halves", options, auto_resume=True)
+    for name in ("models/net_g_6.pth", "training_states/6.state", "models/net_g_latest.pth"):
+        assert differences(load(whole / name), load(halves / name)) == [], name
+    assert ("params_ema" in load(whole / "models/net_g_6.pth")) == (ema_decay > 0)
+    assert differences(load(whole / "models/net_g_3.pth"), load(whole / "models/net_g_6.pth")) != []
+
+
+def test_torn_newest_state_is_skipped(
+    pictures: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = training_options(*pictures, logger__save_checkpoint_freq=2)
+    folder = train_here(tmp_path, options)
+    expected = load(folder / "training_states" / "6.state")
+    six, four = (folder / "training_states" / f"{number}.state" for number in (6, 4))
+    six.write_bytes(six.read_bytes()[: six.stat().st_size // 2])
+    network = folder / "models" / "net_g_4.pth"
+    network.write_bytes(network.read_bytes()[:-100])
+    train_here(tmp_path, options, auto_resume=True)
+    assert "Skipping training state 6: " in caplog.text
+    assert "Skipping training state 4: " in caplog.text
+    assert str(six) in caplog.text
+    assert str(network) in caplog.text
+    assert four.exists()
+    assert differences(expected, load(six)) == []
+
+
+def test_auto_resume_of_a_run_that_has_not_begun_starts_it(pictures: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = train_here(tmp_path, training_options(*pictures, train__total_iter=3), auto_resume=True)
+    assert load(folder / "training_states" / "3.state")["iter"] == 3
+
+
+def weights_of(folder: Path, number: object) -> torch.Tensor:
+    state = load(folder / "models" / f"net_g_{number}.pth")["params"]
+    return torch.cat([tensor.double().flatten() for tensor in state.values()])
+
+
+def free_port() -> int:
+    with socket.socket() as candidate:
+        candidate.bind(("127.0.0.1", 0))
+        return candidate.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def alone(pictures: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process, saved after every step."""
+    return train_here(tmp_path_factory.mktemp("alone"), training_options(*pictures, logger__save_checkpoint_freq=1))
+
+
+def assert_same_training(alone: Path, other: Path) -> None:
+    """Two runs end at the same weights: their difference is small beside the way that training has gone.
+
+    Sums of gradients round differently when two processes share a batch, and Adam divides by gradients, which turns
+    rounding into visible steps where a gradient is almost zero.
+    """
+    first, last = weights_of(alone, 1), weights_of(alone, 6)
+    way = (last - first).norm()
+    assert way > 0.01
+    assert (weights_of(other, 6) - last).norm() < 1e-3 * way
+
+
+def test_two_processes_train_as_one_with_the_double_batch(
+    pictures: tuple[Path, Path], tmp_path: Path, alone: Path
+) -> None:
+    options = write_options(tmp_path / "run.yml", training_options(*pictures))
+    code, output = run(*TORCHRUN, "--standalone", "--nproc_per_node=2", *TRAIN, "-opt", options, cwd=tmp_path)
+    assert code == 0, output
+    assert_same_training(alone, tmp_path / "experiments" / "tiny")
+
+
+def test_two_machines_meet_through_torchrun(pictures: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
+    options = write_options(tmp_path / "run.yml", training_options(*pictures))
+    meeting = (
+        *("--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test"),
+        f"--rdzv_endpoint=127.0.0.1:{free_port()}",
+    )
+    agents = [
+        start(*TORCHRUN, *meeting, "--local_addr=127.0.0.1", *TRAIN, "-opt", options, cwd=tmp_path) for _ in range(2)
+    ]
+    for agent in agents:
+        code, output = finish(agent)
+        assert code == 0, output
+    assert_same_training(alone, tmp_path / "experiments" / "tiny")
+
+
+def test_testing_writes_pictures_and_the_metric_of_training(
+    pictures: tuple[Path, Path], tmp_path: Path, alone: Path
+) -> None:
+    options = evaluation_options(pictures[1], alone / "models" / "net_g_6.pth")
+    code, output = run(*TEST, "-opt", write_options(tmp_path / "test.yml", options), cwd=tmp_path)
+    assert code == 0, output
+    saved = sorted(path.name for path in (tmp_path / "results" / "tiny_test" / "visualization").rglob("*.png"))
+    assert saved == ["000_tiny_test.png", "001_tiny_test.png"]
+    (log,) = alone.glob("*.log")
+    trained = [line for line in log.read_text(encoding="utf-8").splitlines() if "# psnr" in line][-1]
+    assert trained.split("psnr: ")[1].split()[0] == output.split("psnr: ")[1].split()[0]
+
+
+@pytest.mark.parametrize("side", ["lq", "gt"])
+@pytest.mark.parametrize("missing", ["folder", "pictures"])
+def test_missing_data_leaves_an_earlier_run_alone(
+    pictures: tuple[Path, Path], tmp_path: Path, side: str, missing: str
+) -> None:
+    earlier = tmp_path / "experiments" / "tiny"
+    earlier.mkdir(parents=True)
+    (earlier / "weights.pth").write_bytes(b"precious")
+    nowhere = tmp_path / "nowhere"
+    if missing == "pictures":
+        nowhere.mkdir()
+    options = changed(training_options(*pictures), {f"datasets__train__dataroot_{side}": str(nowhere)})
+    with pytest.raises(DataError, match="nowhere"):
+        train_here(tmp_path, options)
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+    assert (earlier / "weights.pth").read_bytes() == b"precious"
+    assert not (tmp_path / "results").exists()
+
+
+def test_missing_test_data_leaves_earlier_results_alone(
+    pictures: tuple[Path, Path], tmp_path: Path, alone: Path
+) -> None:
+    results = tmp_path / "results" / "tiny_test"
+    results.mkdir(parents=True)
+    options = evaluation_options(tmp_path / "nowhere", alone / "models" / "net_g_6.pth")
+    with pytest.raises(DataError, match="nowhere"):
+        run_testing(Arguments(write_options(tmp_path / "test.yml", options)), tmp_path)
+    assert [path.name for path in results.parent.iterdir()] == ["tiny_test"]
+
+
+def test_user_reads_one_line(pictures: tuple[Path, Path], tmp_path: Path) -> None:
+    options = write_options(tmp_path / "run.yml", training_options(*pictures, network_g__dimm=4))
+    code, output = run(*TRAIN, "-opt", options.name, cwd=tmp_path)
+    assert code == 2
+    assert output == (
+        "python -m deeprftv2_arch.train: error: run.yml: network_g: unknown key 'dimm'; did you mean 'dim'?\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yml"]
+
+
+def test_error_in_a_worker_is_one_line_too(pictures: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(pictures[0], tmp_path / "data")
+    for path in (tmp_path / "data" / "blur").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    options = training_options(tmp_path / "data", pictures[1], datasets__train__num_worker_per_gpu=1)
+    code, output = run(*TRAIN, "-opt", write_options(tmp_path / "run.yml", options), cwd=tmp_path)
+    assert code == 2
+    last = output.splitlines()[-1]
+    assert last.startswith("python -m deeprftv2_arch.train: error: ")
+    assert str(tmp_path / "data" / "blur") in last
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__total_iter": 7}, "total_iter"),
+        ({"num_gpu": 64}, "num_gpu: 64, but this machine has"),
+        ({"path__resume_state": "3.state"}, "resume_state: there is no file 3.state"),
+    ],
+)
+def test_option_faults_found_late_still_leave_an_earlier_run_alone(
+    pictures: tuple[Path, Path], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "experiments" / "tiny").mkdir(parents=True)
+    with pytest.raises(DeepRFTv2Error, match=message):
+        train_here(tmp_path, training_options(*pictures, **changes))
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]

@@ -1,0 +1,25 @@
+"""Lets the released basicsr be built on Python 3.13 and later; only for the time of that one build.
+
+    PYTHONPATH=$PWD/tools/basicsr_build pip install --no-build-isolation --no-deps basicsr
+
+basicsr 1.4.2 is published as sources whose setup.py runs ``exec(code)`` in a function and then looks for a variable in
+``locals()``. Since Python 3.13 (PEP 667) ``exec`` writes such variables to a copy, and the build ends with ``KeyError:
+'__version__'``. The interpreter imports this file when it starts with that PYTHONPATH; it makes ``exec`` without
+explicit dictionaries write into the calling function again.
+"""
+
+import builtins
+import sys
+
+_exec = builtins.exec
+
+
+def _exec_in_caller(source, globals=None, locals=None, /, **options):
+    """``exec`` as it was before Python 3.13."""
+    if globals is None:
+        caller = sys._getframe(1)
+        globals, locals = caller.f_globals, caller.f_locals
+    _exec(source, globals, locals, **options)
+
+
+builtins.exec = _exec_in_caller
