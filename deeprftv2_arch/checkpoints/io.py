@@ -1,0 +1,140 @@
+"""Reading and writing checkpoints: whole or not at all, and without executing anything that a file holds."""
+
+import logging
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.checkpoints.variant import describe, mismatch
+from deeprftv2_arch.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+# Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
+PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
+WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
+
+
+def save_atomically(obj: Any, path: Path) -> None:
+    """Write with ``torch.save`` to a temporary file in the same folder, then rename it.
+
+    Raises:
+        CheckpointError: The disk is full or the folder not writable. What was at ``path`` is still there.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(obj, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into a RuntimeError
+        temporary.unlink(missing_ok=True)
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be written: {reason}; make room there, nothing else was lost") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint or a training state to the CPU.
+
+    Raises:
+        CheckpointError: The file is missing, torn, no checkpoint, or holds pickled objects, which are not executed.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise CheckpointError(f"{path}: is a folder; name a file in it") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: {_reason(error)}") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path}: torn or no checkpoint; fetch or write it again") from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"{path}: holds a {type(checkpoint).__name__}, not a dictionary of weights")
+    return checkpoint
+
+
+def _reason(error: pickle.UnpicklingError) -> str:
+    """Tell objects that would have been executed from bytes that are no checkpoint."""
+    unsafe = re.search(r"[Uu]nsupported (?:global: GLOBAL|class) ([\w.]+)", str(error))
+    if unsafe:
+        return (
+            f"holds a pickled object ({unsafe[1]}), which could run any program and was not executed; "
+            "ask its author for a file with tensors only"
+        )
+    return "torn or no checkpoint; fetch or write it again"
+
+
+def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> dict[str, Tensor]:
+    """Return the weights in a checkpoint, under the names of the bare network.
+
+    Args:
+        checkpoint: What ``load_checkpoint`` returned.
+        key: Where to look first; then under the usual keys, then whether the checkpoint itself is the weights.
+
+    Raises:
+        CheckpointError: There are no weights.
+    """
+    keys = PARAM_KEYS if key is None else (key, *PARAM_KEYS)
+    found = next((name for name in keys if isinstance(checkpoint.get(name), Mapping)), None)
+    weights = checkpoint if found is None else checkpoint[found]
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
+    if key is not None and found != key:
+        logger.info("The checkpoint has no %s; taking %s", key, found or "the weights at its top level")
+    return {_bare(name): value for name, value in weights.items()}
+
+
+def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
+    """Read the weights in a file; see ``load_checkpoint`` and ``pick_params``.
+
+    Raises:
+        CheckpointError: As those, naming the file.
+    """
+    checkpoint = load_checkpoint(path)
+    try:
+        return pick_params(checkpoint, key)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _bare(name: str) -> str:
+    while name.startswith(WRAPPERS):
+        name = name.partition(".")[2]
+    return name
+
+
+def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool = True) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Args:
+        net: The bare network.
+        state: Weights by name.
+        path: The file that they come from, for the message.
+        strict: Whether all must fit; if not, what does not is left out with a warning.
+
+    Raises:
+        CheckpointError: Weights are missing, left over or of another shape.
+    """
+    expected = net.state_dict()
+    problem = mismatch(expected, state)
+    if problem and strict:
+        raise CheckpointError(
+            f"{path}: does not fit the network of the option file: it looks like {describe(state)}, the option file "
+            f"builds {describe(expected)}; tensors {problem}"
+        )
+    if problem:
+        logger.warning("%s: loaded in part, tensors %s", path, problem)
+    fitting = {name: value for name, value in state.items() if name in expected and value.shape == expected[name].shape}
+    net.load_state_dict(fitting, strict=strict)

@@ -1,0 +1,119 @@
+"""Where pictures lie: in a folder or in an LMDB of BasicSR's format. Both are read by name."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import lmdb
+
+from datasets_prep.errors import PreparationError
+from datasets_prep.lmdb_reader import read_meta_info
+from datasets_prep.pictures import EXTENSIONS
+from deeprftv2_arch.errors import DataError
+
+
+class PictureFolder:
+    """A folder with PNG and JPEG pictures at any depth; a name is the path below the folder without extension.
+
+    Args:
+        root: The folder.
+
+    Attributes:
+        names: All names, sorted.
+        sizes: Height and width of the pictures whose size is known without reading them: none here.
+
+    Raises:
+        DataError: The folder is missing or has no pictures, or two pictures differ in their extension only.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self._paths: dict[str, Path] = {}
+        if not root.is_dir():
+            raise DataError(f"{root}: there is no such folder; set dataroot_gt and dataroot_lq to the prepared data")
+        for folder, _, files in os.walk(root, followlinks=True):
+            for path in (Path(folder, file) for file in files if file.lower().endswith(EXTENSIONS)):
+                name = path.relative_to(root).with_suffix("").as_posix()
+                if name in self._paths:
+                    raise DataError(f"{path} and {self._paths[name]} have the same name; remove one")
+                self._paths[name] = path
+        if not self._paths:
+            raise DataError(f"{root}: holds no pictures ({', '.join(EXTENSIONS)}); correct the path or prepare data")
+        self.names = sorted(self._paths)
+
+    def address(self, name: str) -> str:
+        """Return the path of a picture."""
+        return str(self._paths[name])
+
+    def place(self, name: str) -> str:
+        """Return what tells a person where a picture is."""
+        return self.address(name)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a picture.
+
+        Raises:
+            DataError: The file is gone or not readable.
+        """
+        try:
+            return self._paths[name].read_bytes()
+        except OSError as error:
+            raise DataError(f"{self._paths[name]}: cannot be read: {error.strerror}") from error
+
+
+class PictureDatabase:
+    """An LMDB with its ``meta_info.txt``; a name is a key.
+
+    Args:
+        root: The folder of the database.
+
+    Attributes:
+        names: All keys, sorted.
+        sizes: Height and width of every picture in pixels.
+
+    Raises:
+        DataError: The database or its metadata is missing, empty or damaged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise DataError(f"{root}: there is no such LMDB; set dataroot_gt and dataroot_lq to the prepared data")
+        try:
+            self.sizes = {key: shape[:2] for key, shape in read_meta_info(root).items()}
+        except PreparationError as error:
+            raise DataError(f"{error}; prepare the data again, or set io_backend: type: disk for a folder") from error
+        if not self.sizes:
+            raise DataError(f"{root / 'meta_info.txt'}: lists no pictures; prepare the data again")
+        self.names = sorted(self.sizes)
+        _environment(str(root))
+
+    def address(self, name: str) -> str:
+        """Return the key of a picture."""
+        return name
+
+    def place(self, name: str) -> str:
+        """Return what tells a person where a picture is."""
+        return f"{self.root}: {name}"
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a picture.
+
+        Raises:
+            DataError: The metadata lists a picture that the database lacks.
+        """
+        with _environment(str(self.root)).begin() as transaction:
+            data = transaction.get(name.encode())
+        if data is None:
+            raise DataError(f"{self.root}: {name!r} is in meta_info.txt but not in data.mdb; prepare it again")
+        return bytes(data)
+
+
+@cache
+def _environment(path: str) -> lmdb.Environment:
+    """Open a database once per process, as LMDB demands; without locks, forked workers may go on using it."""
+    try:
+        return lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
+    except lmdb.Error as error:
+        raise DataError(f"{path}: cannot be opened as LMDB ({error}); prepare the data again") from error

@@ -1,0 +1,244 @@
+"""How a deblurring network is trained, saved and resumed within BasicSR."""
+
+import math
+from collections import OrderedDict
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from basicsr.losses import build_loss
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW, Optimizer
+
+from deeprftv2_arch.checkpoints.io import load_into, load_params, save_atomically
+from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
+from deeprftv2_arch.models.collectives import gathered, mean_over_processes
+from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
+from deeprftv2_arch.models.ema import update_average
+from deeprftv2_arch.models.mixed_precision import MixedPrecision
+from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
+from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.models.validating_model import ValidatingModel
+
+
+class DeblurModel(ValidatingModel):
+    """BasicSR's SRModel with what the recipe of the paper needs (implementation details of its experiments).
+
+    The network returns its restored picture in eval mode and, in training, all supervised pictures by scale. Options of
+    the section ``train`` beyond SRModel's:
+
+        losses             terms by name, each of LOSS_REGISTRY, applied at every scale to every supervised picture
+        scale_weights      {full: 1.0, half: 1.0}
+        optim_g            also of type AdamW
+        scheduler          also of type CosineAnnealingLR: {T_max, eta_min}
+        clip_grad_norm     largest norm of the gradient; absent or 0: as it is
+        amp                bf16 or fp16; absent: float32. Validation is always in float32.
+        channels_last      memory layout of the weights and pictures
+        compile            torch.compile
+        max_skipped_steps  so many steps in a row may be skipped for a loss or gradient that is not finite
+
+    Args:
+        opt: All options of the run, as BasicSR completes them.
+
+    Raises:
+        OptionError: An option has no meaning.
+        CheckpointError: The weights to start from do not fit or cannot be read.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        # BasicSR takes its options apart while it reads them; the caller's stay as they are.
+        super().__init__(deepcopy(opt))
+
+    def init_training_settings(self) -> None:
+        """Set up everything that training needs beside the network."""
+        train = self.opt["train"]
+        self.net_g.train()
+        self.precision = MixedPrecision(train.get("amp"), self.device)
+        self.guard = NonFiniteGuard(train.get("max_skipped_steps", 0))
+        self.max_grad_norm = train.get("clip_grad_norm") or math.inf
+        terms = {name: build_loss(options) for name, options in (train.get("losses") or {}).items()}
+        self.criterion = MultiScaleLoss(terms, train.get("scale_weights")).to(self.device)
+        self.ema_decay = train.get("ema_decay", 0)
+        if self.ema_decay > 0:
+            self._start_average()
+        self.setup_optimizers()
+        self.setup_schedulers()
+        self._check_batches = len(self.opt["datasets"]["train"].get("patch_stages") or ()) > 1
+
+    def _start_average(self) -> None:
+        path = self.opt["path"].get("pretrain_network_g")
+        self.net_g_ema = build_network(self.opt["network_g"]).to(self.device).eval()
+        if path is None:
+            self.model_ema(0)
+        else:
+            self.load_network(self.net_g_ema, path, self.opt["path"].get("strict_load_g", True), "params_ema")
+
+    def model_ema(self, decay: float = 0.999) -> None:
+        """Move the average weights and buffers towards the current ones."""
+        update_average(self.net_g_ema, self.get_bare_model(self.net_g), decay)
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        """Move a network to its device, in the wanted memory layout, compiled and distributed as the options say."""
+        train = self.opt.get("train") or {}
+        self.memory_format = torch.channels_last if train.get("channels_last") else torch.contiguous_format
+        net = net.to(self.device).to(memory_format=self.memory_format)
+        if train.get("compile"):
+            net.compile()  # in place, so that the names of the weights stay
+        if self.opt["dist"] and self.device.type == "cpu":
+            return DistributedDataParallel(net, find_unused_parameters=self.opt.get("find_unused_parameters", False))
+        return super().model_to_device(net)
+
+    def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
+        """Build AdamW, or what BasicSR knows."""
+        if optim_type == "AdamW":
+            return AdamW(params, lr, **kwargs)
+        return super().get_optimizer(optim_type, params, lr, **kwargs)
+
+    def setup_schedulers(self) -> None:
+        """Build the plain cosine schedule, or what BasicSR knows."""
+        options = dict(self.opt["train"]["scheduler"])
+        if options.pop("type") == "CosineAnnealingLR":
+            self.schedulers += [CosineAnnealingLR(optimizer, **options) for optimizer in self.optimizers]
+        else:
+            super().setup_schedulers()
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), ``lq_path``, and in training ``scheduled``."""
+        super().feed_data(data)
+        self.lq: Tensor = self.lq.contiguous(memory_format=self.memory_format)
+        if self.is_train and self._check_batches and "scheduled" in data:
+            self._check_batches = False
+            if not torch.as_tensor(data["scheduled"]).all():
+                get_root_logger().warning(
+                    "BasicSR's own loop does not know patch_stages and stays in the first of them; "
+                    "train with python -m deeprftv2_arch.train to go through all"
+                )
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """Do one step on the batch, unless a loss or the gradient is not finite.
+
+        Raises:
+            NonFiniteError: One is not, and no more steps may be skipped.
+        """
+        scaler = self.precision.scaler
+        self.optimizer_g.zero_grad()
+        with self.precision.autocast():
+            restored = self.net_g(self.lq)
+        losses = self.criterion(restored, self.gt)
+        scaler.scale(sum(losses.values())).backward()
+        scaler.unscale_(self.optimizer_g)
+        grad_norm = clip_grad_norm_(self.net_g.parameters(), self.max_grad_norm)
+        values = mean_over_processes(torch.stack([*losses.values(), grad_norm])).tolist()
+        self.log_dict = OrderedDict(zip([*losses, "grad_norm"], values, strict=True))
+
+        watched = dict(self.log_dict)
+        if not math.isfinite(watched["grad_norm"]) and self.precision.calibrating:
+            del watched["grad_norm"]
+        if self.guard.allows(current_iter, watched, self.lq_paths):
+            scaler.step(self.optimizer_g)
+            if self.ema_decay > 0:
+                self.model_ema(self.ema_decay)
+        scaler.update()
+
+    @master_only
+    def save_network(
+        self,
+        net: nn.Module | list[nn.Module],
+        net_label: str,
+        current_iter: int,
+        param_key: str | list[str] = "params",
+    ) -> None:
+        """Write ``models/<label>_<iteration>.pth``: the weights of every network under its key.
+
+        Raises:
+            CheckpointError: It cannot be written; an earlier file of the name is still there.
+        """
+        nets, keys = ([value] if not isinstance(value, list) else value for value in (net, param_key))
+        states = {key: self.get_bare_model(net_).state_dict() for net_, key in zip(nets, keys, strict=True)}
+        on_cpu = {key: {name: value.cpu() for name, value in state.items()} for key, state in states.items()}
+        iteration = "latest" if current_iter == -1 else current_iter
+        save_atomically(on_cpu, Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth")
+
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        """Write ``training_states/<iteration>.state``: what ``resume_training`` restores; every process must call.
+
+        Raises:
+            CheckpointError: It cannot be written; an earlier file of the name is still there.
+        """
+        random_states = gathered(random_state())
+        if current_iter == -1 or self.opt["rank"] != 0:
+            return
+        state = {
+            "epoch": epoch,
+            "iter": current_iter,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [_plain(scheduler.state_dict()) for scheduler in self.schedulers],
+            "grad_scaler": self.precision.scaler.state_dict(),
+            "skipped_steps": self.guard.skipped,
+            "best_metric_results": getattr(self, "best_metric_results", {}),
+            "random_states": random_states,
+        }
+        save_atomically(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Take up a training where its state was saved; weights and average come from the network's own file.
+
+        Args:
+            resume_state: What ``save_training_state`` or BasicSR has written.
+
+        Raises:
+            CheckpointError: The state belongs to another network or optimiser.
+        """
+        try:
+            super().resume_training(resume_state)
+        except (AssertionError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"the training state of iteration {resume_state.get('iter')} does not fit the network and optimiser of "
+                f"the option file ({error}); resume with the options that it was saved with"
+            ) from error
+        if resume_state.get("grad_scaler"):
+            self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
+        self.guard.skipped = resume_state.get("skipped_steps", 0)
+        if resume_state.get("best_metric_results"):
+            self.best_metric_results = resume_state["best_metric_results"]
+        random_states = resume_state.get("random_states", [])
+        if len(random_states) == self.opt["world_size"]:
+            restore_random_state(random_states[self.opt["rank"]])
+        else:
+            get_root_logger().warning(
+                "The training state has random states of %d processes and this run %d processes: they start anew",
+                len(random_states),
+                self.opt["world_size"],
+            )
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
+    ) -> None:
+        """Load weights.
+
+        Args:
+            net: Takes the weights.
+            load_path: The checkpoint.
+            strict: Whether all weights must fit; if not, what does not is left out with a warning.
+            param_key: Where in the checkpoint to look first.
+
+        Raises:
+            CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
+        """
+        path = Path(load_path)
+        load_into(self.get_bare_model(net), load_params(path, param_key), path, strict)
+        get_root_logger().info("Loaded %s from %s (%s)", type(self.get_bare_model(net)).__name__, path, param_key)
+
+
+def _plain(value: Any) -> Any:
+    """Turn counters and the like into plain dictionaries and lists, which ``torch.load`` takes for safe."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,57 @@
+"""Stops a training whose loss or gradient is infinite or not a number."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from basicsr.utils import get_root_logger
+
+from deeprftv2_arch.errors import NonFiniteError
+from deeprftv2_arch.models.collectives import gathered
+
+SHOWN = 8  # pictures that a message names
+
+
+class NonFiniteGuard:
+    """Decides whether the weights may be updated.
+
+    Args:
+        max_skipped_steps: So many steps in a row may be skipped; the next one raises.
+
+    Attributes:
+        skipped: Number of steps skipped since the last good one.
+    """
+
+    def __init__(self, max_skipped_steps: int) -> None:
+        self.max_skipped_steps = max_skipped_steps
+        self.skipped = 0
+
+    def allows(self, iteration: int, values: Mapping[str, float], pictures: Sequence[str]) -> bool:
+        """Look at one step.
+
+        Args:
+            iteration: Its number.
+            values: Losses and gradient norm, the same in all processes, so that all decide alike.
+            pictures: Paths of the blurred pictures of this process.
+
+        Returns:
+            Whether every value is finite; if not, the step must be skipped.
+
+        Raises:
+            NonFiniteError: One is not, and no more steps may be skipped.
+        """
+        bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        if not bad:
+            self.skipped = 0
+            return True
+        paths = [path for share in gathered(list(pictures)) for path in share]
+        what = f"iteration {iteration}: {', '.join(bad)}; pictures: {', '.join(paths[:SHOWN])}"
+        if len(paths) > SHOWN:
+            what += f" and {len(paths) - SHOWN} more"
+        if self.skipped >= self.max_skipped_steps:
+            raise NonFiniteError(
+                f"{what}; stopped after {self.skipped} skipped steps, nothing was saved since: look at the pictures, "
+                "lower the learning rate or raise train: max_skipped_steps"
+            )
+        self.skipped += 1
+        get_root_logger().warning("%s; step skipped (%d of %d)", what, self.skipped, self.max_skipped_steps)
+        return False

@@ -1,0 +1,97 @@
+"""Validation on all processes at once, with the result of one."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.metrics import calculate_metric
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import imwrite, tensor2img
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from deeprftv2_arch.models.collectives import gathered
+from deeprftv2_arch.models.picture_name import picture_name
+
+
+class ValidatingModel(SRModel):
+    """BasicSR's model, with the pictures of a validation set shared out over all processes.
+
+    Every process restores and measures every ``world_size``-th picture. The values of all are then added up in the
+    order of the pictures, so that the means do not depend on the number of processes, and every process knows them.
+    """
+
+    def test(self) -> None:
+        """Restore ``self.lq`` (B, 3, H, W) to ``self.output``, with the average weights if there are any."""
+        # The bare network: DistributedDataParallel would wait for processes whose share is one picture smaller.
+        net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        was_training = net.training
+        net.eval()
+        try:
+            with torch.no_grad():
+                self.output = net(self.lq)
+        finally:
+            net.train(was_training)
+
+    def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
+        """Validate as one of several processes."""
+        self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
+
+    def nondist_validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
+        """Restore, save and measure the pictures of this process; log the means over all processes.
+
+        Args:
+            dataloader: Its data set and how it batches; pictures are read one by one.
+            current_iter: Number of the iteration; in tests, the name of the run.
+            tb_logger: TensorBoard's writer, or None.
+            save_img: Whether to save the restored pictures.
+        """
+        dataset: Any = dataloader.dataset
+        name = dataset.opt["name"]
+        metrics = self.opt["val"].get("metrics") or {}
+        share = range(self.opt["rank"], len(dataset), self.opt["world_size"])
+        hidden = self.opt["rank"] != 0 or not self.opt["val"].get("pbar", True)
+        measured = {}
+        for index in tqdm(share, desc=f"Validating {name}", unit="image", disable=hidden):
+            self.feed_data(dataloader.collate_fn([dataset[index]]))
+            self.test()
+            pictures = self._take_pictures()
+            if save_img:
+                imwrite(pictures["img"], str(self._save_path(dataset, current_iter)))
+            measured[index] = {metric: float(calculate_metric(pictures, opt)) for metric, opt in metrics.items()}
+        if metrics:
+            everything = {index: values for part in gathered(measured) for index, values in part.items()}
+            self.metric_results = {
+                metric: sum(everything[index][metric] for index in sorted(everything)) / len(everything)
+                for metric in metrics
+            }
+            self._initialize_best_metric_results(name)
+            for metric, value in self.metric_results.items():
+                self._update_best_metric_result(name, metric, value, current_iter)
+            self._log_validation_metric_values(current_iter, name, tb_logger)
+
+    def _take_pictures(self) -> dict[str, Any]:
+        """Return what the metrics compare, (H, W, 3) BGR of 8 bits, and let go of the tensors."""
+        visuals = self.get_current_visuals()
+        pictures = {"img": tensor2img([visuals["result"]])}
+        if "gt" in visuals:
+            pictures["img2"] = tensor2img([visuals["gt"]])
+            del self.gt
+        del self.lq, self.output
+        return pictures
+
+    def _save_path(self, dataset: Any, current_iter: int | str) -> Path:
+        """Return where BasicSR would save the current picture, in sub-folders as the data set has them."""
+        name = Path(picture_name(self.lq_paths[0], dataset.opt.get("dataroot_lq")))
+        folder = Path(self.opt["path"]["visualization"])
+        if self.opt["is_train"]:
+            return folder / name / f"{name.name}_{current_iter}.png"
+        suffix = self.opt["val"].get("suffix") or self.opt["name"]
+        return folder / dataset.opt["name"] / name.parent / f"{name.name}_{suffix}.png"
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""
+        super().feed_data(data)
+        self.lq_paths = list(data["lq_path"])
