@@ -1,4 +1,7 @@
-"""What a data set has to declare to be prepared."""
+"""What a data set has to declare to be prepared.
+
+A new one is a file beside gopro.py and hide.py with its declaration, and an entry in `cli.DATA_SETS`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
