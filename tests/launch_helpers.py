@@ -91,7 +91,7 @@ def training_options(train: Path, val: Path, **changes: Any) -> dict[str, Any]:
             "clip_grad_norm": 0.01,
         },
         "val": {
-            "val_freq": 3,
+            "val_freq": 2,
             "save_img": False,
             "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0, "better": "higher"}},
         },

@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from launch_helpers import (
@@ -83,7 +85,7 @@ def test_resumed_run_is_the_same_to_the_last_bit(
 def test_torn_newest_state_is_skipped(
     pictures: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = training_options(*pictures, logger__save_checkpoint_freq=2)
+    options = training_options(*pictures, logger__save_checkpoint_freq=2, val__val_freq=3)
     folder = train_here(tmp_path, options)
     expected = load(folder / "training_states" / "6.state")
     six, four = (folder / "training_states" / f"{number}.state" for number in (6, 4))
@@ -122,15 +124,14 @@ def alone(pictures: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
 
 
 def assert_same_training(alone: Path, other: Path) -> None:
-    """Two runs end at the same weights: their difference is small beside the way that training has gone.
+    """Two runs end at the same weights: they differ by less than 1e-5 of the way that training has gone.
 
-    Sums of gradients round differently when two processes share a batch, and Adam divides by gradients, which turns
-    rounding into visible steps where a gradient is almost zero.
+    Not to the last bit, since the gradients of a batch are added up in another order when two processes share it.
     """
     first, last = weights_of(alone, 1), weights_of(alone, 6)
     way = (last - first).norm()
-    assert way > 0.01
-    assert (weights_of(other, 6) - last).norm() < 1e-3 * way
+    assert way > 0.1
+    assert (weights_of(other, 6) - last).norm() < 1e-5 * way
 
 
 def test_two_processes_train_as_one_with_the_double_batch(
@@ -157,17 +158,16 @@ def test_two_machines_meet_through_torchrun(pictures: tuple[Path, Path], tmp_pat
     assert_same_training(alone, tmp_path / "experiments" / "tiny")
 
 
-def test_testing_writes_pictures_and_the_metric_of_training(
-    pictures: tuple[Path, Path], tmp_path: Path, alone: Path
-) -> None:
+def test_testing_saves_the_pictures_that_it_measures(pictures: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     options = evaluation_options(pictures[1], alone / "models" / "net_g_6.pth")
     code, output = run(*TEST, "-opt", write_options(tmp_path / "test.yml", options), cwd=tmp_path)
     assert code == 0, output
-    saved = sorted(path.name for path in (tmp_path / "results" / "tiny_test" / "visualization").rglob("*.png"))
-    assert saved == ["000_tiny_test.png", "001_tiny_test.png"]
-    (log,) = alone.glob("*.log")
-    trained = [line for line in log.read_text(encoding="utf-8").splitlines() if "# psnr" in line][-1]
-    assert trained.split("psnr: ")[1].split()[0] == output.split("psnr: ")[1].split()[0]
+    saved = sorted((tmp_path / "results" / "tiny_test" / "visualization" / "val").iterdir())
+    assert [path.name for path in saved] == ["000_tiny_test.png", "001_tiny_test.png"]
+    sharp = sorted((pictures[1] / "sharp").iterdir())
+    errors = [cv2.imread(str(a)).astype(float) - cv2.imread(str(b)) for a, b in zip(saved, sharp, strict=True)]
+    expected = np.mean([10 * np.log10(255**2 / np.square(error).mean()) for error in errors])
+    assert float(output.split("# psnr: ")[1].split()[0]) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("side", ["lq", "gt"])

@@ -20,10 +20,11 @@ from deeprftv2_arch.launch.option_schema import (
     TrainingDataSection,
     TrainingOptions,
 )
+from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
 
 OPTIMISERS: dict[str, Callable[..., Any]] = {"Adam": optim.Adam, "AdamW": optim.AdamW}
 SCHEDULERS: dict[str, Callable[..., Any]] = {
-    "CosineAnnealingLR": optim.lr_scheduler.CosineAnnealingLR,
+    "CosineAnnealingLR": CosineAnnealingLR,
     "CosineAnnealingRestartLR": basicsr_schedulers.CosineAnnealingRestartLR,
     "MultiStepLR": basicsr_schedulers.MultiStepRestartLR,
     "MultiStepRestartLR": basicsr_schedulers.MultiStepRestartLR,

@@ -1,14 +1,13 @@
 """Which training state a run goes on from."""
 
 import logging
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from basicsr.utils import check_resume
 
+from deeprftv2_arch.checkpoints.io import load_checkpoint
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.launch.distributed import from_first_process
 from deeprftv2_arch.launch.options import Options
@@ -37,10 +36,10 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
     path = from_first_process(path)
     if path is None:
         return None
-    state = read_file(Path(str(path)))
+    state = load_checkpoint(Path(str(path)))
     if "iter" not in state:
         raise CheckpointError(f"{path}: not a training state; these are called <iteration>.state")
-    read_file(network_path(opt, state["iter"]))
+    load_checkpoint(network_path(opt, state["iter"]))
     opt["path"]["resume_state"] = str(path)
     check_resume(opt, state["iter"])
     state["epoch"] = 0  # the batch sampler counts iterations and takes them all for one epoch
@@ -51,8 +50,8 @@ def newest_whole_state(opt: Options) -> str | None:
     """Return the path of the newest state of the run that can be read and whose network can be read."""
     for iteration, path in _states_newest_first(Path(opt["path"]["training_states"])):
         try:
-            read_file(path)
-            read_file(network_path(opt, iteration))
+            load_checkpoint(path)
+            load_checkpoint(network_path(opt, iteration))
         except CheckpointError as error:
             logger.warning("Skipping training state %d: %s", iteration, error)
         else:
@@ -63,20 +62,6 @@ def newest_whole_state(opt: Options) -> str | None:
 def network_path(opt: Options, iteration: int) -> Path:
     """Return where the network of an iteration lies."""
     return Path(opt["path"]["models"]) / f"net_g_{iteration}.pth"
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
-
-    Raises:
-        CheckpointError: The file is missing, torn, or holds other things than tensors and plain values.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: torn or not a checkpoint; remove it or resume from another state") from error
 
 
 def _states_newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
