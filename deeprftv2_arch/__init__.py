@@ -12,7 +12,6 @@ __version__ = "1.0.0"
 # The numerical operators, layers and networks also work on a machine that has PyTorch but not BasicSR.
 if find_spec("basicsr") is not None:
     import basicsr_torchvision_repair  # noqa: F401  (must precede the first import of basicsr)
-
     from deeprftv2_arch.registration import register_all
 
     register_all()

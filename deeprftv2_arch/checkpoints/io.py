@@ -67,7 +67,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def _reason(error: pickle.UnpicklingError) -> str:
     """Tell objects that would have been executed from bytes that are no checkpoint."""
-    unsafe = re.search(r"[Uu]nsupported (?:global: GLOBAL|class) ([\w.]+)", str(error))
+    unsafe = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error))
     if unsafe:
         return (
             f"holds a pickled object ({unsafe[1]}), which could run any program and was not executed; "

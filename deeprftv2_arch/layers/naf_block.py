@@ -20,14 +20,14 @@ class NAFBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm1 = LayerNorm2d(channels)
+        self.norm = LayerNorm2d(channels)
         self.expand = nn.Conv2d(channels, 2 * channels, 1)
         self.depthwise = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
         self.channel_attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels, 1))
         self.project = nn.Conv2d(channels, channels, 1)
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
-        self.norm2 = LayerNorm2d(channels)
+        self.ffn_norm = LayerNorm2d(channels)
         self.ffn_expand = nn.Conv2d(channels, 2 * channels, 1)
         self.ffn_project = nn.Conv2d(channels, channels, 1)
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
@@ -38,7 +38,7 @@ class NAFBlock(nn.Module):
 
     def gated(self, x: Tensor) -> Tensor:
         """g above."""
-        return simple_gate(self.depthwise(self.expand(self.norm1(x))))
+        return simple_gate(self.depthwise(self.expand(self.norm(x))))
 
     def mix(self, g: Tensor) -> Tensor:
         """The block's local branch: channel attention on g, then a projection."""
@@ -46,4 +46,4 @@ class NAFBlock(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The second half of the block, without its residual."""
-        return self.ffn_project(simple_gate(self.ffn_expand(self.norm2(x))))
+        return self.ffn_project(simple_gate(self.ffn_expand(self.ffn_norm(x))))

@@ -74,7 +74,9 @@ class ReversibleColumn(nn.Module):
             The outputs c_l of all levels.
         """
         outputs = []
-        for level, alpha, prev, link in zip(self.levels, self.alphas, previous, links or [None] * len(self.levels)):
+        for level, alpha, prev, link in zip(
+            self.levels, self.alphas, previous, links or [None] * len(self.levels), strict=True
+        ):
             x = column_step(level, x, link, alpha, prev, self.memory)
             outputs.append(x)
         return outputs
@@ -95,7 +97,7 @@ def sub_encoder(
             before=downsample(width // 2, width) if index else None,
             linked=linked,
         )
-        for index, (kind, width, count) in enumerate(zip(kinds, widths, counts))
+        for index, (kind, width, count) in enumerate(zip(kinds, widths, counts, strict=True))
     ]
     return ReversibleColumn(levels, widths, memory)
 
@@ -113,14 +115,12 @@ def sub_decoder(dim: int, kinds: Sequence[BlockKind], counts: Sequence[int], mem
             width,
             after=upsample(width, output) if output < width else None,
         )
-        for kind, width, count, output in zip(kinds[::-1], widths, counts[::-1], outputs)
+        for kind, width, count, output in zip(kinds[::-1], widths, counts[::-1], outputs, strict=True)
     ]
     return ReversibleColumn(levels, outputs, memory)
 
 
-def sub_resnet(
-    dim: int, kind: BlockKind, counts: Sequence[int], first: bool, memory: Memory
-) -> ReversibleColumn:
+def sub_resnet(dim: int, kind: BlockKind, counts: Sequence[int], first: bool, memory: Memory) -> ReversibleColumn:
     """Kernel network of a Fourier Kernel Estimator: levels of one width and one size.
 
     In every column but the ``first``, level l fuses the previous column's level l + 1 (the paper's skip links).

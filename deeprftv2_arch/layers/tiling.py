@@ -46,8 +46,8 @@ def run_in_tiles(run: Callable[[list[Tensor]], Tensor], pyramid: Sequence[Tensor
     column_weights = blend_weights(columns, tile_width, pyramid[0])
     total = torch.zeros_like(pyramid[0])
     weight_sum = total.new_zeros(height, width)
-    for top, row_weight in zip(rows, row_weights):
-        for left, column_weight in zip(columns, column_weights):
+    for top, row_weight in zip(rows, row_weights, strict=True):
+        for left, column_weight in zip(columns, column_weights, strict=True):
             tiles = [
                 level[:, :, top >> k : (top + tile_height) >> k, left >> k : (left + tile_width) >> k]
                 for k, level in enumerate(pyramid)

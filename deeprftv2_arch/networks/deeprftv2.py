@@ -17,6 +17,7 @@ from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.ops.reversible import Memory
 
 SCALES = ("full", "half")
+LEVELS = 3  # of every sub-unet: full, half and quarter resolution of its scale
 
 
 class ScaleFeatures(NamedTuple):
@@ -125,12 +126,12 @@ class DMSUNet(nn.Module):
         self, pyramid: Sequence[Tensor], previous: Sequence[ScaleFeatures] | None
     ) -> tuple[list[ScaleFeatures], list[list[Tensor]]]:
         """Blurred pictures of every scale -> features for the next unit and restored pictures, of every scale."""
-        before = previous or [None] * len(pyramid)
+        before: Sequence[ScaleFeatures | None] = previous or [None] * len(pyramid)
         encoded = self.full_scale.encode(pyramid[0], before[0])
         latent = encoded[-1]
         features, pictures = [], []
         if self.half_scale is not None:
-            links = [down(level) for down, level in zip(self.full_to_half, encoded)]
+            links = [down(level) for down, level in zip(self.full_to_half, encoded, strict=True)]
             half_encoded = self.half_scale.encode(pyramid[1], before[1], links)
             half_features, half_pictures = self.half_scale.decode(pyramid[1], half_encoded[-1], half_encoded, before[1])
             latent = self.fuse_latent(torch.cat([self.half_to_latent(half_features.deblurred), latent], dim=1))
@@ -146,7 +147,7 @@ class DeepRFTv2(nn.Module):
         dim: Channels of the finest level, even. The paper has 48.
         units: Number of DMS-UNets, one after the other.
         scales: 2 for the decoupled multi-scale UNet, 1 for a plain UNet at full resolution.
-        blocks: Blocks of every encoder level, finest first; the decoder mirrors them.
+        blocks: Blocks of each of the three encoder levels, finest first; the decoder mirrors them.
         full_kinds: Block kind of every level at full resolution: NAF, NAFEVS, VS or Res.
         half_kinds: Block kind of every level at half resolution.
         fke_blocks: Blocks of every level of the Fourier Kernel Estimators; empty for a network without them.
@@ -176,7 +177,7 @@ class DeepRFTv2(nn.Module):
     ) -> None:
         super().__init__()
         memories = [memory] * units if isinstance(memory, str) else list(memory)
-        self.size_multiple = 2 ** (len(blocks) - 1 + scales - 1)
+        self.size_multiple = 2 ** (LEVELS - 1 + scales - 1)
         _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, memories)
         _check_tiles(tile, tile_overlap, self.size_multiple)
         self.scales = scales
@@ -192,7 +193,8 @@ class DeepRFTv2(nn.Module):
 
         Args:
             x: (B, 3, H, W), RGB in 0..1. In eval mode of any size: it is zero-padded at the bottom and the right to a
-                multiple of 8, as in the paper's evaluation, and cropped back. In training a multiple of 8.
+                multiple of 8 (4 with one scale), as in the paper's evaluation, and cropped back. In training height
+                and width must be such multiples.
 
         Returns:
             In eval mode the restored pictures (B, 3, H, W), not clamped. In training every supervised picture by
@@ -205,7 +207,7 @@ class DeepRFTv2(nn.Module):
         x = F.pad(x, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
         pyramid = image_pyramid(x.contiguous(memory_format=torch.channels_last), self.scales)
         if self.training:
-            return dict(zip(SCALES, self.restore(pyramid)))
+            return dict(zip(SCALES, self.restore(pyramid), strict=False))
         if self.tile is not None and max(x.shape[2:]) > self.tile:
             restored = run_in_tiles(lambda tiles: self.restore(tiles)[0][-1], pyramid, self.tile, self.tile_overlap)
         else:
@@ -218,7 +220,7 @@ class DeepRFTv2(nn.Module):
         features = None
         for unit in self.units:
             features, restored = unit(pyramid, features)
-            for scale, new in zip(pictures, restored):
+            for scale, new in zip(pictures, restored, strict=True):
                 scale.extend(new)
         return pictures
 
@@ -249,9 +251,9 @@ def _check_arguments(
         raise OptionError(f"DeepRFTv2: units must be at least 1, got {units}")
     if scales not in (1, 2):
         raise OptionError(f"DeepRFTv2: scales must be 1 or 2, got {scales}")
-    for name, kinds in (("full_kinds", full_kinds), ("half_kinds", half_kinds)):
-        if len(kinds) != len(blocks):
-            raise OptionError(f"DeepRFTv2: {name} must name one kind per level of blocks, {len(blocks)}, got {kinds}")
+    for name, values in (("blocks", blocks), ("full_kinds", full_kinds), ("half_kinds", half_kinds)):
+        if len(values) != LEVELS:
+            raise OptionError(f"DeepRFTv2: {name} must have one entry for each of {LEVELS} levels, got {list(values)}")
     if len(memories) != units:
         raise OptionError(f"DeepRFTv2: memory must be one mode, or one per unit ({units}), got {list(memories)}")
 

@@ -1,6 +1,6 @@
 """Arithmetic that must not run in half precision, whatever autocast says."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -13,4 +13,6 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """Context in which autocast is off for the device of ``x``."""
+    if not torch.amp.is_autocast_available(x.device.type):  # such as tensors without data, on the device "meta"
+        return nullcontext()
     return torch.autocast(device_type=x.device.type, enabled=False)

@@ -1,0 +1,47 @@
+"""``python -m deeprftv2_arch <command>``: what there is to do beside training and testing."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deeprftv2_arch.checkpoints.reference import convert_reference
+from deeprftv2_arch.errors import DeepRFTv2Error
+from deeprftv2_arch.launch.command import EXIT_CODE
+
+
+def _convert_reference(args: argparse.Namespace) -> str:
+    count = convert_reference(args.source, args.target)
+    return f"{args.target}: {count} tensors"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, one sub-command per job."""
+    parser = argparse.ArgumentParser(prog="python -m deeprftv2_arch", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    convert = commands.add_parser(
+        "convert-reference",
+        help="turn a checkpoint of the authors' reference into one for BasicSR",
+        description="Turn a checkpoint of the authors' reference into BasicSR's {'params': ...}. Every tensor is "
+        "handed over unchanged; a missing, left-over or mis-shaped one is named and nothing is written. No pickle is "
+        "executed.",
+    )
+    convert.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
+    convert.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")
+    convert.set_defaults(run=_convert_reference)
+    return parser
+
+
+def main() -> None:
+    """Run one command; a user's error is one line and exit code 2."""
+    parser = build_parser()
+    args = parser.parse_args()
+    try:
+        sys.stdout.write(args.run(args) + "\n")
+    except DeepRFTv2Error as error:
+        sys.stderr.write(f"{parser.prog}: error: {error}\n")
+        raise SystemExit(EXIT_CODE) from None
+
+
+if __name__ == "__main__":
+    main()
