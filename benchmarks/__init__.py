@@ -1,0 +1,1 @@
+"""Measurements of speed, memory and size; every module prints a table and can write it to ``benchmarks/results``."""
