@@ -70,7 +70,7 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"val__metrics__psnr__crop_boder": 0}, "val: metrics: psnr: unknown key 'crop_boder'; did you mean"),
         ({"val__val_frequency": 3}, "val: unknown key 'val_frequency'; did you mean 'val_freq'?"),
         ({"logger__print_freq": None}, "logger: print_freq: expected a whole number, not None"),
-        ({"path__pretrain_network_g": "no.pth"}, "path: pretrain_network_g: there is no file no.pth"),
+        ({"path__resume_state": "3.state"}, "path: resume_state: there is no file 3.state"),
         ({"model_typ": "DeblurModel"}, "unknown key 'model_typ'; did you mean 'model_type'?"),
         ({"num_gpu": "all"}, "num_gpu: expected a whole number or 'auto', not 'all'"),
     ],
@@ -100,7 +100,7 @@ def test_testing_needs_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (None, "cannot read the option file: No such file or directory"),
+        (None, "cannot read the option file: No such file or directory; check the path"),
         ("- a\n- b\n", "not an option file: expected keys with values, such as 'name: ...'"),
         ("name: [1, 2\n", "not valid YAML: "),
         ("plugin: !!python/name:no_such_package.x\n", "not valid YAML: "),

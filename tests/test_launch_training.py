@@ -22,7 +22,7 @@ from launch_helpers import (
     write_pictures,
 )
 
-from deeprftv2_arch.errors import DataError, DeepRFTv2Error
+from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing, run_training
 from deeprftv2_arch.models.deblur_model import DeblurModel
@@ -158,6 +158,19 @@ def test_two_machines_meet_through_torchrun(pictures: tuple[Path, Path], tmp_pat
     assert_same_training(alone, tmp_path / "experiments" / "tiny")
 
 
+def test_two_tasks_of_slurm_meet(pictures: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
+    options = write_options(tmp_path / "run.yml", training_options(*pictures))
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "MASTER_PORT": str(free_port())}
+    tasks = [
+        start(*TRAIN, "-opt", options, cwd=tmp_path, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **step)
+        for rank in range(2)
+    ]
+    for task in tasks:
+        code, output = finish(task)
+        assert code == 0, output
+    assert_same_training(alone, tmp_path / "experiments" / "tiny")
+
+
 def test_testing_saves_the_pictures_that_it_measures(pictures: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     options = evaluation_options(pictures[1], alone / "models" / "net_g_6.pth")
     code, output = run(*TEST, "-opt", write_options(tmp_path / "test.yml", options), cwd=tmp_path)
@@ -228,13 +241,33 @@ def test_error_in_a_worker_is_one_line_too(pictures: tuple[Path, Path], tmp_path
     [
         ({"train__total_iter": 7}, "total_iter"),
         ({"num_gpu": 64}, "num_gpu: 64, but this machine has"),
-        ({"path__resume_state": "3.state"}, "resume_state: there is no file 3.state"),
+        ({"path__pretrain_network_g": "no.pth"}, "no.pth: there is no such file"),
     ],
 )
-def test_option_faults_found_late_still_leave_an_earlier_run_alone(
+def test_faults_found_late_still_leave_an_earlier_run_alone(
     pictures: tuple[Path, Path], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "experiments" / "tiny").mkdir(parents=True)
     with pytest.raises(DeepRFTv2Error, match=message):
         train_here(tmp_path, training_options(*pictures, **changes))
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+
+
+def test_weights_of_another_variant_leave_an_earlier_run_alone(
+    pictures: tuple[Path, Path], tmp_path: Path, alone: Path
+) -> None:
+    (tmp_path / "experiments" / "tiny").mkdir(parents=True)
+    weights = alone / "models" / "net_g_6.pth"
+    options = training_options(*pictures, path__pretrain_network_g=str(weights), network_g__dim=10)
+    with pytest.raises(CheckpointError, match=r"net_g_6\.pth: does not fit .* dim 8, .* dim 10, "):
+        train_here(tmp_path, options)
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+
+
+def test_training_begins_with_given_weights(pictures: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
+    weights = alone / "models" / "net_g_6.pth"
+    options = training_options(
+        *pictures, path__pretrain_network_g=str(weights), train__total_iter=1, train__optim_g__lr=0.0
+    )
+    folder = train_here(tmp_path, options)
+    assert torch.equal(weights_of(folder, "latest"), weights_of(alone, 6))

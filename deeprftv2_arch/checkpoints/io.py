@@ -115,6 +115,25 @@ def _bare(name: str) -> str:
     return name
 
 
+def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that do not fit a network.
+
+    Args:
+        expected: The network's weights by name; only their shapes count.
+        state: The weights to be loaded by name.
+        path: The file that they come from, for the message.
+
+    Raises:
+        CheckpointError: Weights are missing, left over or of another shape.
+    """
+    problem = mismatch(expected, state)
+    if problem:
+        raise CheckpointError(
+            f"{path}: does not fit the network of the option file: it looks like {describe(state)}, the option file "
+            f"builds {describe(expected)}; tensors {problem}"
+        )
+
+
 def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool = True) -> None:
     """Give a network the weights of a checkpoint.
 
@@ -128,13 +147,9 @@ def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: b
         CheckpointError: Weights are missing, left over or of another shape.
     """
     expected = net.state_dict()
-    problem = mismatch(expected, state)
-    if problem and strict:
-        raise CheckpointError(
-            f"{path}: does not fit the network of the option file: it looks like {describe(state)}, the option file "
-            f"builds {describe(expected)}; tensors {problem}"
-        )
-    if problem:
+    if strict:
+        require_fit(expected, state, path)
+    elif problem := mismatch(expected, state):
         logger.warning("%s: loaded in part, tensors %s", path, problem)
     fitting = {name: value for name, value in state.items() if name in expected and value.shape == expected[name].shape}
     net.load_state_dict(fitting, strict=strict)

@@ -52,7 +52,7 @@ def training_loader(opt: Options, dataset: Any, start_iter: int) -> DataLoader:
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
-        pin_memory=section.get("pin_memory", False),
+        pin_memory=opt["num_gpu"] > 0 and section.get("pin_memory", False),
         persistent_workers=workers > 0 and section.get("persistent_workers", False),
         generator=own_generator(opt),
     )

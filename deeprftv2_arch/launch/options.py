@@ -9,7 +9,9 @@ import torch
 import yaml
 from basicsr.utils.options import ordered_yaml
 from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
 
+from deeprftv2_arch.checkpoints.io import load_params, require_fit
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.option_checks import check_options
@@ -60,7 +62,7 @@ def read_option_file(path: Path) -> Options:
             opt = yaml.load(file, Loader=ordered_yaml()[0])
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise OptionError(f"{path}: cannot read the option file: {reason}") from error
+        raise OptionError(f"{path}: cannot read the option file: {reason}; check the path") from error
     except yaml.YAMLError as error:
         raise OptionError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(opt, Mapping):
@@ -127,9 +129,8 @@ def _complete_paths(opt: Options, root: Path) -> None:
 def _check_files(opt: Options, file: Path) -> None:
     """Refuse what would only fail after BasicSR has renamed the folder of an earlier run of the same name."""
     paths = opt["path"]
-    for key in ("pretrain_network_g", "resume_state"):
-        if paths.get(key) is not None and not Path(paths[key]).is_file():
-            raise OptionError(f"{file}: path: {key}: there is no file {paths[key]}")
+    if paths.get("resume_state") is not None and not Path(paths["resume_state"]).is_file():
+        raise OptionError(f"{file}: path: resume_state: there is no file {paths['resume_state']}")
     if not opt["is_train"] and paths.get("pretrain_network_g") is None:
         raise OptionError(f"{file}: path: pretrain_network_g: missing; testing needs the weights of a trained network")
     if Path(paths["log"]).resolve() in file.resolve().parents:
@@ -139,11 +140,9 @@ def _check_files(opt: Options, file: Path) -> None:
 
 
 def _check_network(opt: Options, file: Path) -> None:
-    """Let the network's constructor judge its arguments, without memory for weights and without random numbers."""
-    arguments = {key: value for key, value in opt["network_g"].items() if key != "type"}
+    """Let the network's constructor judge its arguments."""
     try:
-        with torch.device("meta"):
-            network = ARCH_REGISTRY.get(opt["network_g"]["type"])(**arguments)
+        network = _network_without_memory(opt)
     except OptionError as error:
         raise OptionError(f"{file}: network_g: {error}") from error
     multiple = getattr(network, "size_multiple", 1)
@@ -153,3 +152,23 @@ def _check_network(opt: Options, file: Path) -> None:
                 f"{file}: datasets: train: patch_stages: item {number}: patch_size: {stage['patch_size']} is no "
                 f"multiple of {multiple}, which this network trains on"
             )
+
+
+def check_first_weights(opt: Options) -> None:
+    """Refuse weights to start from that cannot be read or do not fit; to be called where no state is resumed.
+
+    Raises:
+        CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
+    """
+    paths = opt["path"]
+    if paths.get("pretrain_network_g") is not None and paths.get("strict_load_g", True):
+        file = Path(paths["pretrain_network_g"])
+        weights = load_params(file, paths.get("param_key_g", "params"))
+        require_fit(_network_without_memory(opt).state_dict(), weights, file)
+
+
+def _network_without_memory(opt: Options) -> nn.Module:
+    """Build the network with shapes but no weights, which takes neither memory nor random numbers."""
+    arguments = {key: value for key, value in opt["network_g"].items() if key != "type"}
+    with torch.device("meta"):
+        return ARCH_REGISTRY.get(opt["network_g"]["type"])(**arguments)

@@ -15,15 +15,15 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import Process, find_process, process_group
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.options import Options, load_options
+from deeprftv2_arch.launch.options import Options, check_first_weights, load_options
 from deeprftv2_arch.launch.resume import load_resume_state
 
 
 def run_training(arguments: Arguments, root: Path) -> None:
     """Run BasicSR's ``train_pipeline``.
 
-    Options and data are checked before the loop begins, since its first act is to rename the folder of an earlier run
-    of the same name.
+    Options, data and weights are checked before the loop begins, since its first act is to rename the folder of an
+    earlier run of the same name.
 
     Args:
         arguments: The command line.
@@ -36,6 +36,8 @@ def run_training(arguments: Arguments, root: Path) -> None:
     with process_group(_complete_for_process(opt, arguments)):
         datasets = build_datasets(opt)
         state = load_resume_state(opt)
+        if state is None:
+            check_first_weights(opt)
         train_loader = training_loader(opt, datasets["train"], start_iter=state["iter"] if state else 0)
         loop = importlib.import_module("basicsr.train")
         with _replaced(
@@ -60,6 +62,7 @@ def run_testing(arguments: Arguments, root: Path) -> None:
     opt = load_options(arguments, root, is_train=False)
     with process_group(_complete_for_process(opt, arguments)):
         build_datasets(opt)
+        check_first_weights(opt)
         loop = importlib.import_module("basicsr.test")
         with _replaced(loop, parse_options=lambda root_path, is_train: (opt, None)):
             loop.test_pipeline(str(root))
