@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
+from torch.utils.data import DataLoader
 
 from deeprftv2_arch.checkpoints.io import load_into, load_params, save_atomically
 from deeprftv2_arch.errors import CheckpointError
@@ -70,6 +71,7 @@ class DeblurModel(ValidatingModel):
             self._start_average()
         self.setup_optimizers()
         self.setup_schedulers()
+        self._last_saved: tuple[int, int] | None = None
         self._check_batches = len(self.opt["datasets"]["train"].get("patch_stages") or ()) > 1
 
     def _start_average(self) -> None:
@@ -172,8 +174,11 @@ class DeblurModel(ValidatingModel):
         Raises:
             CheckpointError: It cannot be written; an earlier file of the name is still there.
         """
+        if current_iter == -1:
+            return
+        self._last_saved = epoch, current_iter
         random_states = gathered(random_state())
-        if current_iter == -1 or self.opt["rank"] != 0:
+        if self.opt["rank"] != 0:
             return
         state = {
             "epoch": epoch,
@@ -186,6 +191,13 @@ class DeblurModel(ValidatingModel):
             "random_states": random_states,
         }
         save_atomically(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+
+    def validation(self, dataloader: DataLoader, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
+        """Validate; see ``nondist_validation``."""
+        super().validation(dataloader, current_iter, tb_logger, save_img)
+        # BasicSR saves an iteration before it validates it; the state shall know the best results up to there.
+        if self.is_train and self._last_saved is not None and self._last_saved[1] == current_iter:
+            self.save_training_state(*self._last_saved)
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Take up a training where its state was saved; weights and average come from the network's own file.
