@@ -1,0 +1,269 @@
+"""DeblurPairDataset: what is cut, how it is turned, and how bad data is reported."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from picture_files import options, position_picture, positions, write_folder, write_lmdb
+from torch.utils.data import DataLoader
+
+from deeprftv2_arch.data import dihedral
+from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.progressive_sampler import PatchRequest, ProgressiveBatchSampler
+from deeprftv2_arch.errors import DataError, OptionError
+
+NAMES = ["a", "scene.1/0.5x", "scene.2/0.5x"]
+
+
+def write(root: Path, form: str, size: tuple[int, int] = (20, 24)) -> tuple[Path, Path]:
+    roots = []
+    for side, name in enumerate(("blur", "sharp")):
+        pictures = {key: position_picture(*size, side) for key in NAMES}
+        if form == "lmdb":
+            roots.append(write_lmdb(root / f"{name}.lmdb", pictures))
+        else:
+            roots.append(write_folder(root / name, pictures))
+    return roots[0], roots[1]
+
+
+@pytest.fixture(params=["disk", "lmdb"])
+def roots(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    return write(tmp_path, request.param)
+
+
+def test_the_eight_turns_are_the_eight_symmetries_of_the_square() -> None:
+    square = np.arange(9).reshape(3, 3)
+    found = {dihedral.turned(square, way).tobytes() for way in range(dihedral.COUNT)}
+    symmetries = set()
+    for transposed in (square, square.T):
+        for rows in (1, -1):
+            for columns in (1, -1):
+                symmetries.add(np.ascontiguousarray(transposed[::rows, ::columns]).tobytes())
+    assert found == symmetries
+    assert len(found) == 8
+
+
+def test_both_patches_are_cut_and_turned_alike(roots: tuple[Path, Path]) -> None:
+    dataset = DeblurPairDataset(options(*roots))
+    seen = set()
+    for seed in range(200):
+        item = dataset[PatchRequest(seed % 3, 8, seed)]
+        assert item["lq"].shape == item["gt"].shape == (3, 8, 8)
+        assert item["lq"].dtype == torch.float32
+        assert item["scheduled"] is True
+        blurred, sharp = positions(item["lq"]), positions(item["gt"])
+        assert (blurred == sharp).all()
+        assert (item["lq"][0].unique() * 65535).round().tolist() == [0]  # red says which of the two it is
+        assert (item["gt"][0].unique() * 65535).round().tolist() == [1]
+        top, left = blurred.min(axis=(1, 2))
+        patch = np.mgrid[top : top + 8, left : left + 8]
+        turns = [dihedral.turned(np.moveaxis(patch, 0, -1), way) for way in range(8)]
+        way = next(way for way, turned in enumerate(turns) if (np.moveaxis(turned, -1, 0) == blurred).all())
+        seen.add((top, left, way))
+    tops, lefts, ways = (Counter(column) for column in zip(*seen, strict=True))
+    assert set(tops) == set(range(20 - 8 + 1))
+    assert set(lefts) == set(range(24 - 8 + 1))
+    assert set(ways) == set(range(8))
+
+
+def test_a_request_decides_everything(roots: tuple[Path, Path]) -> None:
+    dataset, again = DeblurPairDataset(options(*roots)), DeblurPairDataset(options(*roots))
+    request = PatchRequest(1, 16, 5)
+    first = dataset[request]
+    random.seed(99)
+    dataset[0]
+    assert torch.equal(first["lq"], again[request]["lq"])
+    assert first["lq"].shape == (3, 16, 16)
+    assert not torch.equal(first["lq"], again[PatchRequest(1, 16, 6)]["lq"])
+
+
+def test_the_whole_picture_may_be_the_patch_and_is_not_turned_without_augment(roots: tuple[Path, Path]) -> None:
+    dataset = DeblurPairDataset(options(*roots, augment=False))
+    for seed in range(8):
+        top_left = positions(dataset[PatchRequest(0, 20, seed)]["lq"])[:, 0, 0]
+        expected = np.mgrid[0:20, top_left[1] : top_left[1] + 20]
+        assert (positions(dataset[PatchRequest(0, 20, seed)]["lq"]) == expected).all()
+
+
+def test_a_number_gives_a_patch_of_the_first_stage_by_the_random_module(roots: tuple[Path, Path]) -> None:
+    dataset = DeblurPairDataset(options(*roots))
+    random.seed(1)
+    first = dataset[0]
+    random.seed(1)
+    assert torch.equal(dataset[0]["gt"], first["gt"])
+    assert not torch.equal(dataset[0]["gt"], first["gt"])
+    assert first["gt"].shape == (3, 8, 8)
+    assert first["scheduled"] is False
+
+
+def test_whole_pictures_in_the_order_of_their_names(roots: tuple[Path, Path]) -> None:
+    dataset = DeblurPairDataset(options(*roots, phase="val"))
+    assert len(dataset) == 3
+    items = [dataset[index] for index in range(3)]
+    is_lmdb = roots[0].suffix == ".lmdb"
+    expected = NAMES if is_lmdb else [str(roots[0] / f"{name}.png") for name in NAMES]
+    assert [item["lq_path"] for item in items] == expected
+    assert (positions(items[2]["gt"]) == np.mgrid[:20, :24]).all()
+    assert set(items[0]) == {"lq", "gt", "lq_path", "gt_path"}
+
+
+def test_eight_bits_grey_and_alpha(tmp_path: Path) -> None:
+    colour = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    pictures = {"grey": colour[..., 0], "rgb": colour, "rgba": np.dstack([colour, colour[..., :1]])}
+    root = write_folder(tmp_path / "pictures", pictures)
+    items = {item["lq_path"]: item["lq"] for item in DeblurPairDataset(options(root, root, phase="test"))}
+    rgb = torch.from_numpy(colour[..., ::-1].copy()).permute(2, 0, 1) / 255
+    assert torch.equal(items[str(root / "rgb.png")], rgb)
+    assert torch.equal(items[str(root / "rgba.png")], rgb)
+    assert torch.equal(items[str(root / "grey.png")], rgb[2:].expand(3, -1, -1))
+
+
+def test_jpg_and_template_pair(tmp_path: Path) -> None:
+    write_folder(tmp_path / "sharp", {"s/1": position_picture(8, 8)})
+    (tmp_path / "blur" / "s").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "blur" / "s" / "1_blurry.JPG"), np.zeros((8, 8, 3), np.uint8))
+    dataset = DeblurPairDataset(options(tmp_path / "blur", tmp_path / "sharp", filename_tmpl="{}_blurry"))
+    assert dataset.pairs == [("s/1_blurry", "s/1")]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_cuts_only_what_each_stage_wants(roots: tuple[Path, Path], workers: int) -> None:
+    settings = options(*roots)
+    dataset = DeblurPairDataset(settings)
+    dataset[0]  # opens the database here, before workers are forked
+    sampler = ProgressiveBatchSampler(len(dataset), settings["patch_stages"], seed=0)
+    loader = DataLoader(dataset, batch_sampler=sampler, num_workers=workers)
+    batches = [(tuple(batch["lq"].shape), batch["scheduled"].all().item()) for batch in loader]
+    assert batches == [((4, 3, 8, 8), True)] * 4 + [((2, 3, 16, 16), True)] * 4
+    expected = torch.stack([dataset[request]["gt"] for request in sampler.global_batch(8)])
+    assert torch.equal(list(loader)[-1]["gt"], expected)
+
+
+def test_two_data_sets_share_a_database(tmp_path: Path) -> None:
+    roots = write(tmp_path, "lmdb")
+    one, other = DeblurPairDataset(options(*roots, phase="val")), DeblurPairDataset(options(roots[0], roots[0]))
+    assert (positions(one[0]["lq"]) == np.mgrid[:20, :24]).all()
+    assert torch.equal(other[0]["lq"][0], torch.zeros(8, 8))
+
+
+def broken(root: Path, form: str, damage: str) -> None:
+    """Damage what `write` has written."""
+    blur, sharp = (
+        root / ("blur.lmdb" if form == "lmdb" else "blur"),
+        root / ("sharp.lmdb" if form == "lmdb" else "sharp"),
+    )
+    if damage == "missing":
+        blur.rename(root / "elsewhere")
+    elif damage == "empty folder":
+        blur.rename(root / "elsewhere")
+        blur.mkdir()
+    elif damage == "no metadata":
+        (sharp / "meta_info.txt").unlink()
+    elif damage == "empty metadata":
+        (sharp / "meta_info.txt").write_text("")
+    elif damage == "odd metadata":
+        (sharp / "meta_info.txt").write_text("a.png (20,24,3) 1\nwhat is this\n")
+    elif damage == "no data":
+        (sharp / "data.mdb").unlink()
+
+
+@pytest.mark.parametrize(
+    ("form", "damage", "message"),
+    [
+        ("disk", "missing", r"blur: there is no such folder; set dataroot_gt and dataroot_lq"),
+        ("lmdb", "missing", r"blur\.lmdb: there is no such LMDB; set dataroot_gt and dataroot_lq"),
+        ("disk", "empty folder", r"blur: holds no pictures \(\.png, \.jpg, \.jpeg\)"),
+        ("lmdb", "no metadata", r"sharp\.lmdb.meta_info\.txt is missing"),
+        ("lmdb", "empty metadata", r"sharp\.lmdb.meta_info\.txt: lists no pictures"),
+        ("lmdb", "odd metadata", r"meta_info\.txt, line 2: 'what is this' is not"),
+        ("lmdb", "no data", r"sharp\.lmdb: cannot be opened as LMDB"),
+    ],
+)
+def test_missing_data_is_named(tmp_path: Path, form: str, damage: str, message: str) -> None:
+    roots = write(tmp_path, form)
+    broken(tmp_path, form, damage)
+    with pytest.raises(DataError, match=message) as caught:
+        DeblurPairDataset(options(*roots))
+    assert "\n" not in str(caught.value)
+
+
+def test_pictures_without_partner_are_named(tmp_path: Path) -> None:
+    blur = write_folder(tmp_path / "blur", {name: position_picture(8, 8) for name in "abx"})
+    sharp = write_folder(tmp_path / "sharp", {name: position_picture(8, 8) for name in "abcdefg"})
+    with pytest.raises(
+        DataError, match=r"do not pair: .*blur lacks 5: c, d, e, \.\.\.; .*sharp lacks 1: the partner of x"
+    ):
+        DeblurPairDataset(options(blur, sharp))
+
+
+def test_two_pictures_of_one_name_are_named(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "blur", {"a": position_picture(8, 8)})
+    (root / "a.jpg").write_bytes((root / "a.png").read_bytes())
+    with pytest.raises(DataError, match=r"a\.(png|jpg) and .*a\.(png|jpg) have the same name"):
+        DeblurPairDataset(options(root, root))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda data: data[: len(data) // 2], r"sharp.a\.png is truncated"),
+        (lambda data: b"not a picture", r"sharp.a\.png is neither a PNG nor a JPEG"),
+        (lambda data: b"", r"sharp.a\.png is empty"),
+        (lambda data: data[:60] + bytes([data[60] ^ 255]) + data[61:], r"sharp.a\.png is damaged"),
+    ],
+)
+def test_damaged_picture_is_named(tmp_path: Path, content, message: str) -> None:
+    roots = write(tmp_path, "disk")
+    path = roots[1] / "a.png"
+    path.write_bytes(content(path.read_bytes()))
+    dataset = DeblurPairDataset(options(*roots))
+    with pytest.raises(DataError, match=message) as caught:
+        dataset[PatchRequest(0, 8, 0)]
+    assert "\n" not in str(caught.value)
+
+
+def test_picture_that_only_the_metadata_knows_is_named(tmp_path: Path) -> None:
+    roots = write(tmp_path, "lmdb")
+    for root in roots:
+        with (root / "meta_info.txt").open("a") as file:
+            file.write("b.png (20,24,3) 1\n")
+    dataset = DeblurPairDataset(options(*roots, phase="val"))
+    with pytest.raises(DataError, match=r"'b' is in meta_info\.txt but not in data\.mdb"):
+        dataset[1]
+
+
+def test_small_picture_is_named_before_training_if_the_database_knows_it(tmp_path: Path) -> None:
+    roots = write(tmp_path, "lmdb", size=(12, 24))
+    with pytest.raises(DataError, match=r"blur\.lmdb: a is 24x12, smaller than the patch of 16x16"):
+        DeblurPairDataset(options(*roots))
+
+
+def test_small_picture_in_a_folder_is_named_when_it_is_read(tmp_path: Path) -> None:
+    dataset = DeblurPairDataset(options(*write(tmp_path, "disk", size=(12, 24))))
+    with pytest.raises(DataError, match=r"blur.a\.png is 24x12, smaller than the patch of 16x16"):
+        dataset[PatchRequest(0, 16, 0)]
+
+
+def test_pictures_of_two_sizes_are_named(tmp_path: Path) -> None:
+    blur = write_folder(tmp_path / "blur", {"a": position_picture(20, 24)})
+    sharp = write_folder(tmp_path / "sharp", {"a": position_picture(24, 20)})
+    with pytest.raises(DataError, match=r"blur.a\.png is 24x20, .*sharp.a\.png is 20x24"):
+        DeblurPairDataset(options(blur, sharp, phase="val"))[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataroot_lq": None}, "datasets: pictures: dataroot_lq: missing"),
+        ({"io_backend": {"type": "tape"}}, "io_backend: type: expected lmdb or disk, not 'tape'"),
+        ({"patch_stages": None}, "patch_stages: missing"),
+        ({"filename_tmpl": "{name}"}, r"filename_tmpl: '\{name\}'"),
+    ],
+)
+def test_bad_options_are_named(tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        DeblurPairDataset({**options(*write(tmp_path, "disk")), **changes})
