@@ -24,6 +24,7 @@ from launch_helpers import (
 
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error
 from deeprftv2_arch.launch.arguments import Arguments
+from deeprftv2_arch.launch.command import run_command
 from deeprftv2_arch.launch.pipeline import run_testing, run_training
 from deeprftv2_arch.models.deblur_model import DeblurModel
 
@@ -62,9 +63,9 @@ def stop_before(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     monkeypatch.setattr(DeblurModel, "optimize_parameters", optimise)
 
 
-@pytest.mark.parametrize("ema_decay", [0, 0.9])
+@pytest.mark.parametrize(("ema_decay", "auto_resume"), [(0, True), (0.9, True), (0.9, False)])
 def test_resumed_run_is_the_same_to_the_last_bit(
-    pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+    pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float, auto_resume: bool
 ) -> None:
     options = training_options(*pictures, train__ema_decay=ema_decay)
     whole = train_here(tmp_path / "whole", options)
@@ -75,7 +76,8 @@ def test_resumed_run_is_the_same_to_the_last_bit(
     halves = tmp_path / "halves" / "experiments" / "tiny"
     assert [path.name for path in (halves / "training_states").iterdir()] == ["3.state"]
     torch.manual_seed(123)  # whatever a new process begins with
-    train_here(tmp_path / "halves", options, auto_resume=True)
+    named = None if auto_resume else str(halves / "training_states" / "3.state")
+    train_here(tmp_path / "halves", changed(options, {"path__resume_state": named}), auto_resume)
     for name in ("models/net_g_6.pth", "training_states/6.state", "models/net_g_latest.pth"):
         assert differences(load(whole / name), load(halves / name)) == [], name
     assert ("params_ema" in load(whole / "models/net_g_6.pth")) == (ema_decay > 0)
@@ -213,27 +215,38 @@ def test_missing_test_data_leaves_earlier_results_alone(
     assert [path.name for path in results.parent.iterdir()] == ["tiny_test"]
 
 
-def test_user_reads_one_line(pictures: tuple[Path, Path], tmp_path: Path) -> None:
-    options = write_options(tmp_path / "run.yml", training_options(*pictures, network_g__dimm=4))
-    code, output = run(*TRAIN, "-opt", options.name, cwd=tmp_path)
-    assert code == 2
-    assert output == (
-        "python -m deeprftv2_arch.train: error: run.yml: network_g: unknown key 'dimm'; did you mean 'dim'?\n"
-    )
+def what_the_user_reads(
+    folder: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Let the command train in a folder, which is to fail with exit code 2; return what it wrote to stderr."""
+    write_options(folder / "run.yml", options)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
+    with pytest.raises(SystemExit) as caught:
+        run_command("train", run_training)
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_user_reads_one_line(
+    pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = what_the_user_reads(tmp_path, training_options(*pictures, network_g__dimm=4), monkeypatch, capsys)
+    assert message == "train: error: run.yml: network_g: unknown key 'dimm'; did you mean 'dim'?\n"
     assert [path.name for path in tmp_path.iterdir()] == ["run.yml"]
 
 
-def test_error_in_a_worker_is_one_line_too(pictures: tuple[Path, Path], tmp_path: Path) -> None:
+def test_error_in_a_worker_is_one_line_too(
+    pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(pictures[0], tmp_path / "data")
     for path in (tmp_path / "data" / "blur").iterdir():
         path.write_bytes(path.read_bytes()[:100])
     options = training_options(tmp_path / "data", pictures[1], datasets__train__num_worker_per_gpu=1)
-    code, output = run(*TRAIN, "-opt", write_options(tmp_path / "run.yml", options), cwd=tmp_path)
-    assert code == 2
-    last = output.splitlines()[-1]
-    assert last.startswith("python -m deeprftv2_arch.train: error: ")
-    assert str(tmp_path / "data" / "blur") in last
-    assert "Traceback" not in output
+    message = what_the_user_reads(tmp_path, options, monkeypatch, capsys)
+    last = message.splitlines()[-1]
+    assert last.startswith(f"train: error: {tmp_path / 'data' / 'blur'}")
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(

@@ -89,32 +89,42 @@ def first_host(nodes: str) -> str:
 
 
 @contextmanager
-def process_group(process: Process) -> Iterator[None]:
-    """Join the processes of a run: nccl on the GPU of this process's local rank, gloo where there is no GPU.
+def process_group(process: Process, use_gpu: bool) -> Iterator[None]:
+    """Join the processes of a run: by nccl, each with the GPU of its local rank, or by gloo on CPUs.
+
+    Args:
+        process: This process.
+        use_gpu: Whether the run computes on GPUs.
 
     Raises:
         OptionError: torchrun has started more processes on this machine than it has GPUs.
     """
-    gpus = torch.cuda.device_count()
-    if gpus:
-        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        if local_processes > gpus:
-            raise OptionError(f"--nproc_per_node {local_processes}: this machine has {gpus} GPU(s)")
-        # srun may show each task its own GPU only, which then is number 0 for all of them.
-        torch.cuda.set_device(process.local_rank % gpus)
+    if use_gpu:
+        _choose_gpu(process)
     if not process.distributed:
         yield
         return
     dist.init_process_group(
-        "nccl" if gpus else "gloo",
+        "nccl" if use_gpu else "gloo",
         init_method=process.init_method,
         rank=process.rank,
         world_size=process.world_size,
-        device_id=torch.device("cuda", torch.cuda.current_device()) if gpus else None,
+        device_id=torch.device("cuda", torch.cuda.current_device()) if use_gpu else None,
     )
     yield
     # Not after an error: the other processes may be waiting, and leaving is what lets the launcher stop them.
     dist.destroy_process_group()
+
+
+def _choose_gpu(process: Process) -> None:
+    gpus = torch.cuda.device_count()
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if local_processes > gpus:
+        raise OptionError(
+            f"--nproc_per_node {local_processes}: this machine has {gpus} GPU(s); start no more than these"
+        )
+    # srun may show each task its own GPU only, which then is number 0 for all of them.
+    torch.cuda.set_device(process.local_rank % gpus)
 
 
 def from_first_process(value: object) -> object:

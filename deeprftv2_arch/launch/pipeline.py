@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, t
 from deeprftv2_arch.launch.options import Options, check_first_weights, load_options
 from deeprftv2_arch.launch.resume import load_resume_state
 
+logger = logging.getLogger(__name__)
+
 
 def run_training(arguments: Arguments, root: Path) -> None:
     """Run BasicSR's ``train_pipeline``.
@@ -33,7 +36,8 @@ def run_training(arguments: Arguments, root: Path) -> None:
         DeepRFTv2Error: Anything that the user can put right.
     """
     opt = load_options(arguments, root, is_train=True)
-    with process_group(_complete_for_process(opt, arguments)):
+    process = _complete_for_process(opt, arguments)
+    with process_group(process, use_gpu=opt["num_gpu"] > 0):
         datasets = build_datasets(opt)
         state = load_resume_state(opt)
         if state is None:
@@ -60,7 +64,8 @@ def run_testing(arguments: Arguments, root: Path) -> None:
         DeepRFTv2Error: Anything that the user can put right.
     """
     opt = load_options(arguments, root, is_train=False)
-    with process_group(_complete_for_process(opt, arguments)):
+    process = _complete_for_process(opt, arguments)
+    with process_group(process, use_gpu=opt["num_gpu"] > 0):
         build_datasets(opt)
         check_first_weights(opt)
         loop = importlib.import_module("basicsr.test")
@@ -72,10 +77,12 @@ def _complete_for_process(opt: Options, arguments: Arguments) -> Process:
     """Add to the options what depends on the processes and their devices, and seed this process."""
     process = find_process(arguments.launcher, (opt.get("dist_params") or {}).get("port"))
     gpus = torch.cuda.device_count()
-    if opt["num_gpu"] != "auto" and opt["num_gpu"] > gpus:
-        raise OptionError(f"{arguments.opt}: num_gpu: {opt['num_gpu']}, but this machine has {gpus}; set auto")
-    # One process works on one GPU; several GPUs take several processes.
-    opt["num_gpu"] = min(1, gpus if opt["num_gpu"] == "auto" else opt["num_gpu"])
+    wanted = gpus if opt["num_gpu"] == "auto" else opt["num_gpu"]
+    if wanted > gpus:
+        raise OptionError(f"{arguments.opt}: num_gpu: {wanted}, but this machine has {gpus}; set auto")
+    if wanted > 1 and not process.distributed:
+        logger.warning("One process works on one GPU; torchrun --nproc_per_node %d starts one for each", wanted)
+    opt["num_gpu"] = min(1, wanted)
     opt |= {"dist": process.distributed, "rank": process.rank, "world_size": process.world_size}
     set_random_seed(opt["manual_seed"] + process.rank)
     return process
