@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from datasets_prep.errors import PreparationError
@@ -15,9 +16,8 @@ from quickstart.prepare import motion_of, prepare
 from quickstart.report import Result, average, markdown_table, measure, to_json, write_atomically
 from quickstart.restoring import load_network, restore
 from quickstart.synthetic_blur import blur_photograph
-from quickstart.training import train
+from quickstart.training import read_options, train
 
-ITERATIONS = 600
 MARKER = "made_by_quickstart"
 
 
@@ -37,7 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
         "shake and moving objects, and shows what it makes of photographs that it never saw. Needs no GPU.",
     )
     parser.add_argument("--out", type=Path, default=Path("quickstart_output"), help="folder for all that is written")
-    parser.add_argument("--iterations", type=positive, default=ITERATIONS, help="training steps (default: %(default)s)")
+    steps = read_options()["train"]["total_iter"]
+    parser.add_argument("--iterations", type=positive, default=steps, help="training steps (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another number is another run (default: %(default)s)")
     parser.add_argument(
         "--threads", type=positive, default=os.cpu_count(), help="threads of PyTorch (default: all, here %(default)s)"
@@ -78,6 +79,7 @@ def restore_held_out(weights: Path, out: Path, seed: int) -> list[Result]:
 
 def run(out: Path, iterations: int, seed: int, threads: int) -> list[Result]:
     """All steps in order; see the module's docstring."""
+    torch.set_num_threads(threads)
     claim_folder(out)
     prepare(out, seed)
     results = restore_held_out(train(out, iterations, seed, threads), out, seed)

@@ -1,7 +1,7 @@
 """Blurs the photographs and writes them as the LMDBs from which BasicSR trains and validates.
 
-    <out>/datasets/train/{sharp,blur}.lmdb    crops of the training photographs, each exposed several times
-    <out>/datasets/val/{sharp,blur}.lmdb      the held-out photographs, whole, each exposed once
+<out>/datasets/train/{sharp,blur}.lmdb    crops of the training photographs, each exposed several times
+<out>/datasets/val/{sharp,blur}.lmdb      the held-out photographs, whole, each exposed once
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def prepare(out: Path, seed: int) -> Path:
                     photograph = load_photograph(name)
                     if kind == "blur":
                         photograph = blur_photograph(photograph, motion_of(name, exposure, seed))
-                    key = f"{Path(name).stem}/{exposure}"
+                    key = f"{Path(name).stem}_{exposure}"
                     if split == "val":
                         writer.put(key, photograph[:, :, ::-1])
                     else:

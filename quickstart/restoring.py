@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from basicsr.utils.options import ordered_yaml
 from torch import Tensor, nn
 
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from quickstart.training import OPTIONS
+from quickstart.training import read_options
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class Restored:
 
 def load_network(weights: Path) -> DeepRFTv2:
     """The network of options/quickstart.yml with trained weights, for evaluation."""
-    options = yaml.load(OPTIONS.read_text(encoding="utf-8"), Loader=ordered_yaml()[0])["network_g"]
-    network = DeepRFTv2(**{key: value for key, value in options.items() if key != "type"})
+    arguments = {key: value for key, value in read_options()["network_g"].items() if key != "type"}
+    network = DeepRFTv2(**arguments)
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["params"])
     return network.eval()
 
@@ -48,7 +46,7 @@ def restore(network: DeepRFTv2, blurred: np.ndarray) -> Restored:
         spectra.append(output)
 
     x = torch.from_numpy(np.ascontiguousarray(blurred.transpose(2, 0, 1))).float().div(255)[None]
-    kernel_head = network.get_submodule(f"units.{len(network.units) - 1}.full.fke.kernel_head")
+    kernel_head = network.get_submodule(f"units.{len(network.units) - 1}.full_scale.fke.kernel_head")
     handle = kernel_head.register_forward_hook(keep)
     try:
         start = time.perf_counter()

@@ -44,7 +44,7 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 
 def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = FRAMES) -> np.ndarray:
-    """A random smooth path of shape (frames, dimensions), mean zero, largest distance from the mean 1.
+    """A random smooth path of shape (frames, dimensions), mean zero, root mean square distance from it 1.
 
     Cosines of one to four half-periods over the exposure, with amplitudes that fall as a hand's tremor does. Each of
     them has mean zero over the frames, so that the blur leaves things where they were.
@@ -53,7 +53,7 @@ def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = F
     times = (np.arange(frames) + 0.5) / frames
     amplitudes = rng.normal(size=(harmonics.size, dimensions)) / harmonics[:, None] ** 1.5
     path = np.cos(np.pi * times[:, None] * harmonics) @ amplitudes
-    return path / np.linalg.norm(path, axis=1).max()
+    return path / np.sqrt((path**2).sum(axis=1).mean())
 
 
 def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -69,12 +69,12 @@ def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarra
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
     """A random hand-held exposure of a picture of that size: some pixels of shake and one moving object."""
     corner = np.hypot(height, width) / 2
-    shake = rng.uniform(2.0, 4.5)
+    shake = rng.uniform(1.3, 2.3)
     return Motion(
         shift=shake * smooth_trajectory(rng, 2),
         angle=rng.uniform(0, 0.4) * shake / corner * smooth_trajectory(rng, 1)[:, 0],
         zoom=rng.uniform(0, 0.2) * shake / corner * smooth_trajectory(rng, 1)[:, 0],
-        object_shift=rng.uniform(1.0, 3.0) * smooth_trajectory(rng, 2),
+        object_shift=rng.uniform(0.7, 1.4) * smooth_trajectory(rng, 2),
         object_mask=soft_ellipse(rng, height, width),
     )
 

@@ -1,15 +1,18 @@
 """Trains by BasicSR's own loop, in a process of its own whose log drives a progress bar."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DeepRFTv2Error
+from deeprftv2_arch.launch.options import read_option_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 OPTIONS = CHECKOUT / "options" / "quickstart.yml"
@@ -18,6 +21,11 @@ LINES_SHOWN = 12
 
 _ITERATION = re.compile(r"iter:\s*([\d,]+)")
 _LOSS = re.compile(r"l1_full: (\S+)")
+
+
+def read_options() -> dict[str, Any]:
+    """What options/quickstart.yml says."""
+    return read_option_file(OPTIONS)
 
 
 def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
@@ -32,15 +40,15 @@ def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
     Raises:
         DeepRFTv2Error: training ended early; the message has the end of its log.
     """
+    stage = read_options()["datasets"]["train"]["patch_stages"][0] | {"iters": iterations}
     changes = [
         f"manual_seed={seed}",
+        f"datasets:train:patch_stages={json.dumps([stage])}",
         f"train:total_iter={iterations}",
         f"train:scheduler:T_max={iterations}",
     ]
     command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(OPTIONS), "--force_yml", *changes]
-    # Threads sleep while they wait, instead of spinning: many times faster where other programs want the cores too.
     environment = os.environ | {
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": str(threads),
     }
