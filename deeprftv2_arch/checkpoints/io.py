@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 # Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
 PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
+TORN = "torn or no checkpoint; fetch or write it again"
 WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
 
 
@@ -51,29 +53,39 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: The file is missing, torn, no checkpoint, or holds pickled objects, which are not executed.
     """
     try:
+        _check_sums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file; check the path") from error
     except IsADirectoryError as error:
         raise CheckpointError(f"{path}: is a folder; name a file in it") from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: {_reason(error)}") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{path}: torn or no checkpoint; fetch or write it again") from error
+        raise CheckpointError(f"{path}: {_reason(path, error)}") from error
+    except Exception as error:  # of whatever kind: a torn file sends the unpickler astray
+        raise CheckpointError(f"{path}: {TORN}") from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path}: holds a {type(checkpoint).__name__}, not a dictionary of weights")
     return checkpoint
 
 
-def _reason(error: pickle.UnpicklingError) -> str:
+def _check_sums(path: Path) -> None:
+    """Raise unless all parts of an archive are as they were written, which ``torch.load`` does not check."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+
+
+def _reason(path: Path, error: pickle.UnpicklingError) -> str:
     """Tell objects that would have been executed from bytes that are no checkpoint."""
     unsafe = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error))
-    if unsafe:
-        return (
-            f"holds a pickled object ({unsafe[1]}), which could run any program and was not executed; "
-            "ask its author for a file with tensors only"
-        )
-    return "torn or no checkpoint; fetch or write it again"
+    with path.open("rb") as file:
+        is_pickle = file.read(1) == pickle.PROTO
+    if not unsafe and not is_pickle:
+        return TORN
+    what = f"a pickled object ({unsafe[1]})" if unsafe else "pickled objects"
+    return f"holds {what}, which could run any program and was not executed; ask for a file with tensors only"
 
 
 def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> dict[str, Tensor]:
