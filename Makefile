@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on
 INSTALLED := $(VENV)/installed.stamp
-SOURCES := deeprftv2_arch datasets_prep quickstart
+SOURCES := deeprftv2_arch datasets_prep quickstart benchmarks
 
 # Threads sleep while they wait, instead of spinning: many times faster where other programs want the cores too.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -20,24 +21,27 @@ help:
 
 install: $(INSTALLED)
 
-# Installed anew only when the requirements changed; the package itself is read from the checkout.
+# Installed anew only when the requirements changed; the package itself is read from the checkout. basicsr comes first,
+# built without pip's isolation, which would install torch a second time, and with the help that it needs on Python 3.13.
 # opencv-python needs the system's libGL, which servers and containers often lack: there its headless twin takes over.
 $(INSTALLED): setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "error: $(PYTHON) is missing or older than Python 3.10; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "error: $(PYTHON) cannot make virtual environments; install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -e '.[test,quickstart]'
+	$(PIP) setuptools wheel
+	PYTHONPATH='$(CURDIR)/tools/basicsr_build' $(PIP) --use-pep517 --no-build-isolation --no-deps basicsr
+	$(PIP) -e '.[test,quickstart]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check opencv-python-headless; }
+		$(PIP) opencv-python-headless; }
 	@touch $@
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m quickstart
 
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
