@@ -16,7 +16,7 @@ from datasets_prep.partial_folder import is_finished
 from quickstart.photographs import HELD_OUT, TRAINING, load_photograph
 from quickstart.synthetic_blur import Motion, blur_photograph, random_motion
 
-EXPOSURES = 6
+EXPOSURES = 10
 CROP = 160
 
 

@@ -59,14 +59,16 @@ def average(results: list[Result]) -> Result:
 
 def markdown_table(results: list[Result]) -> str:
     """The results and their mean as a Markdown table."""
+    rows = [*results, average(results)]
+    width = max(len("picture"), *(len(row.photograph) for row in rows))
     lines = [
-        "| photograph | PSNR blurred | PSNR restored |    gain | SSIM blurred | SSIM restored | seconds |",
-        "|------------|-------------:|--------------:|--------:|-------------:|--------------:|--------:|",
+        f"| {'picture':<{width}} | PSNR blurred | PSNR restored |     gain | SSIM blurred | SSIM restored | seconds |",
+        f"|{'-' * (width + 2)}|-------------:|--------------:|---------:|-------------:|--------------:|--------:|",
     ]
     lines += [
-        f"| {row.photograph:<10} | {row.blurred_psnr:9.2f} dB | {row.restored_psnr:10.2f} dB | {row.gain:+.2f} dB |"
-        f" {row.blurred_ssim:12.4f} | {row.restored_ssim:13.4f} | {row.seconds:7.2f} |"
-        for row in [*results, average(results)]
+        f"| {row.photograph:<{width}} | {row.blurred_psnr:9.2f} dB | {row.restored_psnr:10.2f} dB |"
+        f" {row.gain:+.2f} dB | {row.blurred_ssim:12.4f} | {row.restored_ssim:13.4f} | {row.seconds:7.2f} |"
+        for row in rows
     ]
     return "\n".join(lines) + "\n"
 

@@ -69,7 +69,7 @@ def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarra
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
     """A random hand-held exposure of a picture of that size: some pixels of shake and one moving object."""
     corner = np.hypot(height, width) / 2
-    shake = rng.uniform(1.3, 2.3)
+    shake = rng.uniform(1.1, 1.9)
     return Motion(
         shift=shake * smooth_trajectory(rng, 2),
         angle=rng.uniform(0, 0.4) * shake / corner * smooth_trajectory(rng, 1)[:, 0],
