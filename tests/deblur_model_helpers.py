@@ -1,7 +1,9 @@
 """A network small enough to check by hand, options for it, and batches."""
 
 import copy
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,19 @@ def train(model: DeblurModel, iterations: Sequence[int], **settings: Any) -> lis
         model.optimize_parameters(iteration)
         logs.append({**model.get_current_log(), "lr": model.get_current_learning_rate()[0]})
     return logs
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """Collect what BasicSR's logger writes."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("basicsr").addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger("basicsr").removeHandler(handler)
 
 
 def weights(model: DeblurModel) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """DeblurPairDataset: what is cut, how it is turned, and how bad data is reported."""
 
+import pickle
 import random
 from collections import Counter
 from pathlib import Path
@@ -148,6 +149,12 @@ def test_two_data_sets_share_a_database(tmp_path: Path) -> None:
     one, other = DeblurPairDataset(options(*roots, phase="val")), DeblurPairDataset(options(roots[0], roots[0]))
     assert (positions(one[0]["lq"]) == np.mgrid[:20, :24]).all()
     assert torch.equal(other[0]["lq"][0], torch.zeros(8, 8))
+
+
+def test_worker_that_is_started_anew_opens_the_database_itself(roots: tuple[Path, Path]) -> None:
+    dataset = DeblurPairDataset(options(*roots))
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[PatchRequest(2, 8, 3)]["lq"], dataset[PatchRequest(2, 8, 3)]["lq"])
 
 
 def broken(root: Path, form: str, damage: str) -> None:

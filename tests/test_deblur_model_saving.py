@@ -1,6 +1,5 @@
 """What DeblurModel writes, and how it takes up a training."""
 
-import logging
 import os
 import random
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.utils import check_resume
-from deblur_model_helpers import TINY_DEEPRFTV2, build, model_options, same, train, weights
+from deblur_model_helpers import TINY_DEEPRFTV2, build, logged, model_options, same, train, weights
 from launch_helpers import differences
 from picture_files import options, position_picture, write_folder
 from test_checkpoint_io import Payload, disk_with_room_for
@@ -94,6 +93,10 @@ def test_skipped_steps_and_best_results_are_resumed(tmp_path: Path) -> None:
     assert again.guard.skipped == 2
     assert again.best_metric_results == model.best_metric_results
     assert again.best_metric_results["toy"]["psnr"]["val"] == model.metric_results["psnr"]
+    again.opt["val"]["metrics"]["ssim"] = {"type": "calculate_ssim", "crop_border": 0}
+    again.resume_training(read(tmp_path / "training_states" / "1.state"))
+    again.validation(loader, 2, None)
+    assert again.best_metric_results["toy"]["ssim"]["iter"] == 2
 
 
 def test_a_state_of_basicsr_is_resumed_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -115,9 +118,7 @@ def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
         other.resume_training(read(tmp_path / "training_states" / "1.state"))
 
 
-def test_random_states_of_another_number_of_processes_are_left(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_random_states_of_another_number_of_processes_are_left(tmp_path: Path) -> None:
     model = build(tmp_path)
     state = random_state()
     model.save_training_state(0, 1)
@@ -125,9 +126,9 @@ def test_random_states_of_another_number_of_processes_are_left(
     content["random_states"] *= 2
     torch.rand(5)
     moved = torch.get_rng_state()
-    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
-    model.resume_training(content)
-    assert "random states of 2 processes and this run 1 processes" in caplog.text
+    with logged() as messages:
+        model.resume_training(content)
+    assert ["random states of 2 processes and this run 1 processes" in message for message in messages] == [True]
     assert torch.equal(torch.get_rng_state(), moved)
     assert not torch.equal(state["torch"], moved)
 

@@ -1,7 +1,6 @@
 """The training step of DeblurModel against the recipe written out by hand, and its guards."""
 
 import copy
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from deblur_model_helpers import TwoScaleConvolutions, batch, build, model_options, same, train, weights
+from deblur_model_helpers import TwoScaleConvolutions, batch, build, logged, model_options, same, train, weights
 from torch import nn
 
 from deeprftv2_arch.errors import NonFiniteError, OptionError
@@ -210,16 +209,14 @@ def test_gradient_that_is_not_finite_is_named(tmp_path: Path) -> None:
         train(model, [1])
 
 
-def test_steps_are_skipped_as_often_in_a_row_as_allowed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_are_skipped_as_often_in_a_row_as_allowed(tmp_path: Path) -> None:
     model = build(tmp_path, {"max_skipped_steps": 2})
-    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
     before = weights(model)
-    for iteration in (1, 2):
-        step(model, iteration, poisoned(iteration))
+    with logged() as messages:
+        for iteration in (1, 2):
+            step(model, iteration, poisoned(iteration))
+    assert [message.split("; ")[-1] for message in messages] == ["step skipped (1 of 2)", "step skipped (2 of 2)"]
     assert all(torch.equal(weights(model)[name], before[name]) for name, _ in model.net_g.named_parameters())
-    assert "step skipped (2 of 2)" in caplog.text
     train(model, [3])
     assert not torch.equal(weights(model)["first.weight"], before["first.weight"])
     for iteration in (4, 5):
@@ -267,6 +264,8 @@ def test_options_of_the_caller_stay_as_they_are(tmp_path: Path) -> None:
     [
         ({"losses": {}}, "train: losses: name at least one"),
         ({"scale_weights": {"quarter": 1}}, "scale_weights: there is no scale 'quarter'"),
+        ({"losses": {"l1": {"type": "L1Loss", "wieght": 1}}}, r"losses: l1: .*'wieght'"),
+        ({"losses": {"l1": {"type": "L3Loss"}}}, r"losses: l1: .*'L3Loss'"),
         ({"amp": "fp8"}, "train: amp: expected bf16 or fp16 or nothing, not 'fp8'"),
     ],
 )
@@ -280,18 +279,13 @@ STAGES = [{"iters": 5, "patch_size": 16, "batch_size": 2}, {"iters": 5, "patch_s
 
 @pytest.mark.parametrize(("stages", "scheduled", "warns"), [(2, False, True), (2, True, False), (1, False, False)])
 def test_stages_that_the_loop_ignores_are_mentioned_once(
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    stages: int,
-    scheduled: bool,
-    warns: bool,
+    tmp_path: Path, stages: int, scheduled: bool, warns: bool
 ) -> None:
     model = build(tmp_path, datasets={"train": {"patch_stages": STAGES[:stages]}})
-    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
-    for iteration in (1, 2):
-        model.feed_data({**batch(iteration), "scheduled": torch.full((2,), scheduled)})
-    assert caplog.text.count("python -m deeprftv2_arch.train") == int(warns)
+    with logged() as messages:
+        for iteration in (1, 2):
+            model.feed_data({**batch(iteration), "scheduled": torch.full((2,), scheduled)})
+    assert ["python -m deeprftv2_arch.train" in message for message in messages] == [True] * warns
 
 
 def test_weights_of_the_scales_scale_the_losses(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.checkpoints.io import load_into, load_params, save_atomically
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.models.collectives import gathered, mean_over_processes
 from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.models.ema import update_average
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
+from deeprftv2_arch.models.plain_state import plain
 from deeprftv2_arch.models.random_state import random_state, restore_random_state
 from deeprftv2_arch.models.validating_model import ValidatingModel
 
@@ -62,11 +63,11 @@ class DeblurModel(ValidatingModel):
         train = self.opt["train"]
         self.net_g.train()
         self.precision = MixedPrecision(train.get("amp"), self.device)
-        self.guard = NonFiniteGuard(train.get("max_skipped_steps", 0))
+        self.guard = NonFiniteGuard(train.get("max_skipped_steps") or 0)
         self.max_grad_norm = train.get("clip_grad_norm") or math.inf
-        terms = {name: build_loss(options) for name, options in (train.get("losses") or {}).items()}
+        terms = {name: _build_term(name, options) for name, options in (train.get("losses") or {}).items()}
         self.criterion = MultiScaleLoss(terms, train.get("scale_weights")).to(self.device)
-        self.ema_decay = train.get("ema_decay", 0)
+        self.ema_decay = train.get("ema_decay") or 0
         if self.ema_decay > 0:
             self._start_average()
         self.setup_optimizers()
@@ -183,8 +184,8 @@ class DeblurModel(ValidatingModel):
         state = {
             "epoch": epoch,
             "iter": current_iter,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "schedulers": [_plain(scheduler.state_dict()) for scheduler in self.schedulers],
+            "optimizers": [plain(optimizer.state_dict()) for optimizer in self.optimizers],
+            "schedulers": [plain(scheduler.state_dict()) for scheduler in self.schedulers],
             "grad_scaler": self.precision.scaler.state_dict(),
             "skipped_steps": self.guard.skipped,
             "best_metric_results": getattr(self, "best_metric_results", {}),
@@ -208,6 +209,8 @@ class DeblurModel(ValidatingModel):
         Raises:
             CheckpointError: The state belongs to another network or optimiser.
         """
+        # BasicSR reads states to the GPU, where an optimiser would also look for its step counts, one by one.
+        resume_state = plain(resume_state)
         try:
             super().resume_training(resume_state)
         except (AssertionError, ValueError, KeyError) as error:
@@ -218,8 +221,12 @@ class DeblurModel(ValidatingModel):
         if resume_state.get("grad_scaler"):
             self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
         self.guard.skipped = resume_state.get("skipped_steps", 0)
-        if resume_state.get("best_metric_results"):
-            self.best_metric_results = resume_state["best_metric_results"]
+        metrics = (self.opt.get("val") or {}).get("metrics") or {}
+        self.best_metric_results = {
+            dataset: best
+            for dataset, best in resume_state.get("best_metric_results", {}).items()
+            if best.keys() == metrics.keys()
+        }
         random_states = resume_state.get("random_states", [])
         if len(random_states) == self.opt["world_size"]:
             restore_random_state(random_states[self.opt["rank"]])
@@ -249,8 +256,8 @@ class DeblurModel(ValidatingModel):
         get_root_logger().info("Loaded %s from %s (%s)", type(self.get_bare_model(net)).__name__, path, param_key)
 
 
-def _plain(value: Any) -> Any:
-    """Turn counters and the like into plain dictionaries and lists, which ``torch.load`` takes for safe."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
+    try:
+        return build_loss(options)
+    except (KeyError, TypeError) as error:
+        raise OptionError(f"train: losses: {name}: {error.args[0] if error.args else error}") from error

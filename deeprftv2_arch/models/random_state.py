@@ -27,11 +27,11 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Set all generators to a state that ``random_state`` returned, on whatever device its tensors are by now."""
+    """Set all generators to a state that ``random_state`` returned."""
     python, legacy = state["python"], state["numpy"]
     random.setstate((python["version"], tuple(python["numbers"]), python["next_gauss"]))
-    keys = legacy["keys"].cpu().numpy().astype(np.uint32)
+    keys = legacy["keys"].numpy().astype(np.uint32)
     np.random.set_state(("MT19937", keys, legacy["position"], legacy["has_gauss"], legacy["gauss"]))
-    torch.set_rng_state(state["torch"].cpu())
+    torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
+        torch.cuda.set_rng_state(state["cuda"])

@@ -94,4 +94,4 @@ class ValidatingModel(SRModel):
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""
         super().feed_data(data)
-        self.lq_paths = list(data["lq_path"])
+        self.lq_paths = list(data.get("lq_path", ()))
