@@ -1,5 +1,6 @@
 """DeblurPairDataset: what is cut, how it is turned, and how bad data is reported."""
 
+import os
 import pickle
 import random
 from collections import Counter
@@ -174,6 +175,8 @@ def broken(root: Path, form: str, damage: str) -> None:
         (sharp / "meta_info.txt").write_text("")
     elif damage == "odd metadata":
         (sharp / "meta_info.txt").write_text("a.png (20,24,3) 1\nwhat is this\n")
+    elif damage == "truncated data":
+        os.truncate(sharp / "data.mdb", (sharp / "data.mdb").stat().st_size - 1)
     elif damage == "no data":
         (sharp / "data.mdb").unlink()
 
@@ -187,6 +190,7 @@ def broken(root: Path, form: str, damage: str) -> None:
         ("lmdb", "no metadata", r"sharp\.lmdb.meta_info\.txt is missing"),
         ("lmdb", "empty metadata", r"sharp\.lmdb.meta_info\.txt: lists no pictures"),
         ("lmdb", "odd metadata", r"meta_info\.txt, line 2: 'what is this' is not"),
+        ("lmdb", "truncated data", r"sharp\.lmdb: data\.mdb is truncated \(\d+ of \d+ bytes\)"),
         ("lmdb", "no data", r"sharp\.lmdb: cannot be opened as LMDB"),
     ],
 )

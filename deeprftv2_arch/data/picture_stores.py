@@ -114,6 +114,12 @@ class PictureDatabase:
 def _environment(path: str) -> lmdb.Environment:
     """Open a database once per process, as LMDB demands; without locks, forked workers may go on using it."""
     try:
-        return lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
+        environment = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
         raise DataError(f"{path}: cannot be opened as LMDB ({error}); prepare the data again") from error
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    found = Path(path, "data.mdb").stat().st_size
+    if found < needed:  # reading the missing part would kill the process
+        environment.close()
+        raise DataError(f"{path}: data.mdb is truncated ({found} of {needed} bytes); copy or prepare it again")
+    return environment

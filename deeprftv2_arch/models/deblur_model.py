@@ -164,10 +164,9 @@ class DeblurModel(ValidatingModel):
             CheckpointError: It cannot be written; an earlier file of the name is still there.
         """
         nets, keys = ([value] if not isinstance(value, list) else value for value in (net, param_key))
-        states = {key: self.get_bare_model(net_).state_dict() for net_, key in zip(nets, keys, strict=True)}
-        on_cpu = {key: {name: value.cpu() for name, value in state.items()} for key, state in states.items()}
+        states = {key: plain(self.get_bare_model(net_).state_dict()) for net_, key in zip(nets, keys, strict=True)}
         iteration = "latest" if current_iter == -1 else current_iter
-        save_atomically(on_cpu, Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth")
+        save_atomically(states, Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth")
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
         """Write ``training_states/<iteration>.state``: what ``resume_training`` restores; every process must call.
