@@ -81,8 +81,8 @@ def _reason(path: Path, error: pickle.UnpicklingError) -> str:
     """Tell objects that would have been executed from bytes that are no checkpoint."""
     unsafe = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error))
     with path.open("rb") as file:
-        is_pickle = file.read(1) == pickle.PROTO
-    if not unsafe and not is_pickle:
+        foreign = file.read(1) == pickle.PROTO and "nsupported operand" in str(error)  # of a newer pickle protocol
+    if not unsafe and not foreign:
         return TORN
     what = f"a pickled object ({unsafe[1]})" if unsafe else "pickled objects"
     return f"holds {what}, which could run any program and was not executed; ask for a file with tensors only"
