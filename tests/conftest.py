@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+import deeprftv2_arch  # noqa: F401  (makes basicsr importable, also where its start-up hook is not installed)
+
+torch.set_num_threads(1)  # the tensors are tiny, and other tests run on the other cores
+
 
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
