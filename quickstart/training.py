@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from deeprftv2_arch.launch.options import read_option_file
 CHECKOUT = Path(__file__).resolve().parents[1]
 OPTIONS = CHECKOUT / "options" / "quickstart.yml"
 WEIGHTS = Path("experiments/quickstart/models/net_g_latest.pth")
-LINES_SHOWN = 12
 
 _ITERATION = re.compile(r"iter:\s*([\d,]+)")
 _LOSS = re.compile(r"l1_full: (\S+)")
@@ -38,7 +36,7 @@ def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
         threads: Threads that PyTorch may use.
 
     Raises:
-        DeepRFTv2Error: training ended early; the message has the end of its log.
+        DeepRFTv2Error: training ended early; the message has the last line of its output.
     """
     stage = read_options()["datasets"]["train"]["patch_stages"][0] | {"iters": iterations}
     changes = [
@@ -52,7 +50,7 @@ def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": str(threads),
     }
-    tail: deque[str] = deque(maxlen=LINES_SHOWN)
+    last_line = "it said nothing"
     with (
         tqdm(total=iterations, desc="training", unit="it") as bar,
         subprocess.Popen(
@@ -60,11 +58,11 @@ def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
         ) as process,
     ):
         for line in process.stdout or ():
-            tail.append(line)
+            last_line = line.strip() or last_line
             if iteration := _ITERATION.search(line):
                 bar.update(int(iteration[1].replace(",", "")) - bar.n)
                 if loss := _LOSS.search(line):
                     bar.set_postfix_str(f"L1 {float(loss[1]):.4f}")
     if process.returncode:
-        raise DeepRFTv2Error(f"training stopped with exit code {process.returncode}; its last lines:\n{''.join(tail)}")
+        raise DeepRFTv2Error(f"training stopped with exit code {process.returncode}: {last_line}")
     return out / WEIGHTS
