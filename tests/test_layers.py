@@ -53,6 +53,13 @@ def test_image_pyramid_is_binomial_blur_and_average():
     assert quarter.shape == (2, 3, 4, 6)
 
 
+def test_image_pyramid_is_not_rounded_by_autocast():
+    image = torch.rand(1, 3, 16, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = image_pyramid(image, 2)[1]
+    assert torch.equal(found, image_pyramid(image, 2)[1])
+
+
 @pytest.mark.parametrize(
     ("width", "naf", "scan", "vs", "nafevs"),
     [
@@ -70,13 +77,13 @@ def test_blocks_have_the_published_number_of_parameters(width, naf, scan, vs, na
 
 def test_kernel_estimator_and_columns_have_the_published_number_of_parameters():
     rgb_head = 1299
-    assert count(FourierKernelEstimator(48, "VS", (1, 1, 1, 1), True, "none")) == 93_299 - rgb_head
-    assert count(FourierKernelEstimator(48, "VS", (1, 1, 1, 1), False, "none")) == 107_267 - rgb_head
+    assert count(FourierKernelEstimator(48, (1, 1, 1, 1), "VS", True, "none")) == 93_299 - rgb_head
+    assert count(FourierKernelEstimator(48, (1, 1, 1, 1), "VS", False, "none")) == 107_267 - rgb_head
     nafevs, naf, blocks = ("NAF", "NAFEVS", "NAFEVS"), ("NAF",) * 3, (1, 4, 8)
-    assert count(sub_encoder(48, nafevs, blocks, False, "none")) == 4_727_616
-    assert count(sub_decoder(48, nafevs, blocks, "none")) == 4_727_472
-    assert count(sub_encoder(48, naf, blocks, True, "none")) == 2_593_104
-    assert count(sub_decoder(48, naf, blocks, "none")) == 2_495_856
+    assert count(sub_encoder(48, blocks, nafevs, False, "none")) == 4_727_616
+    assert count(sub_decoder(48, blocks, nafevs, "none")) == 4_727_472
+    assert count(sub_encoder(48, blocks, naf, True, "none")) == 2_593_104
+    assert count(sub_decoder(48, blocks, naf, "none")) == 2_495_856
 
 
 def test_naf_block_starts_as_the_identity():
@@ -110,7 +117,7 @@ def test_unknown_blocks_and_nafevs_levels_that_stay_turned_are_refused():
 
 def test_kernel_estimator_convolves_with_the_kernel_it_estimates():
     """With a kernel head that ignores its input, each channel is multiplied by one complex number in Fourier space."""
-    estimator = FourierKernelEstimator(2, "NAF", (1,), True, "none").double()
+    estimator = FourierKernelEstimator(2, (1,), "NAF", True, "none").double()
     with torch.no_grad():
         estimator.to_blurred.weight.copy_(torch.eye(2)[..., None, None])
         estimator.kernel_head.weight.zero_()
@@ -124,7 +131,7 @@ def test_kernel_estimator_convolves_with_the_kernel_it_estimates():
 
 
 def test_kernel_estimator_stays_out_of_half_precision_in_fourier_space():
-    estimator = FourierKernelEstimator(4, "VS", (1, 1), True, "none")
+    estimator = FourierKernelEstimator(4, (1, 1), "VS", True, "none")
     dtypes = []
     for module in (estimator.stem, estimator.kernel_head):
         module.register_forward_hook(lambda _, inputs, output: dtypes.extend([inputs[0].dtype, output.dtype]))
@@ -135,7 +142,7 @@ def test_kernel_estimator_stays_out_of_half_precision_in_fourier_space():
 
 def test_kernel_estimator_refuses_an_odd_width():
     with pytest.raises(OptionError, match="even width, got 6x7"):
-        FourierKernelEstimator(4, "VS", (1,), True, "none")(torch.randn(1, 4, 6, 7), None)
+        FourierKernelEstimator(4, (1,), "VS", True, "none")(torch.randn(1, 4, 6, 7), None)
 
 
 def test_tiles_lie_where_the_published_evaluation_puts_them():

@@ -133,6 +133,8 @@ def test_the_defaults_draw_on_nothing_but_the_picture():
         ({"units": 0}, "units must be at least 1"),
         ({"scales": 3}, "scales must be 1 or 2, got 3"),
         ({"blocks": (1, 1)}, "blocks must have one entry for each of 3 levels"),
+        ({"blocks": (1, 0, 1)}, r"every entry of blocks must be at least 1, got \[1, 0, 1\]"),
+        ({"fke_blocks": (-1,)}, "every entry of fke_blocks must be at least 1"),
         ({"full_kinds": ("NAF",)}, "full_kinds must have one entry"),
         ({"full_kinds": ("NAF", "NAF", "VSS")}, "'VSS' is unknown"),
         ({"memory": ("none", "none")}, "one per unit"),

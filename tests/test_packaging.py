@@ -37,7 +37,6 @@ def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
         "datasets_prep",
         "deeprftv2_arch",
         "deeprftv2_arch-1.0.0.dist-info",
-        "quickstart",
         HOOK,
     }
     assert {"deeprftv2_arch/train.py", "deeprftv2_arch/launch/pipeline.py", "deeprftv2_arch/ops/scan/mamba.py"} <= set(

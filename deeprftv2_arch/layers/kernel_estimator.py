@@ -10,7 +10,7 @@ from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.reversible_column import sub_resnet
 from deeprftv2_arch.ops.fourier import irfft2, rfft2
-from deeprftv2_arch.ops.full_precision import at_least_float32, without_autocast
+from deeprftv2_arch.ops.full_precision import without_autocast
 from deeprftv2_arch.ops.reversible import Memory
 
 
@@ -25,18 +25,18 @@ class FourierKernelEstimator(nn.Module):
 
     Args:
         dim: Channels of f and of the estimator.
-        kind: Kind of the sub-resnet's blocks.
         counts: Blocks of every level of the sub-resnet.
+        kind: Kind of the sub-resnet's blocks.
         first: Whether no estimator of the same scale comes before this one.
         memory: How much the sub-resnet keeps for the backward pass.
     """
 
-    def __init__(self, dim: int, kind: BlockKind, counts: Sequence[int], first: bool, memory: Memory) -> None:
+    def __init__(self, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> None:
         super().__init__()
         self.to_kernel = nn.Conv2d(dim, dim, 1, bias=False)
         self.to_blurred = nn.Conv2d(dim, dim, 1, bias=False)
         self.stem = nn.Conv2d(2 * dim, dim, 1, bias=False)
-        self.sub_resnet = sub_resnet(dim, kind, counts, first, memory)
+        self.sub_resnet = sub_resnet(dim, counts, kind, first, memory)
         self.norm = LayerNorm2d(dim)
         self.kernel_head = nn.Conv2d(dim, 2 * dim, 1)
         self.merge = nn.Conv2d(2 * dim, dim, 1, bias=False)
@@ -61,17 +61,17 @@ class FourierKernelEstimator(nn.Module):
         blurred, source = self.to_blurred(f), self.to_kernel(f)
         with without_autocast(f):
             spectrum = rfft2(source)
-            kernel, columns = self.estimate_kernel(torch.cat([spectrum.real, spectrum.imag], dim=1), previous)
+            kernel, features = self.estimate_kernel(torch.cat([spectrum.real, spectrum.imag], dim=1), previous)
             deblurred = irfft2(rfft2(blurred) * kernel, (height, width)).to(f.dtype)
-        return self.merge(torch.cat([deblurred, f], dim=1)), columns
+        return self.merge(torch.cat([deblurred, f], dim=1)), features
 
     def estimate_kernel(self, spectrum: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         """Real spectrum (B, 2 dim, H, W/2 + 1) -> complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
         depth = len(self.sub_resnet.levels)
-        columns = self.sub_resnet(
+        features = self.sub_resnet(
             self.stem(spectrum),
             previous=previous or [None] * depth,
             links=[*previous[1:], None] if previous else [None] * depth,
         )
-        real, imaginary = self.kernel_head(self.norm(columns[-1])).chunk(2, dim=1)
-        return torch.complex(at_least_float32(real), at_least_float32(imaginary)), columns
+        real, imaginary = self.kernel_head(self.norm(features[-1])).chunk(2, dim=1)
+        return torch.complex(real, imaginary), features

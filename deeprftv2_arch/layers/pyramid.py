@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deeprftv2_arch.ops.full_precision import without_autocast
+
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 
@@ -27,7 +29,8 @@ def image_pyramid(image: Tensor, levels: int) -> list[Tensor]:
 
 def _halve(image: Tensor) -> Tensor:
     channels = image.shape[1]
-    blur = F.pad(image.new_tensor(BINOMIAL) / 16, (0, 1))
+    blur = F.pad(torch.tensor(BINOMIAL, dtype=image.dtype) / 16, (0, 1))
     taps = (blur + blur.roll(1)) / 2
-    kernel = torch.outer(taps, taps).expand(channels, 1, -1, -1)
-    return F.conv2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=channels)
+    kernel = torch.outer(taps, taps).expand(channels, 1, -1, -1).to(image.device)
+    with without_autocast(image):  # half precision would round pictures by more than half of an 8-bit step
+        return F.conv2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=channels)

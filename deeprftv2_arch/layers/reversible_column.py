@@ -83,7 +83,7 @@ class ReversibleColumn(nn.Module):
 
 
 def sub_encoder(
-    dim: int, kinds: Sequence[BlockKind], counts: Sequence[int], linked: bool, memory: Memory
+    dim: int, counts: Sequence[int], kinds: Sequence[BlockKind], linked: bool, memory: Memory
 ) -> ReversibleColumn:
     """Encoder of one scale of a sub-unet: dim, 2 dim, 4 dim, ... channels, halving the size from level to level.
 
@@ -102,10 +102,10 @@ def sub_encoder(
     return ReversibleColumn(levels, widths, memory)
 
 
-def sub_decoder(dim: int, kinds: Sequence[BlockKind], counts: Sequence[int], memory: Memory) -> ReversibleColumn:
+def sub_decoder(dim: int, counts: Sequence[int], kinds: Sequence[BlockKind], memory: Memory) -> ReversibleColumn:
     """Decoder of one scale: mirrors :func:`sub_encoder`, with the blocks of a level before its up-sampling.
 
-    ``kinds`` and ``counts`` are the encoder's, finest level first; the skip connections are the columns' alpha terms.
+    ``counts`` and ``kinds`` are the encoder's, finest level first; the skip connections are the columns' alpha terms.
     """
     widths = [dim * 2**level for level in range(len(counts))][::-1]
     outputs = [*widths[1:], dim]
@@ -120,7 +120,7 @@ def sub_decoder(dim: int, kinds: Sequence[BlockKind], counts: Sequence[int], mem
     return ReversibleColumn(levels, outputs, memory)
 
 
-def sub_resnet(dim: int, kind: BlockKind, counts: Sequence[int], first: bool, memory: Memory) -> ReversibleColumn:
+def sub_resnet(dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> ReversibleColumn:
     """Kernel network of a Fourier Kernel Estimator: levels of one width and one size.
 
     In every column but the ``first``, level l fuses the previous column's level l + 1 (the paper's skip links).

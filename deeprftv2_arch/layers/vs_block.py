@@ -39,7 +39,7 @@ class SelectiveScan2d(nn.Module):
         self.x_conv = nn.Conv1d(projected, projected, 7, padding=3, groups=projected)
         self.dt_proj_weight = nn.Parameter(torch.empty(1, inner, self.rank))
         self.dt_proj_bias = nn.Parameter(torch.empty(1, inner))
-        self.A_log = nn.Parameter(torch.arange(1, STATES + 1).float().log().repeat(inner, 1))
+        self.A_log = nn.Parameter(torch.arange(1.0, STATES + 1, dtype=torch.get_default_dtype()).log().repeat(inner, 1))
         self.D = nn.Parameter(torch.ones(inner))
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, channels, bias=False)

@@ -24,27 +24,27 @@ class ScaleFeatures(NamedTuple):
     """What a unit hands to the next one, at one scale.
 
     Attributes:
-        columns: c_l^prev of the next sub-encoder, finest level first: the decoder's features and the latent.
+        levels: c_l^prev of the next sub-encoder, finest level first: the decoder's features and the latent.
         decoded: The sub-decoder's last output, (B, dim, H, W).
         deblurred: The kernel estimator's output, (B, dim, H, W); ``decoded`` itself where there is no estimator.
         kernels: The features r_0.. of the estimator's sub-resnet, or None.
     """
 
-    columns: list[Tensor]
+    levels: list[Tensor]
     decoded: Tensor
     deblurred: Tensor
     kernels: list[Tensor] | None
 
 
 class SubUNet(nn.Module):
-    """One scale of a unit: sub-encoder, sub-decoder and, at its tail, the Fourier Kernel Estimator.
+    """One scale of a unit (paper, Figure 4): sub-encoder, sub-decoder and, at its tail, the Fourier Kernel Estimator.
 
     Args:
         dim: Width of the finest level.
-        kinds: Block kind of every level, finest first; the decoder mirrors the encoder.
-        blocks: Number of blocks of every level, finest first.
-        fke_kind: Block kind of the kernel estimator.
+        blocks: Number of blocks of every level, finest first; the decoder mirrors the encoder.
+        kinds: Block kind of every level, finest first.
         fke_blocks: Number of blocks of every level of the kernel estimator; empty for none.
+        fke_kind: Block kind of the kernel estimator.
         linked: Whether the encoder fuses the features of the next finer scale.
         first: Whether no unit comes before this one.
         memory: How much the columns keep for the backward pass.
@@ -53,10 +53,10 @@ class SubUNet(nn.Module):
     def __init__(
         self,
         dim: int,
-        kinds: Sequence[BlockKind],
         blocks: Sequence[int],
-        fke_kind: BlockKind,
+        kinds: Sequence[BlockKind],
         fke_blocks: Sequence[int],
+        fke_kind: BlockKind,
         linked: bool,
         first: bool,
         memory: Memory,
@@ -64,10 +64,10 @@ class SubUNet(nn.Module):
         super().__init__()
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
         self.merge = None if first else nn.Conv2d(2 * dim, dim, 1)
-        self.encoder = sub_encoder(dim, kinds, blocks, linked, memory)
-        self.decoder = sub_decoder(dim, kinds, blocks, memory)
+        self.encoder = sub_encoder(dim, blocks, kinds, linked, memory)
+        self.decoder = sub_decoder(dim, blocks, kinds, memory)
         self.decoded_head = nn.Conv2d(dim, 3, 3, padding=1)
-        self.fke = FourierKernelEstimator(dim, fke_kind, fke_blocks, first, memory) if fke_blocks else None
+        self.fke = FourierKernelEstimator(dim, fke_blocks, fke_kind, first, memory) if fke_blocks else None
         self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1) if fke_blocks else None
 
     def encode(
@@ -77,24 +77,24 @@ class SubUNet(nn.Module):
         x = self.embed(picture)
         if self.merge is not None and previous is not None:
             x = self.merge(torch.cat([x, previous.deblurred], dim=1))
-        return self.encoder(x, previous.columns if previous else [None] * len(self.encoder.levels), links)
+        return self.encoder(x, previous.levels if previous else [None] * len(self.encoder.levels), links)
 
     def decode(
         self, picture: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
     ) -> tuple[ScaleFeatures, list[Tensor]]:
         """Latent and encoder features -> features for the next unit, and this scale's restored pictures."""
         decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
-        columns = [*decoded[-2::-1], latent]
+        levels = [*decoded[-2::-1], latent]
         pictures = [self.decoded_head(decoded[-1]) + picture]
         if self.fke is None or self.deblurred_head is None:
-            return ScaleFeatures(columns, decoded[-1], decoded[-1], None), pictures
+            return ScaleFeatures(levels, decoded[-1], decoded[-1], None), pictures
         deblurred, kernels = self.fke(decoded[-1], previous.kernels if previous else None)
         pictures.append(self.deblurred_head(deblurred) + picture)
-        return ScaleFeatures(columns, decoded[-1], deblurred, kernels), pictures
+        return ScaleFeatures(levels, decoded[-1], deblurred, kernels), pictures
 
 
 class DMSUNet(nn.Module):
-    """One unit, the decoupled multi-scale UNet: a full-resolution sub-unet around a half-resolution one.
+    """One unit (paper, Figure 3), the decoupled multi-scale UNet: a full-resolution sub-unet around a half-size one.
 
     The half scale reads the full scale's encoder features; its deblurred features join the full scale's latent.
     With one scale it is a plain UNet. Arguments as in :class:`DeepRFTv2`.
@@ -107,17 +107,21 @@ class DMSUNet(nn.Module):
         blocks: Sequence[int],
         full_kinds: Sequence[BlockKind],
         half_kinds: Sequence[BlockKind],
-        fke_kind: BlockKind,
         fke_blocks: Sequence[int],
+        fke_kind: BlockKind,
         first: bool,
         memory: Memory,
     ) -> None:
         super().__init__()
-        self.full_scale = SubUNet(dim, full_kinds, blocks, fke_kind, fke_blocks, False, first, memory)
+        self.full_scale = SubUNet(
+            dim, blocks, full_kinds, fke_blocks, fke_kind, linked=False, first=first, memory=memory
+        )
         self.half_scale: SubUNet | None = None
         if scales == 2:
             widths = [dim * 2**level for level in range(len(blocks))]
-            self.half_scale = SubUNet(dim, half_kinds, blocks, fke_kind, fke_blocks, True, first, memory)
+            self.half_scale = SubUNet(
+                dim, blocks, half_kinds, fke_blocks, fke_kind, linked=True, first=first, memory=memory
+            )
             self.full_to_half = nn.ModuleList(downsample(width, width) for width in widths)
             self.half_to_latent = downsample(dim, widths[-1])
             self.fuse_latent = nn.Conv2d(2 * widths[-1], widths[-1], 1)
@@ -178,13 +182,23 @@ class DeepRFTv2(nn.Module):
         super().__init__()
         memories = [memory] * units if isinstance(memory, str) else list(memory)
         self.size_multiple = 2 ** (LEVELS - 1 + scales - 1)
-        _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, memories)
+        _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, fke_blocks, memories)
         _check_tiles(tile, tile_overlap, self.size_multiple)
         self.scales = scales
         self.tile = tile
         self.tile_overlap = tile_overlap
         self.units = nn.ModuleList(
-            DMSUNet(dim, scales, blocks, full_kinds, half_kinds, fke_kind, fke_blocks, index == 0, memories[index])
+            DMSUNet(
+                dim,
+                scales,
+                blocks,
+                full_kinds,
+                half_kinds,
+                fke_blocks,
+                fke_kind,
+                first=index == 0,
+                memory=memories[index],
+            )
             for index in range(units)
         )
 
@@ -243,6 +257,7 @@ def _check_arguments(
     blocks: Sequence[int],
     full_kinds: Sequence[str],
     half_kinds: Sequence[str],
+    fke_blocks: Sequence[int],
     memories: Sequence[str],
 ) -> None:
     if dim < 2 or dim % 2:
@@ -254,6 +269,9 @@ def _check_arguments(
     for name, values in (("blocks", blocks), ("full_kinds", full_kinds), ("half_kinds", half_kinds)):
         if len(values) != LEVELS:
             raise OptionError(f"DeepRFTv2: {name} must have one entry for each of {LEVELS} levels, got {list(values)}")
+    for name, counts in (("blocks", blocks), ("fke_blocks", fke_blocks)):
+        if any(count < 1 for count in counts):
+            raise OptionError(f"DeepRFTv2: every entry of {name} must be at least 1, got {list(counts)}")
     if len(memories) != units:
         raise OptionError(f"DeepRFTv2: memory must be one mode, or one per unit ({units}), got {list(memories)}")
 

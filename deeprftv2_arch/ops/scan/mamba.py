@@ -3,11 +3,13 @@
 import logging
 from functools import cache
 
+import torch
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
 
+@torch.compiler.assume_constant_result  # so that torch.compile asks once, instead of tracing the import
 @cache
 def mamba_is_available() -> bool:
     """Whether mamba_ssm's selective scan can be imported; says once why not when it is installed but does not load."""
