@@ -52,7 +52,7 @@ def data_section(folder: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-def training_options(train: Path, val: Path, **changes: Any) -> dict[str, Any]:
+def training_options(train: Path, val: Path, /, **changes: Any) -> dict[str, Any]:
     """Return options of six steps: four with batch 4 on 16x16 patches, then two with batch 2 on 32x32 patches.
 
     Args:
@@ -100,7 +100,7 @@ def training_options(train: Path, val: Path, **changes: Any) -> dict[str, Any]:
     return changed(options, changes)
 
 
-def evaluation_options(test: Path, weights: Path | None, **changes: Any) -> dict[str, Any]:
+def evaluation_options(test: Path, weights: Path | None, /, **changes: Any) -> dict[str, Any]:
     """Return options that measure the tiny network on a folder of pictures."""
     options = {
         "name": "tiny_test",

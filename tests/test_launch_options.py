@@ -72,11 +72,58 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"logger__print_freq": None}, "logger: print_freq: expected a whole number, not None"),
         ({"path__resume_state": "3.state"}, "path: resume_state: there is no file 3.state"),
         ({"model_typ": "DeblurModel"}, "unknown key 'model_typ'; did you mean 'model_type'?"),
-        ({"num_gpu": "all"}, "num_gpu: expected a whole number or 'auto', not 'all'"),
+        ({"logger__print_freq": 0}, "logger: print_freq: expected a whole number from 1 on, not 0"),
+        ({"logger__save_checkpoint_freq": 0}, "logger: save_checkpoint_freq: expected a whole number from 1 on, not 0"),
+        ({"val__val_freq": 0}, "val: val_freq: expected a whole number from 1 on, not 0"),
+        ({"val": {"save_img": False}}, "val: val_freq: missing"),
+        ({"val": {"val_freq": 5}}, "val: save_img: missing"),
+        ({"val": 5}, "val: expected keys with values, not 5"),
+        ({"train__total_iter": 0}, "train: total_iter: expected a whole number from 1 on, not 0"),
+        ({"datasets__train__num_worker_per_gpu": -1}, "datasets: train: num_worker_per_gpu: expected a whole number"),
+        ({"num_gpu": -3}, "num_gpu: expected a whole number from 0 on or 'auto', not -3"),
+        ({"num_gpu": "all"}, "num_gpu: expected a whole number from 0 on or 'auto', not 'all'"),
     ],
 )
 def test_fault_is_named_with_file_section_and_key(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
     assert fault(tmp_path, training_options(tmp_path, tmp_path, **changes)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"name": None}, "name: expected text, not None"),
+        ({"num_gpu": -1}, "num_gpu: expected a whole number from 0 on or 'auto', not -1"),
+        ({"path": None}, "path: expected keys with values, not None"),
+        ({"train": None}, "train: expected keys with values, not None"),
+        ({"train": {"optim_g": {}}}, "train: total_iter: missing"),
+        ({"logger": {"print_freq": 1}}, "logger: save_checkpoint_freq: missing"),
+        ({"val": 5}, "val: expected keys with values, not 5"),
+        ({"val": {"save_img": False, "flip_seq": True}}, "val: val_freq: missing"),
+        ({"datasets__train": {"name": "a", "type": "PairedImageDataset"}}, "datasets: train: num_worker_per_gpu: "),
+        ({"datasets__val": {"type": "PairedImageDataset"}}, "datasets: val: name: missing"),
+    ],
+)
+def test_sections_that_the_loop_reads_are_checked_for_every_model(
+    tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    assert fault(tmp_path, training_options(tmp_path, tmp_path, model_type="SRModel", **changes)).startswith(expected)
+
+
+def test_keys_of_other_models_pass(tmp_path: Path) -> None:
+    further = {
+        "network_d": {"type": "VGG"},
+        "val__flip_seq": True,
+        "train__gan_opt": {},
+        "path__pretrain_network_d": None,
+    }
+    opt = load(tmp_path, training_options(tmp_path, tmp_path, model_type="SRModel", **further))
+    assert opt["network_d"] == {"type": "VGG"}
+    assert opt["val"]["flip_seq"] is True
+
+
+def test_testing_needs_save_img(tmp_path: Path) -> None:
+    options = evaluation_options(tmp_path, tmp_path / "a.pth", val={})
+    assert fault(tmp_path, options, is_train=False) == "val: save_img: missing"
 
 
 @pytest.mark.parametrize("key", ["name", "datasets", "train", "logger", "network_g", "path", "num_gpu"])
@@ -212,7 +259,7 @@ def test_values_that_do_not_fit_a_signature(values: Any, message: str) -> None:
 def test_further_keys_pass_where_the_signature_takes_them() -> None:
     check_arguments({"first": 1, "else": 2}, open_target, "f")
     with pytest.raises(OptionError, match="unknown key 'else'"):
-        check_arguments({"first": 1, "else": 2}, open_target, "f", allow_any=False)
+        check_arguments({"first": 1, "else": 2}, open_target, "f", open_ended=False)
 
 
 @pytest.mark.parametrize(

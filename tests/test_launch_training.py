@@ -22,7 +22,8 @@ from launch_helpers import (
     write_pictures,
 )
 
-from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error
+from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, OptionError
+from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.command import run_command
 from deeprftv2_arch.launch.pipeline import run_testing, run_training
@@ -101,6 +102,37 @@ def test_torn_newest_state_is_skipped(
     assert str(network) in caplog.text
     assert four.exists()
     assert differences(expected, load(six)) == []
+
+
+def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(
+    pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options = training_options(*pictures, train__total_iter=3)
+    folder = train_here(tmp_path, options)
+    states = list((folder / "training_states").iterdir())
+    assert states
+    for state in states:
+        state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"training_states: none .* can be read .*without --auto_resume"):
+        train_here(tmp_path, options, auto_resume=True)
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+    assert (folder / "models" / "net_g_3.pth").exists()
+
+
+def test_auto_resume_reads_state_and_network_once(
+    pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = training_options(*pictures, train__total_iter=3)
+    folder = train_here(tmp_path, options)
+    read: list[str] = []
+    monkeypatch.setattr(resume, "load_checkpoint", lambda path: read.append(path.name) or load(path))
+    opt = {"auto_resume": True, "path": {key: str(folder / key) for key in ("models", "training_states")}}
+    opt |= {"network_g": {}, "is_train": True}
+    state = resume.load_resume_state(opt)
+    assert state is not None
+    assert state["iter"] == 3
+    assert read == ["3.state", "net_g_3.pth"]
+    assert opt["path"]["pretrain_network_g"] == str(folder / "models" / "net_g_3.pth")
 
 
 def test_auto_resume_of_a_run_that_has_not_begun_starts_it(pictures: tuple[Path, Path], tmp_path: Path) -> None:
@@ -236,6 +268,41 @@ def test_user_reads_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["run.yml"]
 
 
+@pytest.mark.parametrize(
+    ("environment", "kind", "told"),
+    [
+        ({}, OptionError, True),
+        ({"RANK": "8", "LOCAL_RANK": "0"}, OptionError, True),  # the first of the second machine
+        ({"RANK": "8", "LOCAL_RANK": "0"}, CheckpointError, True),
+        ({"RANK": "9", "LOCAL_RANK": "1"}, OptionError, False),
+        ({"RANK": "9", "LOCAL_RANK": "1"}, CheckpointError, False),
+        ({"RANK": "9", "LOCAL_RANK": "1"}, DataError, True),  # a picture that no other process may have read
+        ({"SLURM_PROCID": "4", "SLURM_LOCALID": "0"}, OptionError, True),
+        ({"SLURM_PROCID": "5", "SLURM_LOCALID": "1"}, OptionError, False),
+    ],
+)
+def test_one_process_of_each_machine_tells(
+    environment: dict[str, str],
+    kind: type[DeepRFTv2Error],
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def fail(arguments: Arguments, root: Path) -> None:
+        raise kind("what is wrong")
+
+    monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
+    with pytest.raises(SystemExit) as caught:
+        run_command("train", fail)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == ("train: error: what is wrong\n" if told else "")
+
+
 def test_error_in_a_worker_is_one_line_too(
     pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,6 +341,31 @@ def test_weights_of_another_variant_leave_an_earlier_run_alone(
     options = training_options(*pictures, path__pretrain_network_g=str(weights), network_g__dim=10)
     with pytest.raises(CheckpointError, match=r"net_g_6\.pth: does not fit .* dim 8, .* dim 10, "):
         train_here(tmp_path, options)
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_unreadable_weights_leave_an_earlier_run_alone(
+    pictures: tuple[Path, Path], tmp_path: Path, strict: bool
+) -> None:
+    (tmp_path / "experiments" / "tiny").mkdir(parents=True)
+    weights = tmp_path / "torn.pth"
+    weights.write_bytes(b"PK")
+    options = training_options(*pictures, path__pretrain_network_g=str(weights), path__strict_load_g=strict)
+    with pytest.raises(CheckpointError, match=r"torn\.pth: "):
+        train_here(tmp_path, options)
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+
+
+def test_weights_in_the_folder_to_be_renamed_are_refused(
+    pictures: tuple[Path, Path], tmp_path: Path, alone: Path
+) -> None:
+    models = tmp_path / "experiments" / "tiny" / "models"
+    models.mkdir(parents=True)
+    weights = Path(shutil.copy(alone / "models" / "net_g_6.pth", models))
+    with pytest.raises(OptionError, match=r"net_g_6\.pth lies in the folder .*; copy it elsewhere"):
+        train_here(tmp_path, training_options(*pictures, path__pretrain_network_g=str(weights)))
+    assert weights.exists()
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError
 from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
 
 EXIT_CODE = 2
@@ -22,9 +22,10 @@ def run_command(program: str, action: Callable[[Arguments, Path], None]) -> None
     try:
         action(arguments, Path.cwd())
     except DeepRFTv2Error as error:
-        rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
-        # Every process reads the same options and finds the same fault; one of them says so.
-        if rank == "0" or not isinstance(error, OptionError):
+        local_rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
+        # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
+        # picture is found by the one that reads it.
+        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
             sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         raise SystemExit(EXIT_CODE) from None
 

@@ -47,13 +47,11 @@ def training_loader(opt: Options, dataset: Any, start_iter: int) -> DataLoader:
         start_iter=start_iter,
         total_iter=opt["train"]["total_iter"],
     )
-    workers = section["num_worker_per_gpu"]
     return DataLoader(
         dataset,
         batch_sampler=sampler,
-        num_workers=workers,
+        num_workers=section["num_worker_per_gpu"],
         pin_memory=opt["num_gpu"] > 0 and section.get("pin_memory", False),
-        persistent_workers=workers > 0 and section.get("persistent_workers", False),
         generator=own_generator(opt),
     )
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
@@ -15,10 +15,18 @@ from torch import optim
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.option_schema import (
+    AtLeast,
+    CommonSections,
+    DataSection,
     EvaluationDataSection,
     EvaluationOptions,
+    LoggerSection,
+    LoopSection,
+    NotNegative,
     TrainingDataSection,
     TrainingOptions,
+    TrainingValidationSection,
+    ValidationSection,
 )
 from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
 
@@ -41,8 +49,8 @@ PLAIN_NAMES: dict[Any, str] = {
 def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
     """Check a whole option file.
 
-    Sections that this project does not know (another ``model_type`` or data set of BasicSR's) are left to their owners;
-    networks, losses and metrics are checked whoever owns them.
+    Of sections that this project does not know (another ``model_type`` or data set of BasicSR's), what the loops read
+    is checked and the rest left to their owners; networks and metrics are checked whoever owns them.
 
     Args:
         opt: The file's content.
@@ -55,7 +63,7 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
     if opt.get("model_type") == "DeblurModel":
         check_arguments(opt, TrainingOptions if is_train else EvaluationOptions, file)
     else:
-        check_registered_name(opt.get("model_type"), MODEL_REGISTRY, f"{file}: model_type")
+        check_other_model(opt, file, is_train)
     for section in ("path", "network_g", "datasets"):
         check_value(opt.get(section), Mapping, f"{file}: {section}")
     check_registered(opt["network_g"], ARCH_REGISTRY, f"{file}: network_g")
@@ -69,6 +77,19 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
         check_recipe(opt["train"], f"{file}: train")
 
 
+def check_other_model(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
+    """Check what BasicSR's loops read of an option file with another ``model_type``; the model has further keys."""
+    check_registered_name(opt.get("model_type"), MODEL_REGISTRY, f"{file}: model_type")
+    check_arguments(opt, CommonSections, file, open_ended=True)
+    sections: dict[str, Callable[..., Any]] = {"val": ValidationSection}
+    if is_train:
+        sections = {"train": LoopSection, "logger": LoggerSection}
+        if opt.get("val") is not None:
+            sections["val"] = TrainingValidationSection
+    for name, section in sections.items():
+        check_arguments(opt.get(name), section, f"{file}: {name}", open_ended=True)
+
+
 def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: bool) -> None:
     """Check one entry of ``datasets``; its phase is the part of its name before the first underscore."""
     pattern, names = ("train|val(_.*)?", "train, val") if is_train else ("(test|val)(_.*)?", "test, val")
@@ -78,6 +99,10 @@ def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: 
     check_registered_name(section.get("type"), DATASET_REGISTRY, f"{where}: type")
     if section["type"] == "DeblurPairDataset":
         check_arguments(section, TrainingDataSection if phase == "train" else EvaluationDataSection, where)
+        return
+    check_arguments(section, DataSection, where, open_ended=True)
+    if phase == "train":
+        check_value(section.get("num_worker_per_gpu"), NotNegative, f"{where}: num_worker_per_gpu")
 
 
 def check_recipe(train: Mapping[str, Any], where: str) -> None:
@@ -112,7 +137,7 @@ def check_registered(
     name = check_registered_name(section.get("type"), registry, f"{where}: type")
     values = {key: value for key, value in _without_type(section).items() if key not in extra}
     # BasicSR's metrics take **kwargs for the sake of the keys in `extra`; with these aside it only hides misspellings.
-    check_arguments(values, registry.get(name), where, supplied, allow_any=not extra)
+    check_arguments(values, registry.get(name), where, supplied, open_ended=False if extra else None)
 
 
 def check_registered_name(name: Any, known: Any, where: str) -> str:
@@ -126,11 +151,11 @@ def check_registered_name(name: Any, known: Any, where: str) -> str:
 
 
 def check_arguments(
-    values: Mapping[str, Any],
+    values: Any,
     target: Callable[..., Any],
     where: str,
     supplied: Collection[str] = (),
-    allow_any: bool = True,
+    open_ended: bool | None = None,
 ) -> None:
     """Check keys and values against the signature of the class or function that they are passed to.
 
@@ -139,7 +164,7 @@ def check_arguments(
         target: The class or function.
         where: File and section, for the messages.
         supplied: Arguments that the program itself gives.
-        allow_any: Whether ``**kwargs`` in the signature lets any further key pass.
+        open_ended: Whether further keys pass; by default where the signature has ``**kwargs``.
 
     Raises:
         OptionError: A key is unknown or missing, or a value is of a wrong type.
@@ -151,9 +176,10 @@ def check_arguments(
         for parameter in signature
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and parameter.name not in supplied
     }
-    takes_any = allow_any and any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature)
+    if open_ended is None:
+        open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature)
     for key in values:
-        if key not in named and not takes_any:
+        if key not in named and not open_ended:
             raise OptionError(f"{where}: unknown key {key!r}{_suggestion(str(key), named)}")
     for name, parameter in named.items():
         if parameter.default is parameter.empty and name not in values:
@@ -173,6 +199,10 @@ def check_value(value: Any, hint: Any, where: str) -> None:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint):
         check_arguments(value, typing.cast(Callable[..., Any], hint), where)
+    elif origin is Annotated:
+        check_value(value, arguments[0], where)
+        bounds = [bound for bound in arguments[1:] if isinstance(bound, AtLeast)]
+        _require(all(value >= bound.minimum for bound in bounds), value, _describe(hint), where)
     elif origin in (Union, types.UnionType):
         _check_union(value, arguments, where)
     elif origin is Literal:
@@ -217,6 +247,9 @@ def _describe(hint: Any) -> str:
     """What a user reads for a type."""
     if typing.get_origin(hint) is Literal:
         return " or ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) is Annotated:
+        plain, *bounds = typing.get_args(hint)
+        return " ".join([_describe(plain), *(f"from {b.minimum} on" for b in bounds if isinstance(b, AtLeast))])
     return PLAIN_NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
@@ -241,7 +274,7 @@ def _is_list(value: Any) -> bool:
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Annotations of a class's constructor or of a function; none where they name things that are not there."""
     try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except (NameError, TypeError):
         return {}
 

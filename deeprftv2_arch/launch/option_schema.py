@@ -6,9 +6,20 @@ schedulers need no entry here, since their own signatures say it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from deeprftv2_arch.data.patch_stages import PatchStage
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """A bound, to be put into ``Annotated``."""
+
+    minimum: int
+
+
+Positive = Annotated[int, AtLeast(1)]
+NotNegative = Annotated[int, AtLeast(0)]
 
 
 @dataclass(frozen=True)
@@ -18,37 +29,35 @@ class IoBackendSection:
     type: Literal["lmdb", "disk"]
 
 
-@dataclass(frozen=True)
-class EvaluationDataSection:
+@dataclass(frozen=True, kw_only=True)
+class DataSection:
+    """What the loops read of a data set of any type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationDataSection(DataSection):
     """A validation or test set of type ``DeblurPairDataset``."""
 
-    name: str
-    type: str
     dataroot_gt: str
     dataroot_lq: str
     io_backend: IoBackendSection
     filename_tmpl: str = "{}"
-    pin_memory: bool = False
 
 
-@dataclass(frozen=True)
-class TrainingDataSection:
+@dataclass(frozen=True, kw_only=True)
+class TrainingDataSection(EvaluationDataSection):
     """The training set of type ``DeblurPairDataset``."""
 
-    name: str
-    type: str
-    dataroot_gt: str
-    dataroot_lq: str
-    io_backend: IoBackendSection
     patch_stages: list[PatchStage]
-    batch_size_per_gpu: int
-    num_worker_per_gpu: int
-    filename_tmpl: str = "{}"
+    batch_size_per_gpu: Positive
+    num_worker_per_gpu: NotNegative
     augment: bool = True
-    dataset_enlarge_ratio: int = 1
+    dataset_enlarge_ratio: Positive = 1
     prefetch_mode: Literal["cpu", "cuda"] | None = None
     pin_memory: bool = False
-    persistent_workers: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,11 +68,17 @@ class ScaleWeightsSection:
     half: float = 1.0
 
 
-@dataclass(frozen=True)
-class TrainSection:
+@dataclass(frozen=True, kw_only=True)
+class LoopSection:
+    """What the loop reads of ``train``, whatever the model."""
+
+    total_iter: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSection(LoopSection):
     """``train`` of an option file with ``model_type: DeblurModel``."""
 
-    total_iter: int
     optim_g: Mapping[str, Any]
     scheduler: Mapping[str, Any]
     losses: Mapping[str, Mapping[str, Any]]
@@ -74,26 +89,32 @@ class TrainSection:
     amp: Literal["bf16", "fp16"] | None = None
     channels_last: bool = False
     compile: bool = False
-    max_skipped_steps: int = 0
+    max_skipped_steps: NotNegative = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ValidationSection:
-    """``val``: when and how the network is measured."""
+    """``val``: how the network is measured."""
 
-    val_freq: int = 0
-    save_img: bool = False
+    save_img: bool
     suffix: str | None = None
     pbar: bool = True
     metrics: Mapping[str, Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingValidationSection(ValidationSection):
+    """``val`` in training: also when."""
+
+    val_freq: Positive
 
 
 @dataclass(frozen=True)
 class LoggerSection:
     """``logger``: how often the run writes what."""
 
-    print_freq: int
-    save_checkpoint_freq: int
+    print_freq: Positive
+    save_checkpoint_freq: Positive
     use_tb_logger: bool
     wandb: Mapping[str, Any] | None = None
 
@@ -106,37 +127,37 @@ class PathSection:
     param_key_g: Literal["params", "params_ema"] = "params"
     strict_load_g: bool = True
     resume_state: str | None = None
-    ignore_resume_networks: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommonSections:
-    """The top level, as far as training and testing share it."""
+    """The top level, as far as training and testing of any model share it."""
 
     name: str
     model_type: str
-    num_gpu: int | Literal["auto"]
+    num_gpu: NotNegative | Literal["auto"]
     datasets: Mapping[str, Mapping[str, Any]]
     network_g: Mapping[str, Any]
-    path: PathSection
     plugin: Any = None
-    scale: int = 1
-    manual_seed: int = 0
+    scale: Positive = 1
+    manual_seed: NotNegative = 0
     dist_params: Mapping[str, Any] | None = None
     find_unused_parameters: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(CommonSections):
-    """An option file for testing."""
+    """An option file for testing a DeblurModel."""
 
+    path: PathSection
     val: ValidationSection
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(CommonSections):
-    """An option file for training."""
+    """An option file for training a DeblurModel."""
 
+    path: PathSection
     train: TrainSection
     logger: LoggerSection
-    val: ValidationSection | None = None
+    val: TrainingValidationSection | None = None

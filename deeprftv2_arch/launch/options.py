@@ -158,12 +158,20 @@ def check_first_weights(opt: Options) -> None:
     """Refuse weights to start from that cannot be read or do not fit; to be called where no state is resumed.
 
     Raises:
+        OptionError: The file lies in the folder that this run is about to rename.
         CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
     """
     paths = opt["path"]
-    if paths.get("pretrain_network_g") is not None and paths.get("strict_load_g", True):
-        file = Path(paths["pretrain_network_g"])
-        weights = load_params(file, paths.get("param_key_g", "params"))
+    if paths.get("pretrain_network_g") is None:
+        return
+    file = Path(paths["pretrain_network_g"])
+    if Path(paths["log"]).resolve() in file.resolve().parents:
+        raise OptionError(
+            f"path: pretrain_network_g: {file} lies in the folder that a new run of this name renames; "
+            "copy it elsewhere, or give the run another name"
+        )
+    weights = load_params(file, paths.get("param_key_g", "params"))
+    if paths.get("strict_load_g", True):
         require_fit(_network_without_memory(opt).state_dict(), weights, file)
 
 

@@ -1,7 +1,6 @@
 """BasicSR's own training and test loops, with the pieces that the released version gets wrong replaced."""
 
 import argparse
-import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import basicsr.test
+import basicsr.train
 import torch
 from basicsr.utils import set_random_seed
 
@@ -42,15 +43,15 @@ def run_training(arguments: Arguments, root: Path) -> None:
         state = load_resume_state(opt)
         if state is None:
             check_first_weights(opt)
+        # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
         train_loader = training_loader(opt, datasets["train"], start_iter=state["iter"] if state else 0)
-        loop = importlib.import_module("basicsr.train")
         with _replaced(
-            loop,
+            basicsr.train,
             parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
             load_resume_state=lambda opt: state,
             create_train_val_dataloader=lambda opt, logger: loaders_for_basicsr(opt, datasets, train_loader, logger),
         ):
-            loop.train_pipeline(str(root))
+            basicsr.train.train_pipeline(str(root))
 
 
 def run_testing(arguments: Arguments, root: Path) -> None:
@@ -66,11 +67,11 @@ def run_testing(arguments: Arguments, root: Path) -> None:
     opt = load_options(arguments, root, is_train=False)
     process = _complete_for_process(opt, arguments)
     with process_group(process, use_gpu=opt["num_gpu"] > 0):
+        # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         build_datasets(opt)
         check_first_weights(opt)
-        loop = importlib.import_module("basicsr.test")
-        with _replaced(loop, parse_options=lambda root_path, is_train: (opt, None)):
-            loop.test_pipeline(str(root))
+        with _replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None)):
+            basicsr.test.test_pipeline(str(root))
 
 
 def _complete_for_process(opt: Options, arguments: Arguments) -> Process:

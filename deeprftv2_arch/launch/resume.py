@@ -1,7 +1,6 @@
 """Which training state a run goes on from."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,43 +28,52 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
         The state, or None to start from the beginning.
 
     Raises:
-        CheckpointError: The state named in the option file, or its network, is missing or torn.
+        CheckpointError: The state named in the option file, or its network, is missing or torn; or the run has states
+            and none is whole.
     """
-    path = newest_whole_state(opt) if opt["auto_resume"] else opt["path"].get("resume_state")
+    path, state = newest_whole_state(opt) if opt["auto_resume"] else (opt["path"].get("resume_state"), None)
     # One process decides for all, so that all agree, and none looks for states while another renames their folder.
-    path = from_first_process(path)
-    if path is None:
+    chosen = from_first_process(path)
+    if chosen is None:
         return None
-    state = load_checkpoint(Path(str(path)))
-    if "iter" not in state:
-        raise CheckpointError(f"{path}: not a training state; these are called <iteration>.state")
-    load_checkpoint(network_path(opt, state["iter"]))
-    opt["path"]["resume_state"] = str(path)
+    if state is None or chosen != path:
+        state = load_whole_state(Path(str(chosen)), opt)
+    opt["path"]["resume_state"] = str(chosen)
     check_resume(opt, state["iter"])
     state["epoch"] = 0  # the batch sampler counts iterations and takes them all for one epoch
     return state
 
 
-def newest_whole_state(opt: Options) -> str | None:
-    """Return the path of the newest state of the run that can be read and whose network can be read."""
-    for iteration, path in _states_newest_first(Path(opt["path"]["training_states"])):
+def newest_whole_state(opt: Options) -> tuple[str, dict[str, Any]] | tuple[None, None]:
+    """Return path and content of the newest state of the run that is whole and whose network is whole, if any.
+
+    Raises:
+        CheckpointError: There are states and none is whole; a new run would put them aside.
+    """
+    folder = Path(opt["path"]["training_states"])
+    iterations = [int(path.stem) for path in folder.glob("*.state") if path.stem.isdigit()]
+    for iteration in sorted(iterations, reverse=True):
+        path = folder / f"{iteration}.state"
         try:
-            load_checkpoint(path)
-            load_checkpoint(network_path(opt, iteration))
+            return str(path), load_whole_state(path, opt)
         except CheckpointError as error:
             logger.warning("Skipping training state %d: %s", iteration, error)
-        else:
-            return str(path)
-    return None
+    if iterations:
+        raise CheckpointError(
+            f"{folder}: none of the training states can be read together with its network; "
+            "put whole files there, or start again without --auto_resume"
+        )
+    return None, None
 
 
-def network_path(opt: Options, iteration: int) -> Path:
-    """Return where the network of an iteration lies."""
-    return Path(opt["path"]["models"]) / f"net_g_{iteration}.pth"
+def load_whole_state(path: Path, opt: Options) -> dict[str, Any]:
+    """Read a training state, and see that the network that belongs to it can be read.
 
-
-def _states_newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
-    if folder.is_dir():
-        numbers = [int(entry.stem) for entry in folder.glob("*.state") if entry.stem.isdigit()]
-        for number in sorted(numbers, reverse=True):
-            yield number, folder / f"{number}.state"
+    Raises:
+        CheckpointError: One of them is missing or torn, or the file is no training state.
+    """
+    state = load_checkpoint(path)
+    if "iter" not in state:
+        raise CheckpointError(f"{path}: not a training state; these are called <iteration>.state")
+    load_checkpoint(Path(opt["path"]["models"]) / f"net_g_{state['iter']}.pth")
+    return state
