@@ -23,8 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
         "convert-reference",
         help="turn a checkpoint of the authors' reference into one for BasicSR",
         description="Turn a checkpoint of the authors' reference into BasicSR's {'params': ...}. Every tensor is "
-        "handed over unchanged; a missing, left-over or mis-shaped one is named and nothing is written. No pickle is "
-        "executed.",
+        "handed over unchanged, those of 'params_ema' rather than 'params' where a file has both; a missing, left-over "
+        "or mis-shaped one is named and nothing is written. No pickle is executed.",
     )
     convert.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
     convert.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")

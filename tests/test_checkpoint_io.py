@@ -14,7 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from deeprftv2_arch.checkpoints.io import load_checkpoint, load_into, load_params, pick_params, save_atomically
+from deeprftv2_arch.checkpoints.io import (
+    TORN,
+    load_checkpoint,
+    load_into,
+    load_params,
+    pick_params,
+    save_atomically,
+)
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -65,13 +72,37 @@ def test_full_disk_leaves_the_earlier_file(tmp_path: Path, room: int) -> None:
         save_atomically({"w": torch.rand(100_000)}, path)
     assert "\n" not in str(caught.value)
     assert os.strerror(errno.EFBIG) in str(caught.value)
+    assert "make room" not in str(caught.value)  # a limit of the process: there is room
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["net_g_5.pth"]
 
 
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (OSError(errno.ENOSPC, "full"), "cannot be written: full; make room there"),
+        (OSError(errno.EDQUOT, "quota"), "cannot be written: quota; make room there"),
+        (RuntimeError("unexpected pos 64 vs 0"), "cannot be written: unexpected pos 64 vs 0; make room there"),
+        (OSError(errno.EIO, "Input/output error"), "cannot be written: Input/output error; check the folder"),
+    ],
+)
+def test_advice_fits_what_hinders_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, message: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(CheckpointError, match=rf"a\.pth: {message}, nothing else was lost"):
+        save_atomically({}, tmp_path / "a.pth")
+    assert os.listdir(tmp_path) == []
+
+
 def test_unwritable_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"gone.a\.pth: cannot be written: No such file or directory"):
-        save_atomically({}, tmp_path / "gone" / "a.pth")
+    (tmp_path / "file").touch()
+    for folder, reason in (("gone", "No such file or directory"), ("file", "Not a directory")):
+        with pytest.raises(CheckpointError, match=rf"{folder}.a\.pth: cannot be written: {reason}; check the folder"):
+            save_atomically({}, tmp_path / folder / "a.pth")
 
 
 def test_interrupted_writing_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +153,36 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "cannot be read: Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "cannot be read: Input/output error"),
+        (MemoryError(), "does not fit into the memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "does not fit into the memory"),
+    ],
+)
+def test_what_hinders_the_reading_is_told_from_torn_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, message: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise failure
+
+    torch.save({}, tmp_path / "a.pth")
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(CheckpointError, match=rf"a\.pth: {message}") as caught:
+        load_checkpoint(tmp_path / "a.pth")
+    assert TORN not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "a.pth")
+    (tmp_path / "a.pth").chmod(0)
+    with pytest.raises(CheckpointError, match=r"a\.pth: cannot be read: Permission denied"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("form", ["zip", "legacy", "pickle 0", "pickle 2", "pickle 4", "pickle 5"])
 def test_payload_is_named_and_not_executed(tmp_path: Path, form: str) -> None:
@@ -152,20 +213,20 @@ def test_other_content_is_named(tmp_path: Path) -> None:
 
 def test_weights_are_found_under_every_usual_key() -> None:
     one, other = {"w": torch.ones(1)}, {"w": torch.zeros(1)}
-    assert pick_params({"params": one, "params_ema": other}, "params_ema") == other
-    assert pick_params({"params": one, "params_ema": other}) == one
-    assert pick_params({"params": one}, "params_ema") == one
-    assert pick_params({"params_ema": other}, "params") == other
-    assert pick_params({"params": one, "mine": other}, "mine") == other
-    assert pick_params({"epoch": 3, "state_dict": one}) == one
-    assert pick_params(one) == one
-    assert pick_params(one, None) == one
+    assert pick_params({"params": one, "params_ema": other}, "params_ema") == (other, "params_ema")
+    assert pick_params({"params": one, "params_ema": other}) == (one, "params")
+    assert pick_params({"params": one}, "params_ema") == (one, "params")
+    assert pick_params({"params_ema": other}, "params") == (other, "params_ema")
+    assert pick_params({"params": one, "mine": other}, "mine") == (other, "mine")
+    assert pick_params({"epoch": 3, "state_dict": one}) == (one, "state_dict")
+    assert pick_params(one) == (one, "its top level")
+    assert pick_params(one, None) == (one, "its top level")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_wrappers_are_stripped_from_names(prefix: str) -> None:
     net = nn.Linear(2, 2)
-    state = pick_params({"params": {f"{prefix}{name}": value for name, value in net.state_dict().items()}})
+    state, _ = pick_params({"params": {f"{prefix}{name}": value for name, value in net.state_dict().items()}})
     assert list(state) == ["weight", "bias"]
 
 
@@ -207,11 +268,14 @@ def test_checkpoint_of_another_network_is_described(tmp_path: Path) -> None:
         load_into(DeepRFTv2(**TINY), nn.Linear(2, 2).state_dict(), tmp_path / "a.pth")
 
 
-def test_what_fits_may_be_loaded_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fits_may_be_loaded_alone() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
     state = {"0.weight": torch.full((2, 2), 7.0), "1.weight": torch.ones(9, 9), "more": torch.ones(1)}
     kept = net[1].weight.clone()
-    load_into(net, state, Path("a.pth"), strict=False)
+    left_out = load_into(net, state, Path("a.pth"), strict=False)
     assert torch.equal(net[0].weight, state["0.weight"])
     assert torch.equal(net[1].weight, kept)
-    assert "a.pth: loaded in part" in caplog.text
+    assert left_out is not None
+    assert "1.weight (9, 9) instead of (3, 2)" in left_out
+    assert "unexpected, e.g. more" in left_out
+    assert load_into(net, net.state_dict(), Path("a.pth"), strict=False) is None

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.models.deblur_model import DeblurModel
-from deeprftv2_arch.models.random_state import random_state
+from deeprftv2_arch.models.random_state import random_state, restore_random_state
 
 RECIPES = {
     "plain": {},
@@ -162,6 +162,42 @@ def test_weights_to_start_from(tmp_path: Path) -> None:
     assert same(dict(again.net_g_ema.state_dict()), dict(model.net_g_ema.state_dict()))
     settings["path"]["param_key_g"] = "params_ema"
     assert same(weights(DeblurModel(settings)), dict(model.net_g_ema.state_dict()))
+
+
+def test_log_says_which_weights_were_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, path = build(tmp_path), tmp_path / "start.pth"
+    torch.save({"params": weights(model)}, path)
+    caplog.set_level("INFO", logger="basicsr")
+    for key, warning in (("params", []), ("params_ema", [f"{path}: there is no params_ema in it; taking params"])):
+        with logged() as messages:
+            model.load_network(model.net_g, str(path), True, key)
+        assert messages == [*warning, f"Loaded TwoScaleConvolutions from {path} (params)"]
+
+
+def test_average_starts_from_the_network_where_the_file_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "start.pth"
+    given = torch.full((4, 3, 3, 3), 0.5)
+    torch.save({"params": {"first.weight": given}}, path)
+    settings = model_options(tmp_path, {"ema_decay": 0.7})
+    settings["path"] |= {"pretrain_network_g": str(path), "strict_load_g": False}
+    with logged() as messages:
+        model = DeblurModel(settings)
+    assert torch.equal(model.net_g.first.weight, given)
+    assert same(dict(model.net_g_ema.state_dict()), weights(model))
+    partly = [message for message in messages if f"{path}: loaded in part, tensors " in message]
+    assert len(partly) == 2  # the network and its average
+    assert "missing, e.g. steps" in partly[0]
+
+
+def test_a_gpu_is_left_alone_by_a_run_that_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    for name in ("get_rng_state", "set_rng_state"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: pytest.fail("opened a context on the GPU"))
+    state = random_state()
+    assert "cuda" not in state
+    restore_random_state({**state, "cuda": torch.zeros(16, dtype=torch.uint8)})
+    assert torch.equal(torch.get_rng_state(), state["torch"])
 
 
 def test_unfit_and_unsafe_weights_are_refused(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Reading and writing checkpoints: whole or not at all, and without executing anything that a file holds."""
 
-import logging
+import errno
 import os
 import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.variant import describe, mismatch
 from deeprftv2_arch.errors import CheckpointError
-
-logger = logging.getLogger(__name__)
 
 # Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
 PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
@@ -27,7 +26,7 @@ def save_atomically(obj: Any, path: Path) -> None:
     """Write with ``torch.save`` to a temporary file in the same folder, then rename it.
 
     Raises:
-        CheckpointError: The disk is full or the folder not writable. What was at ``path`` is still there.
+        CheckpointError: The disk is full or the folder missing or not writable. What was at ``path`` is still there.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -37,20 +36,29 @@ def save_atomically(obj: Any, path: Path) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into a RuntimeError
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         cause = error if isinstance(error, OSError) else error.__context__
+        known = isinstance(cause, OSError)
         reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be written: {reason}; make room there, nothing else was lost") from error
+        full = not known or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room there" if full else "check the folder"
+        raise CheckpointError(f"{path}: cannot be written: {reason}; {advice}, nothing else was lost") from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # there may be none, nor a folder; what went wrong before is what counts
+        temporary.unlink()
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint or a training state to the CPU.
 
     Raises:
-        CheckpointError: The file is missing, torn, no checkpoint, or holds pickled objects, which are not executed.
+        CheckpointError: The file is missing, unreadable, torn, no checkpoint, larger than the memory, or holds pickled
+            objects, which are not executed.
     """
     try:
         _check_sums(path)
@@ -62,6 +70,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: {_reason(path, error)}") from error
     except Exception as error:  # of whatever kind: a torn file sends the unpickler astray
+        # Invalid argument: torn archives make their reader seek to before the start.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}; check the file and its disk") from error
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise CheckpointError(f"{path}: does not fit into the memory; end other programs, or it is torn") from error
         raise CheckpointError(f"{path}: {TORN}") from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path}: holds a {type(checkpoint).__name__}, not a dictionary of weights")
@@ -88,12 +101,15 @@ def _reason(path: Path, error: pickle.UnpicklingError) -> str:
     return f"holds {what}, which could run any program and was not executed; ask for a file with tensors only"
 
 
-def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> dict[str, Tensor]:
-    """Return the weights in a checkpoint, under the names of the bare network.
+def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tuple[dict[str, Tensor], str]:
+    """Find the weights in a checkpoint.
 
     Args:
         checkpoint: What ``load_checkpoint`` returned.
         key: Where to look first; then under the usual keys, then whether the checkpoint itself is the weights.
+
+    Returns:
+        The weights, under the names of the bare network, and the key that they are under.
 
     Raises:
         CheckpointError: There are no weights.
@@ -103,13 +119,19 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> di
     weights = checkpoint if found is None else checkpoint[found]
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
-    if key is not None and found != key:
-        logger.info("The checkpoint has no %s; taking %s", key, found or "the weights at its top level")
-    return {_bare(name): value for name, value in weights.items()}
+    return {_bare(name): value for name, value in weights.items()}, found or "its top level"
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
+    """Read the weights in a file, and nothing else of ``find_params``."""
+    return find_params(path, key)[0]
+
+
+def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tensor], str]:
     """Read the weights in a file; see ``load_checkpoint`` and ``pick_params``.
+
+    Returns:
+        The weights, under the names of the bare network, and the key that they are under.
 
     Raises:
         CheckpointError: As those, naming the file.
@@ -146,14 +168,17 @@ def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
         )
 
 
-def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool = True) -> None:
+def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool = True) -> str | None:
     """Give a network the weights of a checkpoint.
 
     Args:
         net: The bare network.
         state: Weights by name.
         path: The file that they come from, for the message.
-        strict: Whether all must fit; if not, what does not is left out with a warning.
+        strict: Whether all must fit; if not, what does not is left out.
+
+    Returns:
+        What was left out, or None.
 
     Raises:
         CheckpointError: Weights are missing, left over or of another shape.
@@ -161,7 +186,6 @@ def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: b
     expected = net.state_dict()
     if strict:
         require_fit(expected, state, path)
-    elif problem := mismatch(expected, state):
-        logger.warning("%s: loaded in part, tensors %s", path, problem)
     fitting = {name: value for name, value in state.items() if name in expected and value.shape == expected[name].shape}
     net.load_state_dict(fitting, strict=strict)
+    return mismatch(expected, state)

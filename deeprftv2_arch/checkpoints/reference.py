@@ -73,7 +73,8 @@ def rename(key: str) -> str:
 def convert_reference(source: Path, target: Path) -> int:
     """Turn a checkpoint of the authors' reference into one of BasicSR's form, ``{"params": ...}``.
 
-    The tensors are handed over one to one. ``target`` appears when it is complete; an existing file is not replaced.
+    The tensors are handed over one to one. Where the file holds both, the average weights (``params_ema``) are taken
+    rather than ``params``. ``target`` appears when it is complete; an existing file is not replaced.
 
     Returns:
         The number of tensors.

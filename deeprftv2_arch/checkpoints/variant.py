@@ -39,7 +39,7 @@ def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def describe(state: Mapping[str, Tensor]) -> str:
-    """One phrase for people, such as "DeepRFTv2 with dim 48, 2 units, ..."; what it is not, where it is none."""
+    """One phrase for people, such as "DeepRFTv2 with dim 48, units 2, ..."; "no DeepRFTv2" where it is none."""
     try:
         arguments = deduce_arguments(state)
     except DeepRFTv2Error:

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.checkpoints.io import load_into, load_params, save_atomically
+from deeprftv2_arch.checkpoints.io import find_params, load_into, save_atomically
 from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.models.collectives import gathered, mean_over_processes
@@ -78,9 +78,8 @@ class DeblurModel(ValidatingModel):
     def _start_average(self) -> None:
         path = self.opt["path"].get("pretrain_network_g")
         self.net_g_ema = build_network(self.opt["network_g"]).to(self.device).eval()
-        if path is None:
-            self.model_ema(0)
-        else:
+        self.model_ema(0)  # also what a file that fits in part leaves as it is
+        if path is not None:
             self.load_network(self.net_g_ema, path, self.opt["path"].get("strict_load_g", True), "params_ema")
 
     def model_ema(self, decay: float = 0.999) -> None:
@@ -146,7 +145,7 @@ class DeblurModel(ValidatingModel):
             del watched["grad_norm"]
         if self.guard.allows(current_iter, watched, self.lq_paths):
             scaler.step(self.optimizer_g)
-            if self.ema_decay > 0:
+            if self.ema_decay > 0 and math.isfinite(self.log_dict["grad_norm"]):  # if not, the scaler skips the step
                 self.model_ema(self.ema_decay)
         scaler.update()
 
@@ -245,14 +244,20 @@ class DeblurModel(ValidatingModel):
             net: Takes the weights.
             load_path: The checkpoint.
             strict: Whether all weights must fit; if not, what does not is left out with a warning.
-            param_key: Where in the checkpoint to look first.
+            param_key: Where in the checkpoint to look first; a warning says if the weights are elsewhere.
 
         Raises:
             CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
         """
         path = Path(load_path)
-        load_into(self.get_bare_model(net), load_params(path, param_key), path, strict)
-        get_root_logger().info("Loaded %s from %s (%s)", type(self.get_bare_model(net)).__name__, path, param_key)
+        logger = get_root_logger()
+        state, key = find_params(path, param_key)
+        left_out = load_into(self.get_bare_model(net), state, path, strict)
+        if param_key is not None and key != param_key:
+            logger.warning("%s: there is no %s in it; taking %s", path, param_key, key)
+        if left_out:
+            logger.warning("%s: loaded in part, tensors %s", path, left_out)
+        logger.info("Loaded %s from %s (%s)", type(self.get_bare_model(net)).__name__, path, key)
 
 
 def _build_term(name: str, options: dict[str, Any]) -> nn.Module:

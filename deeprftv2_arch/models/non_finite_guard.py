@@ -49,8 +49,9 @@ class NonFiniteGuard:
             what += f" and {len(paths) - SHOWN} more"
         if self.skipped >= self.max_skipped_steps:
             raise NonFiniteError(
-                f"{what}; stopped after {self.skipped} skipped steps, nothing was saved since: look at the pictures, "
-                "lower the learning rate or raise train: max_skipped_steps"
+                f"{what}; stopped after {self.skipped} skipped steps, the weights are those before iteration "
+                f"{iteration - self.skipped}: look at the pictures, lower the learning rate or raise train: "
+                "max_skipped_steps"
             )
         self.skipped += 1
         get_root_logger().warning("%s; step skipped (%d of %d)", what, self.skipped, self.max_skipped_steps)

@@ -8,7 +8,7 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """Return the states of Python's, numpy's and PyTorch's generators; of the current GPU's too, where there is one."""
+    """Return the states of Python's, numpy's and PyTorch's generators; of the GPU's too, where one is in use."""
     version, numbers, next_gauss = random.getstate()
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state = {
@@ -21,7 +21,7 @@ def random_state() -> dict[str, Any]:
         },
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
@@ -33,5 +33,5 @@ def restore_random_state(state: dict[str, Any]) -> None:
     keys = legacy["keys"].numpy().astype(np.uint32)
     np.random.set_state(("MT19937", keys, legacy["position"], legacy["has_gauss"], legacy["gauss"]))
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
+    if "cuda" in state and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state["cuda"])
