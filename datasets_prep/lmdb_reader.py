@@ -15,13 +15,18 @@ def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
     """Keys of the database at `path` and the (height, width, channels) of each, from its `meta_info.txt`.
 
     Raises:
-        PreparationError: The file is missing, or a line of it is not "<key>.png (h,w,c) level" or repeats a key.
+        PreparationError: The file is missing, unreadable or no text, or a line of it is not "<key>.png (h,w,c) level"
+            or repeats a key.
     """
     meta = path / "meta_info.txt"
     try:
         lines = meta.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise PreparationError(f"{meta} is missing: {path} is not a database in BasicSR's format") from error
+    except OSError as error:
+        raise PreparationError(f"{meta}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PreparationError(f"{meta}: is no text in UTF-8 (byte {error.start})") from error
     shapes: dict[str, tuple[int, int, int]] = {}
     for number, line in enumerate(lines, 1):
         match = _META_LINE.fullmatch(line.strip())
@@ -33,11 +38,22 @@ def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
     return shapes
 
 
-def _open(path: Path) -> lmdb.Environment:
+def open_readonly(path: Path) -> lmdb.Environment:
+    """The database at `path`, without locks.
+
+    Raises:
+        PreparationError: There is none, or a part of it is missing.
+    """
     try:
-        return lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
+        database = lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
-        raise PreparationError(f"{path} cannot be opened as LMDB ({error})") from error
+        raise PreparationError(f"{path}: cannot be opened as LMDB ({error})") from error
+    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+    found = (path / "data.mdb").stat().st_size
+    if found < needed:  # reading the missing part would kill the process
+        database.close()
+        raise PreparationError(f"{path}: data.mdb is truncated ({found} of {needed} bytes)")
+    return database
 
 
 def read_value(path: Path, key: str) -> bytes:
@@ -46,7 +62,7 @@ def read_value(path: Path, key: str) -> bytes:
     Raises:
         PreparationError: There is no such key, or no readable database at `path`.
     """
-    with _open(path) as database, database.begin() as transaction:
+    with open_readonly(path) as database, database.begin() as transaction:
         data = transaction.get(key.encode("ascii"))
     if data is None:
         raise PreparationError("is listed in meta_info.txt but missing in data.mdb")
@@ -55,5 +71,5 @@ def read_value(path: Path, key: str) -> bytes:
 
 def read_keys(path: Path) -> set[str]:
     """The keys that `data.mdb` itself holds."""
-    with _open(path) as database, database.begin() as transaction:
+    with open_readonly(path) as database, database.begin() as transaction:
         return {bytes(key).decode("utf-8", "backslashreplace") for key in transaction.cursor().iternext(values=False)}

@@ -4,6 +4,8 @@ import os
 import pickle
 import random
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data import dihedral
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.picture_stores import PictureDatabase, _environment
 from deeprftv2_arch.data.progressive_sampler import PatchRequest, ProgressiveBatchSampler
 from deeprftv2_arch.errors import DataError, OptionError
 
@@ -145,11 +148,34 @@ def test_loader_cuts_only_what_each_stage_wants(roots: tuple[Path, Path], worker
     assert torch.equal(list(loader)[-1]["gt"], expected)
 
 
+def read_in_worker(store: PictureDatabase, name: str) -> tuple[int, bytes, int]:
+    """Return a picture, and how many databases are open before and after it is read."""
+    return _environment.cache_info().currsize, store.read(name), _environment.cache_info().currsize
+
+
 def test_two_data_sets_share_a_database(tmp_path: Path) -> None:
     roots = write(tmp_path, "lmdb")
     one, other = DeblurPairDataset(options(*roots, phase="val")), DeblurPairDataset(options(roots[0], roots[0]))
     assert (positions(one[0]["lq"]) == np.mgrid[:20, :24]).all()
     assert torch.equal(other[0]["lq"][0], torch.zeros(8, 8))
+
+
+def test_forked_worker_opens_the_database_itself(tmp_path: Path) -> None:
+    store = PictureDatabase(write(tmp_path, "lmdb")[0])
+    expected = store.read("a")
+    assert _environment.cache_info().currsize > 0
+    with ProcessPoolExecutor(1, get_context("fork")) as worker:
+        inherited, found, own = worker.submit(read_in_worker, store, "a").result()
+    assert found == expected
+    assert (inherited, own) == (0, 1)
+    assert store.read("a") == expected
+
+
+def test_validation_leaves_the_generator_of_the_training_alone(roots: tuple[Path, Path]) -> None:
+    dataset = DeblurPairDataset(options(*roots, phase="val"))
+    before = random.getstate()
+    dataset[0]
+    assert random.getstate() == before
 
 
 def test_worker_that_is_started_anew_opens_the_database_itself(roots: tuple[Path, Path]) -> None:
@@ -175,6 +201,11 @@ def broken(root: Path, form: str, damage: str) -> None:
         (sharp / "meta_info.txt").write_text("")
     elif damage == "odd metadata":
         (sharp / "meta_info.txt").write_text("a.png (20,24,3) 1\nwhat is this\n")
+    elif damage == "foreign metadata":
+        (sharp / "meta_info.txt").write_bytes(b"ab\xff\xfe")
+    elif damage == "metadata that cannot be read":
+        (sharp / "meta_info.txt").unlink()
+        (sharp / "meta_info.txt").mkdir()
     elif damage == "truncated data":
         os.truncate(sharp / "data.mdb", (sharp / "data.mdb").stat().st_size - 1)
     elif damage == "no data":
@@ -190,6 +221,8 @@ def broken(root: Path, form: str, damage: str) -> None:
         ("lmdb", "no metadata", r"sharp\.lmdb.meta_info\.txt is missing"),
         ("lmdb", "empty metadata", r"sharp\.lmdb.meta_info\.txt: lists no pictures"),
         ("lmdb", "odd metadata", r"meta_info\.txt, line 2: 'what is this' is not"),
+        ("lmdb", "foreign metadata", r"sharp\.lmdb.meta_info\.txt: is no text in UTF-8 \(byte 2\)"),
+        ("lmdb", "metadata that cannot be read", r"sharp\.lmdb.meta_info\.txt: cannot be read: Is a directory"),
         ("lmdb", "truncated data", r"sharp\.lmdb: data\.mdb is truncated \(\d+ of \d+ bytes\)"),
         ("lmdb", "no data", r"sharp\.lmdb: cannot be opened as LMDB"),
     ],

@@ -54,6 +54,7 @@ class DeblurPairDataset(Dataset[dict[str, Any]]):
             self.blurred.names, self.sharp.names, opt.get("filename_tmpl", "{}"), self.blurred.root, self.sharp.root
         )
         self.is_train = opt["phase"] == "train"
+        self.first_patch_size = 0
         if self.is_train:
             stages = read_stages(opt.get("patch_stages"))
             self.first_patch_size = stages[0].patch_size
@@ -89,8 +90,8 @@ class DeblurPairDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: A picture is unreadable or too small, or the two differ in size.
         """
-        scheduled = isinstance(request, PatchRequest)
-        blurred_name, sharp_name = self.pairs[request.index if isinstance(request, PatchRequest) else request]
+        asked = request if isinstance(request, PatchRequest) else self._request(request)
+        blurred_name, sharp_name = self.pairs[asked.index]
         blurred, sharp = _decode(self.blurred, blurred_name), _decode(self.sharp, sharp_name)
         if blurred.shape != sharp.shape:
             raise DataError(
@@ -102,20 +103,29 @@ class DeblurPairDataset(Dataset[dict[str, Any]]):
             "gt_path": self.sharp.address(sharp_name),
         }
         if self.is_train:
-            item["scheduled"] = scheduled
-            if isinstance(request, PatchRequest):
-                choose, patch_size = random.Random(request.seed).randrange, request.patch_size
-            else:
-                choose, patch_size = random.randrange, self.first_patch_size
-            height, width = blurred.shape[:2]
-            _require_room(self.blurred.place(blurred_name), (height, width), patch_size)
-            top, left = choose(height - patch_size + 1), choose(width - patch_size + 1)
-            way = choose(dihedral.COUNT) if self.opt.get("augment", True) else 0
-            blurred, sharp = (
-                dihedral.turned(picture[top : top + patch_size, left : left + patch_size], way)
-                for picture in (blurred, sharp)
-            )
+            item["scheduled"] = asked is request
+            blurred, sharp = self._patch(asked, blurred, sharp)
         return {"lq": _to_tensor(blurred), "gt": _to_tensor(sharp), **item}
+
+    def _request(self, index: int) -> PatchRequest:
+        """Return what a bare number asks for: in training, any patch of the first stage."""
+        # Whole pictures draw nothing, so that validation does not move the generator of the training.
+        seed = random.getrandbits(64) if self.is_train else 0
+        return PatchRequest(index, self.first_patch_size, seed)
+
+    def _patch(self, request: PatchRequest, blurred: Image, sharp: Image) -> tuple[Image, Image]:
+        """Cut the patch that is asked for out of both pictures and turn it, both alike."""
+        height, width = blurred.shape[:2]
+        size = request.patch_size
+        _require_room(self.blurred.place(self.pairs[request.index][0]), (height, width), size)
+        choose = random.Random(request.seed).randrange
+        top, left = choose(height - size + 1), choose(width - size + 1)
+        way = choose(dihedral.COUNT) if self.opt.get("augment", True) else 0
+
+        def cut(picture: Image) -> Image:
+            return dihedral.turned(picture[top : top + size, left : left + size], way)
+
+        return cut(blurred), cut(sharp)
 
 
 def _decode(store: Store, name: str) -> Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 import lmdb
 
 from datasets_prep.errors import PreparationError
-from datasets_prep.lmdb_reader import read_meta_info
+from datasets_prep.lmdb_reader import open_readonly, read_meta_info
 from datasets_prep.pictures import EXTENSIONS
 from deeprftv2_arch.errors import DataError
 
@@ -87,7 +87,7 @@ class PictureDatabase:
         if not self.sizes:
             raise DataError(f"{root / 'meta_info.txt'}: lists no pictures; prepare the data again")
         self.names = sorted(self.sizes)
-        _environment(str(root))
+        _environment(root)
 
     def address(self, name: str) -> str:
         """Return the key of a picture."""
@@ -103,7 +103,7 @@ class PictureDatabase:
         Raises:
             DataError: The metadata lists a picture that the database lacks.
         """
-        with _environment(str(self.root)).begin() as transaction:
+        with _environment(self.root).begin() as transaction:
             data = transaction.get(name.encode())
         if data is None:
             raise DataError(f"{self.root}: {name!r} is in meta_info.txt but not in data.mdb; prepare it again")
@@ -111,15 +111,14 @@ class PictureDatabase:
 
 
 @cache
-def _environment(path: str) -> lmdb.Environment:
-    """Open a database once per process, as LMDB demands; without locks, forked workers may go on using it."""
+def _environment(path: Path) -> lmdb.Environment:
+    """Open a database once per process, as LMDB demands."""
     try:
-        environment = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
-    except lmdb.Error as error:
-        raise DataError(f"{path}: cannot be opened as LMDB ({error}); prepare the data again") from error
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    found = Path(path, "data.mdb").stat().st_size
-    if found < needed:  # reading the missing part would kill the process
-        environment.close()
-        raise DataError(f"{path}: data.mdb is truncated ({found} of {needed} bytes); copy or prepare it again")
-    return environment
+        return open_readonly(path)
+    except PreparationError as error:
+        raise DataError(f"{error}; copy or prepare it again") from error
+
+
+# A forked worker closes what it has inherited, which its parent goes on using, and opens its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_environment.cache_clear)

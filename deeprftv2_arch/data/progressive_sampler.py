@@ -34,6 +34,8 @@ class PatchRequest:
 class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
     """Batch sampler of the progressive training: small patches in large batches first, large ones in small ones later.
 
+    Source: the paper's implementation details, with patches of 256 and then 512 pixels.
+
     The samples of all iterations form one sequence, which walks through a freshly shuffled order of the data set again
     and again; an iteration takes the next ``batch_size`` of them and every process the same share, so that two
     processes train on the same global batch as one. A resumed run starts at its iteration, and only the patches that an

@@ -12,7 +12,9 @@ from deeprftv2_arch.ops.full_precision import at_least_float32
 
 
 class MultiScaleLoss(nn.Module):
-    """Weighted terms, each averaged over the pictures that the network restored at a scale.
+    """Weighted terms, each averaged over the pictures that the network restored at a scale (paper, "Loss function").
+
+    The paper's terms are L1 and 0.01 times :class:`FrequencyLoss`, at the full and the half scale.
 
     Args:
         terms: Losses of (restored, sharp) by name; each has its weight inside.
