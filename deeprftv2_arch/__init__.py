@@ -9,8 +9,16 @@ from importlib.util import find_spec
 
 __version__ = "1.0.0"
 
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # hidden on purpose
+        return False
+
+
 # The numerical operators, layers and networks also work on a machine that has PyTorch but not BasicSR.
-if find_spec("basicsr") is not None:
+if _is_installed("basicsr"):
     import basicsr_torchvision_repair  # noqa: F401  (must precede the first import of basicsr)
     from deeprftv2_arch.registration import register_all
 

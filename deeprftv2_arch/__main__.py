@@ -10,8 +10,7 @@ from deeprftv2_arch.launch.command import EXIT_CODE
 
 
 def _convert_reference(args: argparse.Namespace) -> str:
-    count = convert_reference(args.source, args.target)
-    return f"{args.target}: {count} tensors"
+    return f"{args.target}: {convert_reference(args.source, args.target)}"
 
 
 def build_parser() -> argparse.ArgumentParser:

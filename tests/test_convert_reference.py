@@ -10,6 +10,7 @@ import torch
 from oracle_deeprftv2 import random_state, reference_shapes, restore
 
 from deeprftv2_arch.checkpoints.reference import convert_reference, rename
+from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -34,7 +35,7 @@ def test_the_command_converts_and_the_network_gives_the_same_picture(tmp_path, k
     command = [sys.executable, "-m", "deeprftv2_arch", "convert-reference", str(source), str(target)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    assert f"{len(state)} tensors" in result.stdout
+    assert f"{len(state)} tensors, DeepRFTv2 with dim 4, units 2, scales 2" in result.stdout
     network = DeepRFTv2(dim=4, blocks=(1, 1, 1), full_kinds=("NAF",) * 3).double().eval()
     network.load_state_dict(torch.load(target, weights_only=True)["params"])
     image = torch.rand(1, 3, 8, 16, dtype=torch.float64)
@@ -49,8 +50,11 @@ def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path):
         "missing, e.g. units.1.full_scale.encoder.levels.1.blocks.0.project.bias": {
             key: tensor for key, tensor in state.items() if key != first
         },
-        "unexpected, e.g. optimizer_state": {**state, "optimizer_state": torch.zeros(1)},
-        r"project.bias \(5,\) instead of \(8,\)": {**state, first: torch.zeros(5)},
+        "unexpected, e.g. global_model.foo.bar": {**state, "global_model.foo.bar": torch.zeros(1)},
+        r"global_model.subnets_max.1.level1.blocks.0.conv3.bias \(5,\) instead of \(8,\)": {
+            **state,
+            first: torch.zeros(5),
+        },
     }
     for message, broken in cases.items():
         with pytest.raises(CheckpointError, match=message):
@@ -58,6 +62,19 @@ def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path):
         assert not target.exists()
     with pytest.raises(CheckpointError, match="not the keys of a DeepRFTv2"):
         convert_reference(write(tmp_path / "other.pth", {"conv.weight": torch.zeros(1)}), target)
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no weights in the checkpoint"):
+        convert_reference(write(tmp_path / "odd.pth", {"a": torch.zeros(1), 5: torch.zeros(1)}), tmp_path / "ours.pth")
+
+
+@pytest.mark.parametrize(("kinds", "name"), [(("naf", "nafevs", "nafevs"), "B"), (("naf",) * 3, "S")])
+def test_the_published_variants_are_recognised(kinds, name):
+    shapes = reference_shapes(dim=48, kinds=kinds)
+    with torch.device("meta"):
+        state = {rename(key): torch.empty(tuple(shape)) for key, shape in shapes.items()}
+    assert describe(state).startswith(f"DeepRFTv2-{name} with dim 48")
 
 
 def test_an_existing_file_is_not_replaced(tmp_path):

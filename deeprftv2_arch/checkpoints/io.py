@@ -117,7 +117,7 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
     keys = PARAM_KEYS if key is None else (key, *PARAM_KEYS)
     found = next((name for name in keys if isinstance(checkpoint.get(name), Mapping)), None)
     weights = checkpoint if found is None else checkpoint[found]
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not weights or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
         raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
     return {_bare(name): value for name, value in weights.items()}, found or "its top level"
 

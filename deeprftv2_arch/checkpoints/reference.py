@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from deeprftv2_arch.checkpoints.io import load_params, save_atomically
-from deeprftv2_arch.checkpoints.variant import check_complete
+from deeprftv2_arch.checkpoints.variant import check_complete, describe
 from deeprftv2_arch.errors import CheckpointError
 
 # The reference's names and ours, applied one after the other. {i}: unit, {l}: level of a column, {k}: block.
@@ -70,14 +70,14 @@ def rename(key: str) -> str:
     return key
 
 
-def convert_reference(source: Path, target: Path) -> int:
+def convert_reference(source: Path, target: Path) -> str:
     """Turn a checkpoint of the authors' reference into one of BasicSR's form, ``{"params": ...}``.
 
     The tensors are handed over one to one. Where the file holds both, the average weights (``params_ema``) are taken
     rather than ``params``. ``target`` appears when it is complete; an existing file is not replaced.
 
     Returns:
-        The number of tensors.
+        What was converted: the number of tensors and the variant.
 
     Raises:
         CheckpointError: The source cannot be read safely, a tensor is missing, left over or mis-shaped, or ``target``
@@ -87,10 +87,12 @@ def convert_reference(source: Path, target: Path) -> int:
         raise CheckpointError(f"{target}: exists already; choose another name or remove it first")
     params = load_params(source, "params_ema")
     converted: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
     for key, tensor in params.items():
         if rename(key) in converted:
             raise CheckpointError(f"{source}: two tensors would become '{rename(key)}', the second is '{key}'")
         converted[rename(key)] = tensor
-    check_complete(converted, source)
+        names[rename(key)] = key
+    check_complete(converted, source, names)
     save_atomically({"params": converted}, target)
-    return len(converted)
+    return f"{len(converted)} tensors, {describe(converted)}"

@@ -12,6 +12,17 @@ from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 SHOWN = 3  # keys named in an error, of every sort
+BASE = {
+    "dim": 48,
+    "units": 2,
+    "scales": 2,
+    "blocks": [1, 4, 8],
+    "full_kinds": ["NAF", "NAFEVS", "NAFEVS"],
+    "half_kinds": ["NAF", "NAF", "NAF"],
+    "fke_blocks": [1, 1, 1, 1],
+    "fke_kind": "VS",
+}
+PUBLISHED = {"DeepRFTv2-B": BASE, "DeepRFTv2-S": {**BASE, "full_kinds": ["NAF", "NAF", "NAF"]}}
 
 
 def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -39,20 +50,27 @@ def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def describe(state: Mapping[str, Tensor]) -> str:
-    """One phrase for people, such as "DeepRFTv2 with dim 48, units 2, ..."; "no DeepRFTv2" where it is none."""
+    """One phrase for people: "DeepRFTv2-B with dim 48, ...", "DeepRFTv2 with dim 32, ..." or "no DeepRFTv2"."""
     try:
         arguments = deduce_arguments(state)
     except DeepRFTv2Error:
         return "no DeepRFTv2"
-    return "DeepRFTv2 with " + ", ".join(f"{name} {value}" for name, value in arguments.items())
+    name = next((name for name, published in PUBLISHED.items() if published == arguments), "DeepRFTv2")
+    return f"{name} with " + ", ".join(f"{argument} {value}" for argument, value in arguments.items())
 
 
-def mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """What of ``found`` does not fit ``expected``, naming the first keys of every sort; None if all fits."""
+def mismatch(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> str | None:
+    """What of ``found`` does not fit ``expected``, naming the first keys of every sort; None if all fits.
+
+    ``names`` has the names of the keys of ``found`` in the user's file, where they are others.
+    """
+    names = names or {}
     missing = [key for key in expected if key not in found]
-    unexpected = [key for key in found if key not in expected]
+    unexpected = [names.get(key, key) for key in found if key not in expected]
     misshaped = [
-        f"{key} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        f"{names.get(key, key)} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
         for key in expected
         if key in found and found[key].shape != expected[key].shape
     ]
@@ -61,16 +79,21 @@ def mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str
     return "; ".join(parts) or None
 
 
-def check_complete(state: Mapping[str, Tensor], source: Path) -> None:
-    """Raise CheckpointError unless ``state`` has every tensor of the DeepRFTv2 that it looks like, and no other."""
+def check_complete(state: Mapping[str, Tensor], source: Path, names: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless ``state`` has every tensor of the DeepRFTv2 that it looks like, and no other.
+
+    ``names`` has the names of the tensors in the file ``source``.
+    """
     try:
         with torch.device("meta"):
             expected = DeepRFTv2(**deduce_arguments(state)).state_dict()
     except DeepRFTv2Error as error:
         raise CheckpointError(f"{source}: {error}") from error
-    problem = mismatch(expected, state)
+    problem = mismatch(expected, state, names)
     if problem:
-        raise CheckpointError(f"{source}: looks like a {describe(state)}, but has tensors {problem}")
+        raise CheckpointError(
+            f"{source}: looks like {describe(state)}, but has tensors {problem} (missing ones in this package's names)"
+        )
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:

@@ -58,10 +58,10 @@ class DeblurPairDataset(Dataset[dict[str, Any]]):
         if self.is_train:
             stages = read_stages(opt.get("patch_stages"))
             self.first_patch_size = stages[0].patch_size
-            largest = max(stage.patch_size for stage in stages)
+            self.largest_patch_size = max(stage.patch_size for stage in stages)
             for side in (self.blurred, self.sharp):
                 for name, size in side.sizes.items():
-                    _require_room(side.place(name), size, largest)
+                    _require_room(side.place(name), size, self.largest_patch_size)
 
     @staticmethod
     def _store_type(opt: Mapping[str, Any]) -> type[Store]:
@@ -117,7 +117,8 @@ class DeblurPairDataset(Dataset[dict[str, Any]]):
         """Cut the patch that is asked for out of both pictures and turn it, both alike."""
         height, width = blurred.shape[:2]
         size = request.patch_size
-        _require_room(self.blurred.place(self.pairs[request.index][0]), (height, width), size)
+        # Of the largest stage, so that a small picture in a folder is found at once and not after weeks.
+        _require_room(self.blurred.place(self.pairs[request.index][0]), (height, width), self.largest_patch_size)
         choose = random.Random(request.seed).randrange
         top, left = choose(height - size + 1), choose(width - size + 1)
         way = choose(dihedral.COUNT) if self.opt.get("augment", True) else 0

@@ -34,6 +34,8 @@ class PictureFolder:
             raise DataError(f"{root}: there is no such folder; set dataroot_gt and dataroot_lq to the prepared data")
         for folder, _, files in os.walk(root, followlinks=True):
             for path in (Path(folder, file) for file in files if file.lower().endswith(EXTENSIONS)):
+                if path.name.startswith("."):  # such as the ._* files that macOS leaves beside pictures
+                    continue
                 name = path.relative_to(root).with_suffix("").as_posix()
                 if name in self._paths:
                     raise DataError(f"{path} and {self._paths[name]} have the same name; remove one")
@@ -103,8 +105,11 @@ class PictureDatabase:
         Raises:
             DataError: The metadata lists a picture that the database lacks.
         """
-        with _environment(self.root).begin() as transaction:
-            data = transaction.get(name.encode())
+        try:
+            with _environment(self.root).begin() as transaction:
+                data = transaction.get(name.encode())
+        except lmdb.Error as error:
+            raise DataError(f"{self.root}: {name!r} cannot be read: {error}; prepare the data again") from error
         if data is None:
             raise DataError(f"{self.root}: {name!r} is in meta_info.txt but not in data.mdb; prepare it again")
         return bytes(data)

@@ -149,6 +149,13 @@ class DeblurModel(ValidatingModel):
                 self.model_ema(self.ema_decay)
         scaler.update()
 
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Save network and training state; not while steps are being skipped, so that the last good ones stay."""
+        if self.guard.skipped > 0 and current_iter != -1:
+            get_root_logger().warning("Iteration %d was skipped and is not saved", current_iter)
+            return
+        super().save(epoch, current_iter)
+
     @master_only
     def save_network(
         self,
@@ -185,7 +192,6 @@ class DeblurModel(ValidatingModel):
             "optimizers": [plain(optimizer.state_dict()) for optimizer in self.optimizers],
             "schedulers": [plain(scheduler.state_dict()) for scheduler in self.schedulers],
             "grad_scaler": self.precision.scaler.state_dict(),
-            "skipped_steps": self.guard.skipped,
             "best_metric_results": getattr(self, "best_metric_results", {}),
             "random_states": random_states,
         }
@@ -218,7 +224,6 @@ class DeblurModel(ValidatingModel):
             ) from error
         if resume_state.get("grad_scaler"):
             self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
-        self.guard.skipped = resume_state.get("skipped_steps", 0)
         metrics = (self.opt.get("val") or {}).get("metrics") or {}
         self.best_metric_results = {
             dataset: best

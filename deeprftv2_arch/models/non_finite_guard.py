@@ -8,7 +8,7 @@ from basicsr.utils import get_root_logger
 from deeprftv2_arch.errors import NonFiniteError
 from deeprftv2_arch.models.collectives import gathered
 
-SHOWN = 8  # pictures that a message names
+SHOWN = 32  # pictures that a message names
 
 
 class NonFiniteGuard:

@@ -29,7 +29,7 @@ class ValidatingModel(SRModel):
         net.eval()
         try:
             with torch.no_grad():
-                self.output = net(self.lq)
+                self.output = net.forward(self.lq)  # not compiled, which would take minutes for every new size
         finally:
             net.train(was_training)
 
