@@ -117,6 +117,18 @@ def test_a_state_of_basicsr_is_resumed_as_far_as_it_goes(tmp_path: Path) -> None
     assert train(resumed(tmp_path, {}, 2), [3]) == logs
 
 
+def test_a_recipe_that_the_state_overrules_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = build(tmp_path)
+    train(model, [1])
+    model.save(0, 1)
+    again = resumed(tmp_path, {}, 1)
+    assert "Resuming with" not in caplog.text
+    lr = again.optimizers[0].param_groups[0]["initial_lr"]
+    again.optimizers[0].param_groups[0]["initial_lr"] = 7.0
+    again.resume_training(read(tmp_path / "training_states" / "1.state"))
+    assert f"Resuming with initial_lr {lr}, which the training state was saved with, not 7.0" in caplog.text
+
+
 def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
     model = build(tmp_path)
     train(model, [1])

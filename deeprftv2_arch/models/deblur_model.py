@@ -215,6 +215,7 @@ class DeblurModel(ValidatingModel):
         """
         # BasicSR reads states to the GPU, where an optimiser would also look for its step counts, one by one.
         resume_state = plain(resume_state)
+        wanted = self._recipe()
         try:
             super().resume_training(resume_state)
         except (AssertionError, ValueError, KeyError) as error:
@@ -222,6 +223,14 @@ class DeblurModel(ValidatingModel):
                 f"the training state of iteration {resume_state.get('iter')} does not fit the network and optimiser of "
                 f"the option file ({error}); resume with the options that it was saved with"
             ) from error
+        for name, value in self._recipe().items():
+            if value != wanted.get(name):
+                get_root_logger().warning(
+                    "Resuming with %s %s, which the training state was saved with, not %s",
+                    name,
+                    value,
+                    wanted.get(name),
+                )
         if resume_state.get("grad_scaler"):
             self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
         metrics = (self.opt.get("val") or {}).get("metrics") or {}
@@ -239,6 +248,14 @@ class DeblurModel(ValidatingModel):
                 len(random_states),
                 self.opt["world_size"],
             )
+
+    def _recipe(self) -> dict[str, Any]:
+        """Return the settings of optimiser and schedule that a training state brings along."""
+        group = self.optimizers[0].param_groups[0]
+        schedule = vars(self.schedulers[0])
+        return {name: group[name] for name in ("initial_lr", "weight_decay", "betas") if name in group} | {
+            name: schedule[name] for name in ("T_max", "eta_min", "milestones", "gamma") if name in schedule
+        }
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
