@@ -82,10 +82,60 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"datasets__train__num_worker_per_gpu": -1}, "datasets: train: num_worker_per_gpu: expected a whole number"),
         ({"num_gpu": -3}, "num_gpu: expected a whole number from 0 on or 'auto', not -3"),
         ({"num_gpu": "all"}, "num_gpu: expected a whole number from 0 on or 'auto', not 'all'"),
+        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on, not -1"),
+        ({"train__losses": {"l1.0": {"type": "L1Loss"}}}, "train: losses: l1.0: expected letters, digits and"),
+        ({"train__losses": {"": {"type": "L1Loss"}}}, "train: losses: : expected letters, digits and underscores"),
+        ({"train__losses": {1: {"type": "L1Loss"}}}, "train: losses: 1: expected letters, digits and underscores"),
+        ({"train__losses": {"type": {"type": "L1Loss"}}}, "train: losses: type: PyTorch needs this name itself"),
+        ({"train__losses": {"items": {"type": "L1Loss"}}}, "train: losses: items: PyTorch needs this name itself"),
+        ({"train__losses__l1__reduction": "foo"}, "train: losses: l1: Unsupported reduction mode: foo."),
+        ({"train__optim_g": {"type": "AdamW"}}, "train: optim_g: lr: missing"),
+        ({"train__optim_g__lr": -1}, "train: optim_g: Invalid learning rate: -1"),
+        ({"train__optim_g__betas": [0.9, 1.5]}, "train: optim_g: Invalid beta parameter at index 1: 1.5"),
+        ({"train__optim_g": {"type": "Adam", "lr": 1.0, "eps": -1.0}}, "train: optim_g: Invalid epsilon value: -1.0"),
+        ({"train__scheduler__T_max": 0}, "train: scheduler: T_max: expected a whole number from 1 on, not 0"),
+        (
+            {"train__scheduler": {"type": "CosineAnnealingRestartLR", "periods": [6], "restart_weights": [1, 1]}},
+            "train: scheduler: periods and restart_weights should have the same length.",
+        ),
+        ({"train__ema_decay": 1}, "train: ema_decay: expected a number from 0 on and below 1, not 1"),
+        ({"train__ema_decay": -0.1}, "train: ema_decay: expected a number from 0 on and below 1, not -0.1"),
+        ({"train__clip_grad_norm": -0.01}, "train: clip_grad_norm: expected a number from 0 on, not -0.01"),
+        ({"train__max_skipped_steps": -1}, "train: max_skipped_steps: expected a whole number from 0 on, not -1"),
+        ({"datasets__train__prefetch_mode": "cuda"}, "datasets: train: prefetch_mode: cuda needs a GPU"),
     ],
 )
 def test_fault_is_named_with_file_section_and_key(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
     assert fault(tmp_path, training_options(tmp_path, tmp_path, **changes)).startswith(expected)
+
+
+@pytest.mark.parametrize("model", ["DeblurModel", "SRModel"])
+@pytest.mark.parametrize("name", ["", "  ", ".", "..", "../datasets", "a/b", "/a", "a\\b", "a\0b"])
+def test_name_of_a_run_is_a_plain_folder_name(tmp_path: Path, name: str, model: str) -> None:
+    message = fault(tmp_path, training_options(tmp_path, tmp_path, name=name, model_type=model))
+    assert message == f"name: expected the name of a folder, without a path, not {name!r}"
+
+
+def test_name_of_a_run_from_the_command_line(tmp_path: Path) -> None:
+    message = fault(tmp_path, training_options(tmp_path, tmp_path), "--debug", "--force_yml", "name=..")
+    assert message == "name: expected the name of a folder, without a path, not '..'"
+
+
+@pytest.mark.parametrize(("num_gpu", "available"), [("auto", False), (1, False), (0, True)])
+def test_prefetching_to_a_gpu_that_the_run_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_gpu: int | str, available: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: available)
+    options = training_options(tmp_path, tmp_path, num_gpu=num_gpu, datasets__train__prefetch_mode="cuda")
+    assert fault(tmp_path, options) == (
+        "datasets: train: prefetch_mode: cuda needs a GPU, and this run is on the CPU; set null or cpu"
+    )
+
+
+def test_prefetching_to_a_gpu_needs_pinned_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    options = training_options(tmp_path, tmp_path, num_gpu="auto", datasets__train__prefetch_mode="cuda")
+    assert fault(tmp_path, options) == "datasets: train: pin_memory: prefetch_mode cuda needs true here"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checks of an option file against what reads it: no unknown key, none missing, no wrong type."""
+"""Checks of an option file against what reads it: no unknown key, none missing, no wrong type, no refused value."""
 
 import inspect
 import re
@@ -9,13 +9,15 @@ from dataclasses import is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union
 
+import torch
 from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
-from torch import optim
+from torch import nn, optim
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.option_schema import (
     AtLeast,
+    Below,
     CommonSections,
     DataSection,
     EvaluationDataSection,
@@ -23,6 +25,7 @@ from deeprftv2_arch.launch.option_schema import (
     LoggerSection,
     LoopSection,
     NotNegative,
+    Positive,
     TrainingDataSection,
     TrainingOptions,
     TrainingValidationSection,
@@ -64,6 +67,7 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
         check_arguments(opt, TrainingOptions if is_train else EvaluationOptions, file)
     else:
         check_other_model(opt, file, is_train)
+    check_name(opt["name"], f"{file}: name")
     for section in ("path", "network_g", "datasets"):
         check_value(opt.get(section), Mapping, f"{file}: {section}")
     check_registered(opt["network_g"], ARCH_REGISTRY, f"{file}: network_g")
@@ -90,6 +94,12 @@ def check_other_model(opt: Mapping[str, Any], file: str, is_train: bool) -> None
         check_arguments(opt.get(name), section, f"{file}: {name}", open_ended=True)
 
 
+def check_name(name: str, where: str) -> None:
+    """Check the name of a run: it becomes a folder, and BasicSR renames what is there already."""
+    if not name.strip() or name in (".", "..") or re.search(r"[/\\\0]", name):
+        raise OptionError(f"{where}: expected the name of a folder, without a path, not {name!r}")
+
+
 def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: bool) -> None:
     """Check one entry of ``datasets``; its phase is the part of its name before the first underscore."""
     pattern, names = ("train|val(_.*)?", "train, val") if is_train else ("(test|val)(_.*)?", "test, val")
@@ -110,11 +120,31 @@ def check_recipe(train: Mapping[str, Any], where: str) -> None:
     if not train["losses"]:
         raise OptionError(f"{where}: losses: empty; name at least one loss")
     for name, loss in train["losses"].items():
+        check_term_name(name, f"{where}: losses: {name}")
         check_registered(loss, LOSS_REGISTRY, f"{where}: losses: {name}")
+        _construct(LOSS_REGISTRY.get(loss["type"]), loss, f"{where}: losses: {name}")
+    if "lr" not in train["optim_g"]:
+        raise OptionError(f"{where}: optim_g: lr: missing")
+    built: Any = [nn.Parameter(torch.zeros(1))]
     for key, choices, supplied in (("optim_g", OPTIMISERS, "params"), ("scheduler", SCHEDULERS, "optimizer")):
         section = train[key]
         check_registered_name(section.get("type"), choices, f"{where}: {key}: type")
         check_arguments(_without_type(section), choices[section["type"]], f"{where}: {key}", (supplied,))
+        if "T_max" in section:
+            check_value(section["T_max"], Positive, f"{where}: {key}: T_max")
+        built = _construct(choices[section["type"]], section, f"{where}: {key}", built)
+
+
+def check_term_name(name: Any, where: str) -> None:
+    """Check the name of a loss: it becomes part of names in the log, and the name of a submodule."""
+    problem = None if isinstance(name, str) and name.isidentifier() else "expected letters, digits and underscores"
+    if problem is None:
+        try:
+            nn.ModuleDict({name: nn.Identity()})
+        except KeyError:
+            problem = "PyTorch needs this name itself"
+    if problem:
+        raise OptionError(f"{where}: {problem}; give this loss another name, such as 'l1'")
 
 
 def check_registered(
@@ -201,8 +231,8 @@ def check_value(value: Any, hint: Any, where: str) -> None:
         check_arguments(value, typing.cast(Callable[..., Any], hint), where)
     elif origin is Annotated:
         check_value(value, arguments[0], where)
-        bounds = [bound for bound in arguments[1:] if isinstance(bound, AtLeast)]
-        _require(all(value >= bound.minimum for bound in bounds), value, _describe(hint), where)
+        bounds = [bound for bound in arguments[1:] if isinstance(bound, AtLeast | Below)]
+        _require(all(bound.admits(value) for bound in bounds), value, _describe(hint), where)
     elif origin in (Union, types.UnionType):
         _check_union(value, arguments, where)
     elif origin is Literal:
@@ -227,6 +257,14 @@ def check_value(value: Any, hint: Any, where: str) -> None:
         _require(isinstance(value, hint), value, _describe(hint), where)
 
 
+def _construct(target: Callable[..., Any], section: Mapping[str, Any], where: str, *supplied: Any) -> Any:
+    """Build what a section with a ``type`` describes, and pass on in one line what its constructor refuses."""
+    try:
+        return target(*supplied, **_without_type(section))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise OptionError(f"{where}: {' '.join(str(error).split())}") from error
+
+
 def _check_union(value: Any, members: Sequence[Any], where: str) -> None:
     rest = [member for member in members if member is not type(None)]
     if value is None and len(rest) < len(members):
@@ -249,7 +287,8 @@ def _describe(hint: Any) -> str:
         return " or ".join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint) is Annotated:
         plain, *bounds = typing.get_args(hint)
-        return " ".join([_describe(plain), *(f"from {b.minimum} on" for b in bounds if isinstance(b, AtLeast))])
+        limits = " and ".join(str(bound) for bound in bounds if isinstance(bound, AtLeast | Below))
+        return f"{_describe(plain)} {limits}".rstrip()
     return PLAIN_NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 

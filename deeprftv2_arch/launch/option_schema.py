@@ -13,9 +13,30 @@ from deeprftv2_arch.data.patch_stages import PatchStage
 
 @dataclass(frozen=True)
 class AtLeast:
-    """A bound, to be put into ``Annotated``."""
+    """A lower bound, to be put into ``Annotated``."""
 
     minimum: int
+
+    def admits(self, value: float) -> bool:
+        """Return whether the value keeps to the bound; NaN does not."""
+        return value >= self.minimum
+
+    def __str__(self) -> str:
+        return f"from {self.minimum} on"
+
+
+@dataclass(frozen=True)
+class Below:
+    """An upper bound that is itself excluded, to be put into ``Annotated``."""
+
+    limit: int
+
+    def admits(self, value: float) -> bool:
+        """Return whether the value keeps to the bound; NaN does not."""
+        return value < self.limit
+
+    def __str__(self) -> str:
+        return f"below {self.limit}"
 
 
 Positive = Annotated[int, AtLeast(1)]
@@ -84,8 +105,8 @@ class TrainSection(LoopSection):
     losses: Mapping[str, Mapping[str, Any]]
     warmup_iter: int = -1
     scale_weights: ScaleWeightsSection | None = None
-    clip_grad_norm: float | None = None
-    ema_decay: float = 0
+    clip_grad_norm: Annotated[float, AtLeast(0)] | None = None
+    ema_decay: Annotated[float, AtLeast(0), Below(1)] = 0
     amp: Literal["bf16", "fp16"] | None = None
     channels_last: bool = False
     compile: bool = False

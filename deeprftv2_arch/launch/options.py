@@ -47,6 +47,7 @@ def load_options(arguments: Arguments, root: Path, is_train: bool) -> Options:
     _complete_datasets(opt)
     _complete_paths(opt, root)
     _check_files(opt, arguments.opt)
+    _check_prefetching(opt, arguments.opt)
     _check_network(opt, arguments.opt)
     return opt
 
@@ -137,6 +138,18 @@ def _check_files(opt: Options, file: Path) -> None:
         raise OptionError(
             f"{file}: lies in the folder that this run writes ({paths['log']}); start from a copy elsewhere"
         )
+
+
+def _check_prefetching(opt: Options, file: Path) -> None:
+    """Refuse what BasicSR's loop would only refuse after it has made or renamed folders."""
+    section = opt["datasets"].get("train", {})
+    if section.get("prefetch_mode") != "cuda":
+        return
+    where = f"{file}: datasets: train"
+    if opt["num_gpu"] == 0 or not torch.cuda.is_available():
+        raise OptionError(f"{where}: prefetch_mode: cuda needs a GPU, and this run is on the CPU; set null or cpu")
+    if section.get("pin_memory") is not True:
+        raise OptionError(f"{where}: pin_memory: prefetch_mode cuda needs true here")
 
 
 def _check_network(opt: Options, file: Path) -> None:
