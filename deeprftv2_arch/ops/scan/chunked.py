@@ -40,7 +40,7 @@ class _Group:
         """Cut (batch, channels, length) to this group's (CHUNK, channels, rows * chunks), zero behind the end."""
         x = x[self.rows, :, self.chunks.start * CHUNK : self.chunks.stop * CHUNK]
         x = F.pad(x, (0, (self.chunks.stop - self.chunks.start) * CHUNK - x.shape[2]))
-        return x.unflatten(2, (-1, CHUNK)).permute(3, 1, 0, 2).flatten(2)
+        return x.unflatten(2, (-1, CHUNK)).permute(3, 1, 0, 2).flatten(2).contiguous()
 
     def store(self, x: Tensor, whole: Tensor) -> None:
         """Inverse of :meth:`sequence`: write this group's part into ``whole``, (batch, channels, length)."""
@@ -55,7 +55,7 @@ class _Group:
 
 def _side_by_side(states: Tensor) -> Tensor:
     """(chunks, states, channels, rows) -> (states, channels, rows * chunks)."""
-    return states.permute(1, 2, 3, 0).flatten(2)
+    return states.permute(1, 2, 3, 0).flatten(2).contiguous()
 
 
 def _groups(batch: int, length: int, chunks_at_once: int) -> Iterator[_Group]:
