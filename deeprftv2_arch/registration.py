@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
@@ -13,7 +13,6 @@ REGISTERED: dict[Any, tuple[Any, ...]] = {
     ARCH_REGISTRY: (DeepRFTv2,),
     DATASET_REGISTRY: (DeblurPairDataset,),
     LOSS_REGISTRY: (FrequencyLoss,),
-    METRIC_REGISTRY: (),
     MODEL_REGISTRY: (DeblurModel,),
 }
 
