@@ -1,203 +1,343 @@
-"""The selective scan in plain PyTorch, parallel over chunks of the sequence.
+"""The selective scan in plain PyTorch, parallel over chunks of the sequence: the backend ``torch``.
 
-The sequence is cut into chunks of ``CHUNK`` positions. Three stages give the exact result of the recurrence:
+A *group* is as many positions as a processor's cache holds states for. Groups follow one another; inside a group the
+recurrence h_t = a_t h_{t-1} + x_t runs over chunks in two levels (see :func:`_recur_`), all chunks side by side:
 
-1. all chunks at once, from a state of zero: ``CHUNK`` steps, each on a (states, channels, chunks) tensor;
-2. the true state at the start of every chunk, by one short recurrence over the chunks;
-3. all chunks at once again, from their true starts, which gives the outputs.
+1. every chunk from a state of zero, for its last state;
+2. the same recurrence over those last states, which gives the true state before every chunk;
+3. every chunk again, from there.
 
-Every factor is the exponential of a delta * A or of their sum over a chunk, never of a difference, so that nothing
-overflows where the recurrence does not. The backward pass keeps the inputs and the starting states alone; it recomputes
-the states of a group of chunks and runs the same three stages from the end of the sequence to its beginning.
+Every factor a is the exponential of a delta * A or of their sum over a chunk, never of a difference, so that nothing
+overflows where the recurrence does not. The forward pass keeps the inputs and the state before every group; the
+backward pass recomputes the states of one group at a time, and runs the recurrence of the adjoint from the end.
+
+Exponentials are powers of two, which PyTorch computes several times as fast as powers of e on some processors.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 # Bound here because profilers that count operations patch the names in the torch module.
-from torch import Tensor, addcmul, exp, mul
+from torch import Tensor, addcmul, matmul, mul
 
-CHUNK = 32
-FORWARD_ELEMENTS = 800_000  # states x channels x chunks of one step: what a processor's cache can hold
-BACKWARD_ELEMENTS = 2_000_000  # states x channels x positions whose states the backward pass holds at once
+from deeprftv2_arch.ops.full_precision import at_least_float32
+
+CHUNK = 16  # positions
+CHUNKS_OF_CHUNKS = 8  # chunks in a chunk of the second level
+GROUP_STATES = 2**20  # of a group: positions x states x channels
+SOFTPLUS_THRESHOLD = 20  # above it softplus is the identity, in mamba_ssm as in PyTorch
 
 
-@dataclass(frozen=True)
+def selective_scan_chunked(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> Tensor:
+    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, on any device, for any length.
+
+    Fastest where channels are the fastest axis of ``u`` and ``delta``, as in flattened ``channels_last`` maps. Memory
+    beyond inputs and output: one state per group is kept for the backward pass, and some tens of megabytes are worked
+    in while either pass runs.
+    """
+    return _chunked_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+
+
+def _positions_of_a_group(A: Tensor) -> int:
+    """Positions that are worked on at once, a multiple of what the two levels of chunks divide."""
+    multiple = CHUNK * CHUNKS_OF_CHUNKS
+    return max(1, GROUP_STATES // (A.numel() * multiple)) * multiple
+
+
 class _Group:
-    """Some rows of the batch and some chunks of their sequences, small enough to be worked on at once.
+    """Some positions of some rows of the batch, with what both passes need to know of them.
 
-    Layouts: a sequence (batch, channels, length) is handled as (CHUNK, channels, rows * chunks), a state as
-    (states, channels, rows * chunks), and the states between chunks as (chunks, states, channels, rows).
+    Layouts: sequences are (rows, positions, channels), projections (rows, positions, states), and what belongs to
+    states is (rows, positions, states, channels). Behind the end of the sequence everything is zero, steps included,
+    so that states stay as they are there.
     """
 
-    rows: slice
-    chunks: slice
+    def __init__(self, rows: slice, positions: slice, length: int) -> None:
+        self.rows = rows
+        self.positions = positions
+        self.length = min(positions.stop, length) - positions.start
+        self.padding = -self.length % CHUNK
 
-    def sequence(self, x: Tensor) -> Tensor:
-        """Cut (batch, channels, length) to this group's (CHUNK, channels, rows * chunks), zero behind the end."""
-        x = x[self.rows, :, self.chunks.start * CHUNK : self.chunks.stop * CHUNK]
-        x = F.pad(x, (0, (self.chunks.stop - self.chunks.start) * CHUNK - x.shape[2]))
-        return x.unflatten(2, (-1, CHUNK)).permute(3, 1, 0, 2).flatten(2).contiguous()
+    def part(self, x: Tensor) -> Tensor:
+        """This group's part of (batch, channels or states, length), as a view (rows, positions, channels or states)."""
+        return x.transpose(1, 2)[self.rows, self.positions]
 
-    def store(self, x: Tensor, whole: Tensor) -> None:
-        """Inverse of :meth:`sequence`: write this group's part into ``whole``, (batch, channels, length)."""
-        target = whole[self.rows, :, self.chunks.start * CHUNK : self.chunks.stop * CHUNK]
-        x = x.unflatten(2, (target.shape[0], -1)).permute(2, 1, 3, 0).flatten(2)
-        target.copy_(x[:, :, : target.shape[2]])
+    def read(self, x: Tensor) -> Tensor:
+        """As :meth:`part`, in the precision of the arithmetic, padded to whole chunks."""
+        return self.pad(at_least_float32(self.part(x)).contiguous())
 
-    def chunk_by_chunk(self, state: Tensor) -> Tensor:
-        """(states, channels, rows * chunks) -> (chunks, states, channels, rows)."""
-        return state.unflatten(2, (-1, self.chunks.stop - self.chunks.start)).permute(3, 0, 1, 2).contiguous()
+    def pad(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 0, 0, self.padding)) if self.padding else x
 
+    def write(self, x: Tensor, whole: Tensor) -> None:
+        """Inverse of :meth:`read`."""
+        self.part(whole).copy_(x[:, : self.length])
 
-def _side_by_side(states: Tensor) -> Tensor:
-    """(chunks, states, channels, rows) -> (states, channels, rows * chunks)."""
-    return states.permute(1, 2, 3, 0).flatten(2).contiguous()
+    def steps(self, delta: Tensor, bias: Tensor | None, softplus: bool) -> Tensor:
+        """The step sizes: softplus(delta + bias), or delta itself."""
+        step = self.raw_steps(delta, bias)
+        return self.pad(F.softplus(step) if softplus else step)
 
-
-def _groups(batch: int, length: int, chunks_at_once: int) -> Iterator[_Group]:
-    """Groups of about ``chunks_at_once`` chunks, in the order of the sequence within each set of rows."""
-    chunks = -(-length // CHUNK)
-    rows_at_once = max(1, chunks_at_once // max(1, chunks))
-    for row in range(0, batch, rows_at_once):
-        for first in range(0, chunks, max(1, chunks_at_once)):
-            yield _Group(
-                slice(row, min(batch, row + rows_at_once)),
-                slice(first, min(chunks, first + max(1, chunks_at_once))),
-            )
+    def raw_steps(self, delta: Tensor, bias: Tensor | None) -> Tensor:
+        step = at_least_float32(self.part(delta)).contiguous()
+        return step if bias is None else step + bias
 
 
-def _recur(first: Tensor, ends: Tensor, decays: Tensor) -> Tensor:
-    """s_0 = first, s_{k+1} = ends_k + decays_k * s_k over the leading axis of length n; returns (n + 1, ...)."""
-    starts = ends.new_empty(ends.shape[0] + 1, *first.shape)
-    starts[0] = first
-    for k in range(ends.shape[0]):
-        addcmul(ends[k], decays[k], starts[k], out=starts[k + 1])
-    return starts
+def _groups(batch: int, length: int, positions: int) -> Iterator[_Group]:
+    """The groups in the order of the sequence; of short sequences as many rows of the batch as fit into one."""
+    rows = max(1, positions // max(1, length))
+    for row in range(0, batch, rows):
+        for first in range(0, length, positions):
+            yield _Group(slice(row, min(batch, row + rows)), slice(first, first + positions), length)
 
 
-def _run_chunks(
-    state: Tensor, step: Tensor, A: Tensor, drive: Tensor, b: Tensor, c: Tensor | None = None, out: Tensor | None = None
-) -> None:
-    """Take every chunk of a group from its first to its last position, in place; outputs go to ``out`` if given."""
-    buffer = torch.empty_like(state)
-    for t in range(CHUNK):
-        state.mul_(mul(step[t], A, out=buffer).exp_()).addcmul_(drive[t], b[t])
-        if c is not None and out is not None:
-            torch.sum(mul(state, c[t], out=buffer), 0, out=out[t])
+class _Workspace:
+    """Memory for tensors of the size of a group's states, allocated once."""
+
+    def __init__(self, like: Tensor, elements: int) -> None:
+        self.memory = torch.empty(elements, dtype=at_least_float32(like.new_empty(0)).dtype, device=like.device)
+
+    def shaped(self, *shape: int) -> Tensor:
+        return self.memory[: math.prod(shape)].view(shape)
+
+
+def _decays(step: Tensor, A2: Tensor, out: Tensor | None = None) -> Tensor:
+    """exp(step A) as (rows, positions, states, channels), where ``A2`` is log2(e) A as (states, channels)."""
+    return mul(step[:, :, None], A2, out=out).exp2_()
+
+
+def _decays_over_chunks(step: Tensor, A2: Tensor) -> Tensor:
+    return _decays(step.unflatten(1, (-1, CHUNK)).sum(2), A2)
+
+
+def _over_states(weights: Tensor, x: Tensor) -> Tensor:
+    """(rows, positions, states) . (rows, positions, states, channels) -> (rows, positions, channels)."""
+    return matmul(weights[:, :, None], x)[:, :, 0]
+
+
+def _over_channels(weights: Tensor, x: Tensor) -> Tensor:
+    """(rows, positions, channels) . (rows, positions, states, channels) -> (rows, positions, states)."""
+    return matmul(weights[:, :, None], x.transpose(2, 3))[:, :, 0]
+
+
+def _recur_(x: Tensor, a: Tensor, first: Tensor, over_chunks: Tensor, backwards: bool = False) -> None:
+    """x_t += a_t x_{t-1} in place along axis 1, or x_t += a_t x_{t+1} when ``backwards``.
+
+    Args:
+        x, a: (rows, positions, states, channels), positions a multiple of CHUNK.
+        first: What stands for x before the first position (behind the last one), (rows, states, channels).
+        over_chunks: Product of ``a`` over every chunk, (rows, chunks, states, channels).
+        backwards: Direction.
+    """
+    starts = _starts_of_chunks(x, a, first, CHUNK, over_chunks, backwards)
+    _recur_in_order_(x.unflatten(1, (-1, CHUNK)), a.unflatten(1, (-1, CHUNK)), starts, 2, backwards)
+
+
+def _starts_of_chunks(x: Tensor, a: Tensor, first: Tensor, chunk: int, over_chunks: Tensor, backwards: bool) -> Tensor:
+    """The true x before every chunk (behind it, when ``backwards``), (rows, chunks, states, channels)."""
+    steps = list(zip(x.unflatten(1, (-1, chunk)).unbind(2), a.unflatten(1, (-1, chunk)).unbind(2), strict=True))
+    if backwards:
+        steps.reverse()
+    chunks = x.shape[1] // chunk
+    starts = x.new_empty(x.shape[0], chunks + 1, *x.shape[2:])
+    ends = starts[:, :-1] if backwards else starts[:, 1:]
+    previous = steps[0][0]
+    for now, decay in steps[1:]:
+        previous = addcmul(now, decay, previous, out=ends)
+    starts[:, -1 if backwards else 0] = first
+
+    if chunks % CHUNKS_OF_CHUNKS or chunks == CHUNKS_OF_CHUNKS:
+        _recur_in_order_(ends, over_chunks, first, 1, backwards)
+    else:
+        split = (-1, CHUNKS_OF_CHUNKS)
+        over_chunks_of_chunks = over_chunks.unflatten(1, split).prod(2)
+        starts_of_starts = _starts_of_chunks(
+            ends, over_chunks, first, CHUNKS_OF_CHUNKS, over_chunks_of_chunks, backwards
+        )
+        _recur_in_order_(ends.unflatten(1, split), over_chunks.unflatten(1, split), starts_of_starts, 2, backwards)
+    return starts[:, 1:] if backwards else starts[:, :-1]
+
+
+def _recur_in_order_(x: Tensor, a: Tensor, first: Tensor, axis: int, backwards: bool) -> None:
+    """As :func:`_recur_` along ``axis``, one step after the other."""
+    steps = list(zip(x.unbind(axis), a.unbind(axis), strict=True))
+    for now, decay in reversed(steps) if backwards else steps:
+        first = now.addcmul_(decay, first)
 
 
 @torch.library.custom_op("deeprftv2::chunked_scan", mutates_args=())
-def _chunked_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the outputs, (batch, channels, length), and the starts, (chunks, states, channels, batch)."""
+def _chunked_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the outputs and the states before the groups, (batch, groups, states, channels)."""
     batch, channels, length = u.shape
     states = A.shape[1]
-    A = A.t()[:, :, None].contiguous()
-    y = torch.empty_like(u, memory_format=torch.contiguous_format)
-    starts = u.new_empty(-(-length // CHUNK), states, channels, batch)
-    for group in _groups(batch, length, FORWARD_ELEMENTS // (states * channels)):
-        step = group.sequence(delta)
-        drive = step * group.sequence(u)
-        b, c = group.sequence(B)[:, :, None], group.sequence(C)[:, :, None]
-        state = u.new_zeros(states, *step.shape[1:])
-        _run_chunks(state, step, A, drive, b)
-
-        if group.chunks.start == 0:
-            carry = u.new_zeros(states, channels, group.rows.stop - group.rows.start)
-        between = _recur(carry, group.chunk_by_chunk(state), group.chunk_by_chunk(exp(step.sum(0) * A)))
-        starts[group.chunks, :, :, group.rows], carry = between[:-1], between[-1]
-
-        out = torch.empty_like(step)
-        _run_chunks(_side_by_side(between[:-1]), step, A, drive, b, c, out)
-        group.store(out, y)
+    A2 = at_least_float32(A).t().contiguous() * math.log2(math.e)
+    positions = _positions_of_a_group(A)
+    y = torch.empty_like(u)
+    starts = A2.new_zeros(batch, -(-length // positions), states, channels)
+    for_a, for_x = (_Workspace(A2, min(batch * length + batch * CHUNK, positions) * A2.numel()) for _ in range(2))
+    for group in _groups(batch, length, positions):
+        x = group.read(u)
+        step = group.steps(delta, delta_bias, delta_softplus)
+        a = _decays(step, A2, out=for_a.shaped(*step.shape[:2], states, channels))
+        state = mul((step * x)[:, :, None], group.read(B)[..., None], out=for_x.shaped(*a.shape))
+        index = group.positions.start // positions
+        _recur_(state, a, starts[group.rows, index], _decays_over_chunks(step, A2))
+        if index + 1 < starts.shape[1]:
+            starts[group.rows, index + 1] = state[:, -1]
+        out = _over_states(group.read(C), state)
+        group.write(out if D is None else out.addcmul_(x, at_least_float32(D)), y)
     return y, starts
 
 
 @_chunked_scan.register_fake
-def _(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, Tensor]:
     batch, channels, length = u.shape
-    y = torch.empty_like(u, memory_format=torch.contiguous_format)
-    return y, u.new_empty(-(-length // CHUNK), A.shape[1], channels, batch)
+    groups = -(-length // _positions_of_a_group(A))
+    return torch.empty_like(u), at_least_float32(A.new_empty(batch, groups, A.shape[1], channels))
 
 
 @torch.library.custom_op("deeprftv2::chunked_scan_backward", mutates_args=())
 def _chunked_scan_backward(
-    grad_y: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, delta, A, B and C.
+    grad_y: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    starts: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of u, delta, A, B, C, D and delta_bias.
 
-    With the adjoint of a state, g_t = C_t dy_t + exp(delta_{t+1} A) g_{t+1}, what flows from position t into the
-    position before it is f_t = exp(delta_t A) g_t. The flow is scanned as the state is, from the end to the beginning.
+    With the adjoint of a state, g_t = C_t dy_t + a_{t+1} g_{t+1}, what flows from position t into the state before it
+    is f_t = a_t g_t = a_t (C_t dy_t + f_{t+1}): the recurrence of the states, backwards. The gradient of the exponent
+    delta_t A is f_t h_{t-1}, that of what drives the state, delta_t u_t B_t, is C_t dy_t + f_{t+1}.
     """
     batch, channels, length = u.shape
     states = A.shape[1]
-    A = A.t()[:, :, None].contiguous()
-    grad_u, grad_delta, grad_B, grad_C = (
-        torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, B, C)
-    )
-    grad_A = torch.zeros_like(A)
-    for group in reversed(list(_groups(batch, length, BACKWARD_ELEMENTS // (states * channels * CHUNK)))):
-        step, x, dy = group.sequence(delta), group.sequence(u), group.sequence(grad_y)
+    positions = _positions_of_a_group(A)
+    grad_u, grad_delta, grad_B, grad_C = (torch.empty_like(x) for x in (u, delta, B, C))
+    natural_A = at_least_float32(A).t().contiguous()
+    A2 = natural_A * math.log2(math.e)
+    grad_A = torch.zeros_like(A2)
+    grad_D, grad_bias = (torch.zeros_like(A2[0]) for _ in range(2))
+    rows = min(batch, max(1, positions // max(1, length)))
+    size = (rows * (min(length + CHUNK, positions) + 1)) * A2.numel()
+    for_a, for_state, for_flow = (_Workspace(A2, size) for _ in range(3))
+    flow_from_behind = torch.zeros_like(starts[:, 0]) if length else starts
+    for group in reversed(list(_groups(batch, length, positions))):
+        x, dy = group.read(u), group.read(grad_y)
+        b, c = group.read(B), group.read(C)
+        step = group.steps(delta, delta_bias, delta_softplus)
         drive = step * x
-        b, c = group.sequence(B)[:, :, None], group.sequence(C)[:, :, None]
-        decay = mul(step[:, None], A).exp_()
-        state = torch.empty_like(decay[:1]).expand(CHUNK + 1, -1, -1, -1).contiguous()
-        state[0] = _side_by_side(starts[group.chunks, :, :, group.rows])
-        mul(drive[:, None], b, out=state[1:])
-        for t in range(CHUNK):
-            state[t + 1].addcmul_(decay[t], state[t])
+        shape = (step.shape[0], step.shape[1] + 1, states, channels)
+        a = _decays(step, A2, out=for_a.shaped(*step.shape[:2], states, channels))
+        over_chunks = _decays_over_chunks(step, A2)
 
-        adjoint = mul(c, dy[:, None])
-        flow = torch.zeros_like(state[0])
-        for t in reversed(range(CHUNK)):
-            flow.add_(adjoint[t]).mul_(decay[t])
-        if group.chunks.stop == starts.shape[0]:
-            carry = u.new_zeros(states, channels, group.rows.stop - group.rows.start)
-        ends = group.chunk_by_chunk(flow).flip(0)
-        decays = group.chunk_by_chunk(exp(step.sum(0) * A)).flip(0)
-        between = _recur(carry, ends, decays)
-        carry = between[-1]
-        flow = _side_by_side(between[:-1].flip(0))
-        for t in reversed(range(CHUNK)):
-            adjoint[t].add_(flow)
-            mul(adjoint[t], decay[t], out=flow)
+        state = for_state.shaped(*shape)  # with the state before the group in front
+        state[:, 0] = starts[group.rows, group.positions.start // positions]
+        mul(drive[:, :, None], b[..., None], out=state[:, 1:])
+        _recur_(state[:, 1:], a, state[:, 0], over_chunks)
 
-        group.store(mul(state[1:], dy[:, None]).sum(2), grad_C)
-        group.store(mul(adjoint, drive[:, None]).sum(2), grad_B)
-        grad_drive = mul(adjoint, b).sum(1)
-        grad_exponent = adjoint.mul_(decay).mul_(state[:-1])
-        group.store(grad_drive * step, grad_u)
-        group.store(mul(grad_exponent, A).sum(1).addcmul_(grad_drive, x), grad_delta)
-        grad_A += grad_exponent.mul_(step[:, None]).sum((0, 3))[:, :, None]
-    return grad_u, grad_delta, grad_A[:, :, 0].t().contiguous(), grad_B, grad_C
+        flow = for_flow.shaped(*shape)  # with the flow out of the position behind the group at the end
+        flow[:, -1] = flow_from_behind[group.rows]
+        mul(dy[:, :, None], c[..., None], out=flow[:, :-1]).mul_(a)
+        _recur_(flow[:, :-1], a, flow[:, -1], over_chunks, backwards=True)
+        flow_from_behind[group.rows] = flow[:, 0]
+
+        group.write(_over_channels(dy, state[:, 1:]), grad_C)
+        group.write((drive * dy).sum(2, keepdim=True).mul(c).add_(_over_channels(drive, flow[:, 1:])), grad_B)
+        grad_drive = _over_states(b, flow[:, 1:]).addcmul_(dy, (b * c).sum(2, keepdim=True))
+        grad_u_here = grad_drive * step
+        if D is not None:
+            grad_u_here.addcmul_(dy, at_least_float32(D))
+            grad_D += (dy * x).sum((0, 1))
+        group.write(grad_u_here, grad_u)
+
+        grad_exponent = mul(flow[:, :-1], state[:, :-1], out=a)
+        grad_A += mul(grad_exponent, step[:, :, None], out=for_state.shaped(*a.shape)).sum((0, 1))
+        grad_step = grad_exponent.mul_(natural_A).sum(2).addcmul_(grad_drive, x)
+        grad_step = grad_step[:, : group.length]
+        if delta_softplus:
+            raw = group.raw_steps(delta, delta_bias)
+            grad_step = torch.ops.aten.softplus_backward(grad_step, raw, 1, SOFTPLUS_THRESHOLD)
+        grad_bias += grad_step.sum((0, 1))
+        group.write(grad_step, grad_delta)
+    return grad_u, grad_delta, grad_A.t().contiguous(), grad_B, grad_C, grad_D, grad_bias
 
 
 @_chunked_scan_backward.register_fake
 def _(
-    grad_y: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grads = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, A, B, C))
-    return grads[0], grads[1], grads[2], grads[3], grads[4]
+    grad_y: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    starts: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    per_channel = starts.new_empty(u.shape[1])
+    return (
+        torch.empty_like(u),
+        torch.empty_like(delta),
+        starts.new_empty(A.shape),
+        torch.empty_like(B),
+        torch.empty_like(C),
+        per_channel,
+        torch.empty_like(per_channel),
+    )
 
 
-def _save(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs, output[1])
+def _save(
+    ctx: torch.autograd.function.FunctionCtx,
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, bool],
+    output: tuple[Tensor, Tensor],
+) -> None:
+    *tensors, ctx.delta_softplus = inputs  # type: ignore[attr-defined]
+    ctx.save_for_backward(*tensors, output[1])  # type: ignore[arg-type]
 
 
-def _differentiate(ctx: torch.autograd.function.FunctionCtx, grad_y: Tensor, _: Tensor | None) -> tuple[Tensor, ...]:
-    return _chunked_scan_backward(grad_y, *ctx.saved_tensors)  # type: ignore[attr-defined]
+def _differentiate(
+    ctx: torch.autograd.function.FunctionCtx, grad_y: Tensor, _: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    *inputs, starts = ctx.saved_tensors  # type: ignore[attr-defined]
+    grads = _chunked_scan_backward(grad_y, *inputs, ctx.delta_softplus, starts)  # type: ignore[attr-defined]
+    return *(None if x is None else grad.to(x.dtype) for x, grad in zip(inputs, grads, strict=True)), None
 
 
 _chunked_scan.register_autograd(_differentiate, setup_context=_save)
-
-
-def selective_scan_chunked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, on any device, for any length.
-
-    Memory beyond inputs and output: states / CHUNK times the size of ``u`` is kept for the backward pass, and a bounded
-    workspace (some tens of megabytes) while either pass runs.
-    """
-    return _chunked_scan(u, delta, A, B, C)[0]
