@@ -66,7 +66,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("memory", ["none", "reversible"])
+@pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
 def test_pictures_equal_an_independent_implementation(name, memory):
     state = random_state(**CONFIGURATIONS[name])
     converted = {rename(key): tensor for key, tensor in state.items()}

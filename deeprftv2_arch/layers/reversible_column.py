@@ -1,13 +1,14 @@
 """The column: the one shape of sub-encoders, sub-decoders and the kernel estimator's sub-resnet (paper, Figure 4)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.block_stack import BlockKind, block_stack
 from deeprftv2_arch.layers.resample import downsample, upsample
-from deeprftv2_arch.ops.reversible import Memory, check_memory_mode, column_step
+from deeprftv2_arch.ops.reversible import Memory, call, check_memory_mode, column_step
 
 INITIAL_ALPHA = 0.5
 
@@ -37,11 +38,15 @@ class ColumnLevel(nn.Module):
         self.blocks = blocks
         self.after = after or nn.Identity()
 
-    def forward(self, x: Tensor, link: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, link: Tensor | None, memory: Memory) -> Tensor:
         x = self.before(x)
         if self.fuse is not None and link is not None:
             x = self.fuse(torch.cat([x, link], dim=1))
-        return self.after(self.blocks(x))
+        # The last block needs no second run of its own: its backward pass is the first after the level's second run.
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = call(block, x, keep=memory != "lean")
+        return self.after(last(x))
 
 
 class ReversibleColumn(nn.Module):
@@ -77,7 +82,7 @@ class ReversibleColumn(nn.Module):
         for level, alpha, prev, link in zip(
             self.levels, self.alphas, previous, links or [None] * len(self.levels), strict=True
         ):
-            x = column_step(level, x, link, alpha, prev, self.memory)
+            x = column_step(partial(level, memory=self.memory), x, link, alpha, prev, self.memory)
             outputs.append(x)
         return outputs
 

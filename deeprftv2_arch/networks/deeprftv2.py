@@ -14,7 +14,7 @@ from deeprftv2_arch.layers.pyramid import image_pyramid
 from deeprftv2_arch.layers.resample import downsample
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
 from deeprftv2_arch.layers.tiling import run_in_tiles
-from deeprftv2_arch.ops.reversible import Memory
+from deeprftv2_arch.ops.reversible import Memory, call
 
 SCALES = ("full", "half")
 LEVELS = 3  # of every sub-unet: full, half and quarter resolution of its scale
@@ -62,6 +62,7 @@ class SubUNet(nn.Module):
         memory: Memory,
     ) -> None:
         super().__init__()
+        self.keep = memory != "lean"
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
         self.merge = None if first else nn.Conv2d(2 * dim, dim, 1)
         self.encoder = sub_encoder(dim, blocks, kinds, linked, memory)
@@ -74,23 +75,36 @@ class SubUNet(nn.Module):
         self, picture: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
     ) -> list[Tensor]:
         """Picture (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
-        x = self.embed(picture)
-        if self.merge is not None and previous is not None:
-            x = self.merge(torch.cat([x, previous.deblurred], dim=1))
+        x = call(self.enter, picture, previous.deblurred if previous else None, keep=self.keep)
         return self.encoder(x, previous.levels if previous else [None] * len(self.encoder.levels), links)
+
+    def enter(self, picture: Tensor, deblurred: Tensor | None) -> Tensor:
+        """Picture and the deblurred features of the unit before -> the encoder's input, (B, dim, H, W)."""
+        x = self.embed(picture)
+        if self.merge is None or deblurred is None:
+            return x
+        return self.merge(torch.cat([x, deblurred], dim=1))
 
     def decode(
         self, picture: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
     ) -> tuple[ScaleFeatures, list[Tensor]]:
         """Latent and encoder features -> features for the next unit, and this scale's restored pictures."""
-        decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
-        levels = [*decoded[-2::-1], latent]
-        pictures = [self.decoded_head(decoded[-1]) + picture]
+        *levels, decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
+        pictures, deblurred, kernels = call(
+            self.leave, picture, decoded, previous.kernels if previous else None, keep=self.keep
+        )
+        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), pictures
+
+    def leave(
+        self, picture: Tensor, decoded: Tensor, kernels: list[Tensor] | None
+    ) -> tuple[list[Tensor], Tensor, list[Tensor] | None]:
+        """The decoder's last output -> restored pictures, deblurred features and features of the estimator."""
+        pictures = [self.decoded_head(decoded) + picture]
         if self.fke is None or self.deblurred_head is None:
-            return ScaleFeatures(levels, decoded[-1], decoded[-1], None), pictures
-        deblurred, kernels = self.fke(decoded[-1], previous.kernels if previous else None)
+            return pictures, decoded, None
+        deblurred, kernels = self.fke(decoded, kernels)
         pictures.append(self.deblurred_head(deblurred) + picture)
-        return ScaleFeatures(levels, decoded[-1], deblurred, kernels), pictures
+        return pictures, deblurred, kernels
 
 
 class DMSUNet(nn.Module):
@@ -117,6 +131,7 @@ class DMSUNet(nn.Module):
             dim, blocks, full_kinds, fke_blocks, fke_kind, linked=False, first=first, memory=memory
         )
         self.half_scale: SubUNet | None = None
+        self.keep = memory != "lean"
         if scales == 2:
             widths = [dim * 2**level for level in range(len(blocks))]
             self.half_scale = SubUNet(
@@ -138,10 +153,14 @@ class DMSUNet(nn.Module):
             links = [down(level) for down, level in zip(self.full_to_half, encoded, strict=True)]
             half_encoded = self.half_scale.encode(pyramid[1], before[1], links)
             half_features, half_pictures = self.half_scale.decode(pyramid[1], half_encoded[-1], half_encoded, before[1])
-            latent = self.fuse_latent(torch.cat([self.half_to_latent(half_features.deblurred), latent], dim=1))
+            latent = call(self.join, half_features.deblurred, latent, keep=self.keep)
             features, pictures = [half_features], [half_pictures]
         full_features, full_pictures = self.full_scale.decode(pyramid[0], latent, encoded, before[0])
         return [full_features, *features], [full_pictures, *pictures]
+
+    def join(self, deblurred: Tensor, encoded: Tensor) -> Tensor:
+        """Half scale's deblurred features and the full scale's deepest encoder features -> the full scale's latent."""
+        return self.fuse_latent(torch.cat([self.half_to_latent(deblurred), encoded], dim=1))
 
 
 class DeepRFTv2(nn.Module):
@@ -156,8 +175,8 @@ class DeepRFTv2(nn.Module):
         half_kinds: Block kind of every level at half resolution.
         fke_blocks: Blocks of every level of the Fourier Kernel Estimators; empty for a network without them.
         fke_kind: Block kind of the estimators; the paper's ablation compares VS, NAF and Res.
-        memory: What training keeps for the backward pass, for all units or one by one: ``reversible`` (the level
-            outputs, the rest is computed again) or ``none`` (everything).
+        memory: What training keeps for the backward pass, for all units or one by one: ``none`` (everything),
+            ``reversible`` (the level outputs; the levels run again) or ``lean`` (less, and block by block).
         tile: In eval mode, height and width of the tiles in which larger pictures are restored; None: whole.
         tile_overlap: Pixels that neighbouring tiles share.
 

@@ -4,15 +4,21 @@ A column (a sub-encoder, a sub-decoder or the sub-resnet of the kernel estimator
 
     c_l = F_l(c_{l-1}, link_l) + alpha_l * c_l^prev
 
-where ``c_l^prev`` is the feature of the same level in the column before it. In the memory mode ``reversible`` nothing
-inside F_l is kept for the backward pass: F_l is run again from the level's input, with the random and autocast states
-of the first time. The paper rebuilds ``c_l^prev`` as (c_l - F_l) / alpha_l; since it is an output of the column before,
-which is kept as the input of that column's next level, it is simply used, so that no digit is lost by the division.
-What stays in memory is one tensor per level, as in the authors' implementation.
+where ``c_l^prev`` is the feature of the same level in the column before it. The paper rebuilds
+``c_l^prev`` as (c_l - F_l) / alpha_l in the backward pass. The division loses digits, all of them where alpha is small,
+and what it gives back is at hand as the input of that column's next level. Here nothing is divided; what is missing is
+computed again, from the same inputs with the same operations, so that gradients equal plain autograd's whatever alpha
+is. The memory modes keep, for the backward pass,
+
+``none``        everything;
+``reversible``  one tensor per level, as the authors' implementation does, and what lies between the columns;
+``lean``        one tensor per level, except in the kernel estimators of the last unit, and hardly more. What lies
+                between the columns is computed again as well, and a level is computed again block by block: its second
+                run keeps the blocks' inputs, and one block at a time is run a third time.
 """
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +26,9 @@ from torch.utils.checkpoint import checkpoint
 
 from deeprftv2_arch.errors import OptionError
 
-Memory = Literal["none", "reversible"]
+Memory = Literal["none", "reversible", "lean"]
+
+Result = TypeVar("Result")
 
 SMALLEST_ALPHA = 1e-3
 
@@ -29,6 +37,17 @@ def check_memory_mode(mode: str) -> None:
     """Raise OptionError unless ``mode`` is one of the memory modes."""
     if mode not in get_args(Memory):
         raise OptionError(f"memory: '{mode}' is not a memory mode; choose from {', '.join(get_args(Memory))}")
+
+
+def call(function: Callable[..., Result], *inputs: Any, keep: bool) -> Result:
+    """Return ``function(*inputs)``.
+
+    Unless ``keep``, the inputs alone are kept for the backward pass, which runs the function a second time, with the
+    random and autocast states of the first. Such calls may be nested.
+    """
+    if keep or not torch.is_grad_enabled():
+        return function(*inputs)
+    return checkpoint(function, *inputs, use_reentrant=False)
 
 
 def away_from_zero(alpha: Tensor) -> Tensor:
@@ -70,15 +89,12 @@ def column_step(
         alpha: (1, C', 1, 1).
         previous: The same level's feature in the column before, (B, C', H', W'); None in the first column, where
             the term vanishes and ``alpha`` gets a gradient of zero, as distributed training expects one.
-        memory: Whether F_l keeps its inner tensors for the backward pass (``none``) or runs again (``reversible``).
+        memory: Whether F_l keeps its inner tensors for the backward pass (``none``) or runs again.
 
     Returns:
         (B, C', H', W').
     """
-    if memory == "reversible" and torch.is_grad_enabled():
-        new = checkpoint(level, x, link, use_reentrant=False)
-    else:
-        new = level(x, link)
+    new = call(level, x, link, keep=memory == "none")
     if previous is None:
         return _ZeroGradient.apply(new, alpha)
     return new + away_from_zero(alpha) * previous
