@@ -67,14 +67,14 @@ def _fft_operations(name: str, source: Tensor, result: Tensor) -> int:
     return int(2.5 * points * math.log2(points)) * (real.numel() // points)
 
 
-def count(arguments: dict[str, Any]) -> tuple[int, int, Counter[str]]:
-    """Parameters, MACs as in the paper, and all operations by kind."""
+def count(arguments: dict[str, Any], height: int = 256, width: int = 256) -> tuple[int, int, Counter[str]]:
+    """Parameters, MACs as in the paper, and all operations by kind, for one picture."""
     with torch.device("meta"):
         network = DeepRFTv2(**arguments).eval()
-        picture = torch.empty(1, 3, 256, 256)
+        picture = torch.empty(1, 3, height, width)
     with torch.no_grad():
         macs, parameters = get_model_complexity_info(
-            network, (3, 256, 256), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
+            network, (3, height, width), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
         )
         with OperationCounter() as counter:
             network(picture)
