@@ -7,10 +7,15 @@ from pathlib import Path
 from deeprftv2_arch.checkpoints.reference import convert_reference
 from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.launch.command import EXIT_CODE
+from deeprftv2_arch.ops.scan.report import backends_report
 
 
 def _convert_reference(args: argparse.Namespace) -> str:
     return f"{args.target}: {convert_reference(args.source, args.target)}"
+
+
+def _backends(args: argparse.Namespace) -> str:
+    return backends_report()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +33,16 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
     convert.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")
     convert.set_defaults(run=_convert_reference)
+
+    backends = commands.add_parser(
+        "backends",
+        help="show which backends of the selective scan there are here, and which one is chosen",
+        description="Show the backends of the selective scan, what hinders those that cannot run here, and which one "
+        "is chosen for every device. To choose another (mamba, triton, torch, reference, or auto), set the environment "
+        "variable DEEPRFTV2_SCAN_BACKEND, the key scan_backend of an option file, or, in Python, "
+        "deeprftv2_arch.ops.scan_backend(name).",
+    )
+    backends.set_defaults(run=_backends)
     return parser
 
 

@@ -15,6 +15,7 @@ from deeprftv2_arch.checkpoints.io import load_params, require_fit
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.option_checks import check_options
+from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 
 Options = dict[str, Any]
 
@@ -49,6 +50,7 @@ def load_options(arguments: Arguments, root: Path, is_train: bool) -> Options:
     _check_files(opt, arguments.opt)
     _check_prefetching(opt, arguments.opt)
     _check_network(opt, arguments.opt)
+    _check_scan_backend(opt)
     return opt
 
 
@@ -165,6 +167,12 @@ def _check_network(opt: Options, file: Path) -> None:
                 f"{file}: datasets: train: patch_stages: item {number}: patch_size: {stage['patch_size']} is no "
                 f"multiple of {multiple}, which this network trains on"
             )
+
+
+def _check_scan_backend(opt: Options) -> None:
+    """Refuse a scan backend that was chosen by name, here or in the environment, and cannot serve on this machine."""
+    set_backend_of_options(opt.get("scan_backend", "auto"))
+    choose_backend("cuda" if opt["num_gpu"] != 0 and torch.cuda.is_available() else "cpu", torch.float32)
 
 
 def check_first_weights(opt: Options) -> None:

@@ -28,6 +28,7 @@ from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.plain_state import plain
 from deeprftv2_arch.models.random_state import random_state, restore_random_state
 from deeprftv2_arch.models.validating_model import ValidatingModel
+from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 
 
 class DeblurModel(ValidatingModel):
@@ -46,6 +47,8 @@ class DeblurModel(ValidatingModel):
         compile            torch.compile
         max_skipped_steps  so many steps in a row may be skipped for a loss or gradient that is not finite
 
+    At the top level, ``scan_backend`` chooses the backend of all selective scans of the process (default: auto).
+
     Args:
         opt: All options of the run, as BasicSR completes them.
 
@@ -55,6 +58,7 @@ class DeblurModel(ValidatingModel):
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
+        set_backend_of_options(opt.get("scan_backend", "auto"))
         # BasicSR takes its options apart while it reads them; the caller's stay as they are.
         super().__init__(deepcopy(opt))
 

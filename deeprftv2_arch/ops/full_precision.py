@@ -13,6 +13,11 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """Context in which autocast is off for the device of ``x``."""
-    if not torch.amp.is_autocast_available(x.device.type):  # such as tensors without data, on the device "meta"
+    if not _has_autocast(x.device.type):  # such as tensors without data, on the device "meta"
         return nullcontext()
     return torch.autocast(device_type=x.device.type, enabled=False)
+
+
+@torch.compiler.assume_constant_result  # torch 2.4 cannot trace the question
+def _has_autocast(device_type: str) -> bool:
+    return torch.amp.is_autocast_available(device_type)

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 # Bound here because profilers that count operations patch the names in the torch module.
 from torch import Tensor, addcmul, matmul, mul
 
-from deeprftv2_arch.ops.full_precision import at_least_float32
+from deeprftv2_arch.ops.full_precision import at_least_float32, without_autocast
 
 CHUNK = 16  # positions
 CHUNKS_OF_CHUNKS = 8  # chunks in a chunk of the second level
@@ -336,7 +336,8 @@ def _differentiate(
     ctx: torch.autograd.function.FunctionCtx, grad_y: Tensor, _: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     *inputs, starts = ctx.saved_tensors  # type: ignore[attr-defined]
-    grads = _chunked_scan_backward(grad_y, *inputs, ctx.delta_softplus, starts)  # type: ignore[attr-defined]
+    with without_autocast(grad_y):  # which many have around the backward pass too
+        grads = _chunked_scan_backward(grad_y, *inputs, ctx.delta_softplus, starts)  # type: ignore[attr-defined]
     return *(None if x is None else grad.to(x.dtype) for x, grad in zip(inputs, grads, strict=True)), None
 
 

@@ -1,32 +1,41 @@
-"""mamba_ssm's CUDA kernel, where it is installed and loads."""
+"""mamba_ssm's CUDA kernel: the backend ``mamba``."""
 
-import logging
-from functools import cache
+from functools import reduce
 
 import torch
 from torch import Tensor
 
-logger = logging.getLogger(__name__)
 
+@torch.compiler.disable  # a compiled extension, which torch.compile cannot look into
+def selective_scan_mamba(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> Tensor:
+    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, in float32, on CUDA tensors.
 
-@torch.compiler.assume_constant_result  # so that torch.compile asks once, instead of tracing the import
-@cache
-def mamba_is_available() -> bool:
-    """Whether mamba_ssm's selective scan can be imported; says once why not when it is installed but does not load."""
-    try:
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "mamba_ssm":
-            logger.warning("mamba_ssm does not load (%s); the scan runs in PyTorch", error)
-        return False
-    except (ImportError, OSError, RuntimeError) as error:  # a build for another torch or CUDA
-        logger.warning("mamba_ssm does not load (%s); the scan runs in PyTorch", error)
-        return False
-    return True
-
-
-def selective_scan_mamba(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """As :func:`selective_scan_reference`, by mamba_ssm's kernel on CUDA tensors."""
+    The kernel reads along the sequence and takes what varies along it in one dtype. What is laid out otherwise, as
+    flattened ``channels_last`` maps are, is copied; the result is contiguous.
+    """
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
-    return selective_scan_fn(u.contiguous(), delta.contiguous(), A.contiguous(), B.contiguous(), C.contiguous())
+    dtype = reduce(torch.promote_types, (x.dtype for x in (u, delta, B, C)))
+    y = selective_scan_fn(
+        *(_readable(x.to(dtype)) for x in (u, delta)),
+        _readable(A.float()),
+        *(_readable(x.to(dtype)) for x in (B, C)),
+        D=None if D is None else _readable(D.float()),
+        delta_bias=None if delta_bias is None else _readable(delta_bias.float()),
+        delta_softplus=delta_softplus,
+    )
+    return y.to(u.dtype)
+
+
+def _readable(x: Tensor) -> Tensor:
+    """``x`` with neighbours along its last axis next to each other, copied only if they are not."""
+    return x if x.stride(-1) == 1 else x.contiguous()

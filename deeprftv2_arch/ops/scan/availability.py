@@ -1,0 +1,65 @@
+"""Which optional packages are there, and why not: looked up once per process, since importing them is slow."""
+
+import logging
+import os
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_CAPABILITY = 70  # of an NVIDIA GPU: what Triton compiles for
+
+
+# Constants to torch.compile, which would otherwise trace the imports.
+@torch.compiler.assume_constant_result
+@cache
+def import_failure(package: str, module: str) -> str | None:
+    """Why ``module`` cannot be imported, or None if it can; logged when ``package`` is there but does not load."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == package:
+            return f"{package} is not installed"
+        reason = str(error)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:  # as by a build for another torch or CUDA
+        reason = " ".join(str(error).split())
+    else:
+        return None
+    logger.warning("%s is installed but does not load (%s); the selective scan does without it", package, reason)
+    return f"{package} is installed but does not load ({reason})"
+
+
+@torch.compiler.assume_constant_result
+@cache
+def triton_driver_failure() -> str | None:
+    """Why Triton cannot start kernels on this machine's GPU, or None if it can; logged when it cannot."""
+    from triton.runtime import driver
+
+    try:
+        target = driver.active.get_current_target()
+    except (ImportError, OSError, RuntimeError) as error:  # above all a machine without a C compiler
+        reason = f"triton does not start ({' '.join(str(error).split())})"
+    else:
+        if target.backend != "cuda" or target.arch >= SMALLEST_CAPABILITY:
+            return None
+        major, minor = divmod(target.arch, 10)
+        reason = f"triton needs a GPU of compute capability 7.0 or later, and this one has {major}.{minor}"
+    logger.warning("%s; the selective scan does without it", reason)
+    return reason
+
+
+@torch.compiler.assume_constant_result
+def triton_is_interpreted() -> bool:
+    """Whether Triton's kernels run in its interpreter, on tensors of any device (slowly: it is for tests)."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,190 @@
+"""The backends of the selective scan: which there are, where each can serve, and which one is chosen.
+
+The choice is, from the strongest to the weakest: the context manager :func:`scan_backend`, the environment variable
+``DEEPRFTV2_SCAN_BACKEND``, the option file's key ``scan_backend``, and ``auto``: on CUDA the first of ``triton`` and
+``mamba`` that can serve; everywhere else, and for float64, ``torch``.
+
+It holds for all threads, since what is recomputed in the backward pass runs in threads of autograd. Compiled code is
+compiled anew when the context or the option changes; the environment variable is read when it is compiled.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.ops.scan.availability import import_failure, triton_driver_failure, triton_is_interpreted
+from deeprftv2_arch.ops.scan.chunked import selective_scan_chunked
+from deeprftv2_arch.ops.scan.mamba import selective_scan_mamba
+from deeprftv2_arch.ops.scan.reference import selective_scan_reference
+
+AUTO = "auto"
+ENVIRONMENT_VARIABLE = "DEEPRFTV2_SCAN_BACKEND"
+
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, bool], Tensor]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to compute the scan.
+
+    Attributes:
+        scan: The function; imports what it needs when it is called.
+        why_not: Called with the type of a device and a dtype; says why tensors like these cannot be scanned here, or
+            returns None if they can.
+        distribution: The package that brings the kernels.
+    """
+
+    scan: Scan
+    why_not: Callable[[str, torch.dtype], str | None]
+    distribution: str
+
+
+def _selective_scan_triton(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> Tensor:
+    from deeprftv2_arch.ops.scan.triton_scan import selective_scan_triton
+
+    return selective_scan_triton(u, delta, A, B, C, D, delta_bias, delta_softplus)
+
+
+def _why_not_mamba(device: str, dtype: torch.dtype) -> str | None:
+    failure = import_failure("mamba_ssm", "mamba_ssm.ops.selective_scan_interface")
+    if failure is None and device != "cuda":
+        return "it needs a CUDA device"
+    return failure or _why_not_in_float32(dtype)
+
+
+def _why_not_triton(device: str, dtype: torch.dtype) -> str | None:
+    failure = import_failure("triton", "deeprftv2_arch.ops.scan.triton_scan")
+    if failure is None and not triton_is_interpreted():
+        if device != "cuda":
+            return "it needs a CUDA device (or TRITON_INTERPRET=1, for tests)"
+        failure = triton_driver_failure()
+    return failure or _why_not_in_float32(dtype)
+
+
+def _why_not_in_float32(dtype: torch.dtype) -> str | None:
+    return "it computes in float32, not in float64" if dtype == torch.float64 else None
+
+
+def _serves_everywhere(device: str, dtype: torch.dtype) -> str | None:
+    return None
+
+
+BACKENDS = {
+    "mamba": Backend(selective_scan_mamba, _why_not_mamba, "mamba-ssm"),
+    "triton": Backend(_selective_scan_triton, _why_not_triton, "triton"),
+    "torch": Backend(selective_scan_chunked, _serves_everywhere, "torch"),
+    "reference": Backend(selective_scan_reference, _serves_everywhere, "torch"),
+}
+
+
+class Setting(NamedTuple):
+    """What is chosen (the name of a backend or ``auto``), and where."""
+
+    name: str
+    source: str
+
+
+_set_by_context: str | None = None
+_set_by_options = AUTO
+
+
+@contextmanager
+def scan_backend(name: str) -> Iterator[None]:
+    """Run all selective scans of a with-block on one backend.
+
+    A backward pass that computes the scan again, as that of the memory mode ``reversible``, belongs into the block too.
+
+    Args:
+        name: ``mamba``, ``triton``, ``torch``, ``reference``, or ``auto``.
+
+    Raises:
+        OptionError: The name is unknown.
+    """
+    global _set_by_context
+    previous, _set_by_context = _set_by_context, _known("scan_backend", name)
+    try:
+        yield
+    finally:
+        _set_by_context = previous
+
+
+def set_backend_of_options(name: str) -> None:
+    """Choose a backend as an option file does, for the whole process.
+
+    Args:
+        name: As for :func:`scan_backend`.
+
+    Raises:
+        OptionError: The name is unknown.
+    """
+    global _set_by_options
+    _set_by_options = _known("option scan_backend", name)
+
+
+def current_setting() -> Setting:
+    """The strongest setting.
+
+    Raises:
+        OptionError: The environment variable holds an unknown name.
+    """
+    if _set_by_context is not None:
+        return Setting(_set_by_context, "scan_backend")
+    variable = _environment_variable()
+    if variable:
+        source = f"environment variable {ENVIRONMENT_VARIABLE}"
+        return Setting(_known(source, variable), source)
+    if _set_by_options != AUTO:
+        return Setting(_set_by_options, "option scan_backend")
+    return Setting(AUTO, "nothing else is set")
+
+
+def choose_backend(device: str, dtype: torch.dtype) -> str:
+    """Name of the backend that scans tensors of a device and dtype.
+
+    Args:
+        device: Type of the device, such as ``cuda``.
+        dtype: Highest precision among the tensors.
+
+    Raises:
+        OptionError: The backend that was chosen by name cannot serve here, or is unknown.
+    """
+    setting = current_setting()
+    if setting.name != AUTO:
+        reason = BACKENDS[setting.name].why_not(device, dtype)
+        if reason is not None:
+            raise OptionError(
+                f"{setting.source}: the scan backend '{setting.name}' cannot run on {device}: {reason}; "
+                "python -m deeprftv2_arch backends shows which can"
+            )
+        return setting.name
+    if device == "cuda":
+        for name in ("triton", "mamba"):
+            if BACKENDS[name].why_not(device, dtype) is None:
+                return name
+    return "torch"
+
+
+@torch.compiler.assume_constant_result
+def _environment_variable() -> str | None:
+    return os.environ.get(ENVIRONMENT_VARIABLE)
+
+
+def _known(source: str, name: str) -> str:
+    if name != AUTO and name not in BACKENDS:
+        raise OptionError(f"{source}: '{name}' is no scan backend; known are {', '.join((AUTO, *BACKENDS))}")
+    return name

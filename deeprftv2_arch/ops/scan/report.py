@@ -1,0 +1,58 @@
+"""What ``python -m deeprftv2_arch backends`` shows: which scan backends there are here, and which one is chosen."""
+
+import platform
+from collections.abc import Sequence
+
+import torch
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.ops.scan.availability import installed_version
+from deeprftv2_arch.ops.scan.backends import BACKENDS, choose_backend, current_setting
+
+
+def backends_report() -> str:
+    """Versions, the setting, every backend with what hinders it, and the choice for every device, as lines of text."""
+    best_device = "cuda" if torch.cuda.is_available() else "cpu"
+    backends = [("backend", "version", "available")]
+    for name, backend in BACKENDS.items():
+        reason = backend.why_not(best_device, torch.float32)
+        backends.append((name, installed_version(backend.distribution) or "-", f"no: {reason}" if reason else "yes"))
+    devices = [("device", "chosen for float32 and half precision")]
+    devices += [(label, _choice(device)) for label, device in _devices()]
+    sections = [_versions(), f"setting: {_setting()}", _columns(backends), _columns(devices)]
+    return "\n\n".join(sections)
+
+
+def _versions() -> str:
+    cuda = torch.version.cuda or "none"
+    triton = installed_version("triton") or "none"
+    return f"Python {platform.python_version()}, PyTorch {torch.__version__}, CUDA {cuda}, Triton {triton}"
+
+
+def _setting() -> str:
+    try:
+        setting = current_setting()
+    except OptionError as error:
+        return str(error)
+    return f"{setting.name} ({setting.source})"
+
+
+def _devices() -> list[tuple[str, str]]:
+    """Label and type of every device here."""
+    devices = [("cpu", "cpu")]
+    devices += [(f"cuda:{i} {torch.cuda.get_device_name(i)}", "cuda") for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append(("mps", "mps"))
+    return devices
+
+
+def _choice(device: str) -> str:
+    try:
+        return choose_backend(device, torch.float32)
+    except OptionError as error:
+        return f"error: {error}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
