@@ -1,0 +1,286 @@
+"""The selective scan by our own Triton kernels, parallel over chunks of the sequence.
+
+Three launches give the exact result of the recurrence: the end of each chunk from a state of zero, the scan of these
+carries, and the outputs of each chunk from its true start. The backward pass runs the same three from the end of the
+sequence to its beginning. It keeps the inputs and the chunks' starts alone and recomputes the states in between.
+
+Triton is imported by the first call.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST_STATES = 16
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+CHANNELS = 32  # of one program: the lanes of a warp
+# Enough programs to keep every scheduler of a large GPU (132 multiprocessors) busy: some 16 warps on each.
+FORWARD_PROGRAMS = 2048
+# The backward pass needs twice the registers, so that half as many fit; each holds partial sums and tile starts.
+BACKWARD_PROGRAMS = 1024
+SHORTEST_CHUNK, LONGEST_CHUNK = 32, 128
+CARRY_COLUMNS, MOST_CARRY_ROWS = 8, 256
+
+
+def _chunk_length(batch: int, channels: int, length: int) -> int:
+    """Positions per chunk: as many as leave ``FORWARD_PROGRAMS`` programs, a multiple of 16.
+
+    Shorter chunks would spend their time on carries, longer ones save nothing more and need more tile starts in the
+    backward pass. The sizes may be symbolic.
+    """
+    even = batch * length * -(-channels // CHANNELS) // FORWARD_PROGRAMS // 16 * 16
+    return max(SHORTEST_CHUNK, min(LONGEST_CHUNK, even))
+
+
+def _chunks(u: Tensor) -> int:
+    return -(-u.shape[2] // _chunk_length(*u.shape))
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+def _sequences(**tensors: Tensor) -> dict[str, int]:
+    """Kernel arguments that say how (batch, channels, length) tensors lie in memory."""
+    arguments: dict[str, int] = {}
+    for name, x in tensors.items():
+        arguments |= {f"{name}_batch": x.stride(0), f"{name}_channel": x.stride(1), f"{name}_time": x.stride(2)}
+        arguments[f"{name.upper()}_TIME_FASTEST"] = x.stride(2) == 1
+    return arguments
+
+
+def _projections(**tensors: Tensor) -> dict[str, int]:
+    """The same for (batch, states, length) tensors."""
+    arguments: dict[str, int] = {}
+    for name, x in tensors.items():
+        arguments |= {f"{name}_batch": x.stride(0), f"{name}_state": x.stride(1), f"{name.upper()}_TIME": x.stride(2)}
+    return arguments
+
+
+def _sizes(x: Tensor, states: int, steps: int) -> dict[str, int]:
+    """Kernel arguments that fix the tiles of (batch, channels, length) tensors, and the launch's options."""
+    return {
+        "TAIL": x.shape[2] % steps != 0,
+        "STATES": states,
+        "PADDED": _power_of_two(states),
+        "STEPS": steps,
+        "CHANNELS": CHANNELS,
+        "num_warps": 1,
+        "enable_fp_fusion": True,  # a multiplication and an addition in one instruction
+    }
+
+
+def _tile_steps(x: Tensor) -> int:
+    """Positions of a forward tile: what one thread can read with one vector load of 16 bytes."""
+    return 16 // x.element_size()
+
+
+def _carries(
+    x: Tensor, delta: Tensor, A: Tensor, projection: Tensor, delta_bias: Tensor | None, softplus: bool, reverse: bool
+) -> Tensor:
+    """Stages 1 and 2: the states at the chunks' starts or, in reverse, the flows into their ends."""
+    from deeprftv2_arch.ops.scan import triton_kernels as kernels
+
+    batch, channels, length = x.shape
+    states = A.shape[0]
+    chunks = _chunks(x)
+    carries = A.new_empty(batch, chunks, states, channels)
+    if chunks == 1:
+        return carries.zero_()
+    ends = torch.empty_like(carries)
+    step_sums = A.new_empty(batch, chunks, channels)
+    kernels.chunk_ends_kernel[(batch * chunks * -(-channels // CHANNELS),)](
+        x, delta, A, projection, delta_bias, ends, step_sums,
+        channels, length, chunks, _chunk_length(*x.shape),
+        **_sequences(x=x, delta=delta), **_projections(projection=projection),
+        HAS_BIAS=delta_bias is not None, SOFTPLUS=softplus, REVERSE=reverse, **_sizes(x, states, _tile_steps(x)),
+    )  # fmt: skip
+    kernels.carries_kernel[(batch * -(-states * channels // CARRY_COLUMNS),)](
+        ends, step_sums, A, carries, channels, chunks,
+        REVERSE=reverse, STATES=states, ROWS=min(MOST_CARRY_ROWS, _power_of_two(chunks)), COLUMNS=CARRY_COLUMNS,
+        num_warps=4, enable_fp_fusion=True,
+    )  # fmt: skip
+    return carries
+
+
+def _check(**tensors: Tensor) -> None:
+    for name, x in tensors.items():
+        if x.dtype not in DTYPES:
+            raise ValueError(
+                f"selective_scan: the triton backend takes float32, bfloat16 and float16, and {name} is {x.dtype}; "
+                f"convert it or use the torch backend"
+            )
+
+
+@torch.library.custom_op("deeprftv2::triton_scan", mutates_args=())
+def _triton_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the outputs, with u's strides, and the chunks' starts, (batch, chunks, states, channels)."""
+    batch, channels, length = u.shape
+    states = A.shape[1]
+    y = torch.empty_like(u)
+    if u.numel() == 0:
+        return y, A.new_empty(batch, _chunks(u), states, channels, dtype=torch.float32)
+    from deeprftv2_arch.ops.scan import triton_kernels as kernels
+
+    chunks = _chunks(u)
+    A = A.float().t().contiguous()
+    with torch.cuda.device_of(u):
+        starts = _carries(u, delta, A, B, delta_bias, delta_softplus, reverse=False)
+        kernels.outputs_kernel[(batch * chunks * -(-channels // CHANNELS),)](
+            u, delta, A, B, C, D, delta_bias, starts, y,
+            channels, length, chunks, _chunk_length(*u.shape),
+            **_sequences(u=u, delta=delta, y=y), **_projections(B=B, C=C),
+            HAS_D=D is not None, HAS_BIAS=delta_bias is not None, SOFTPLUS=delta_softplus,
+            **_sizes(u, states, _tile_steps(u)),
+        )  # fmt: skip
+    return y, starts
+
+
+@_triton_scan.register_fake
+def _(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, Tensor]:
+    starts = A.new_empty(u.shape[0], _chunks(u), A.shape[1], u.shape[1], dtype=torch.float32)
+    return torch.empty_like(u), starts
+
+
+@torch.library.custom_op("deeprftv2::triton_scan_backward", mutates_args=())
+def _triton_scan_backward(
+    dy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    starts: Tensor,
+) -> list[Tensor]:
+    """Gradients of u, delta, A, B and C, then of D and delta_bias where they are given.
+
+    Workspace: partial sums of B's and C's gradients, one for each block of 32 channels (together states / 16 times the
+    elements of u, in float32), and per program the tiles' starts of one chunk (a bounded number of bytes).
+    """
+    batch, channels, length = u.shape
+    states = A.shape[1]
+    du, ddelta = torch.empty_like(u), torch.empty_like(delta)
+    given = [x for x in (D, delta_bias) if x is not None]
+    if u.numel() == 0:
+        return [du, ddelta, *(torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (A, B, C, *given))]
+    from deeprftv2_arch.ops.scan import triton_kernels as kernels
+
+    chunks, chunk_length = _chunks(u), _chunk_length(*u.shape)
+    blocks = -(-channels // CHANNELS)
+    padded = _power_of_two(states)
+    steps = max(1, min(4, 32 // padded))  # what fits in a thread's registers with all its states and decays
+    workers = max(1, min(batch * chunks, BACKWARD_PROGRAMS // blocks))
+    rate = A.float().t().contiguous()
+    parts = rate.new_empty(2, blocks, batch, chunks * chunk_length, padded)
+    dA_parts = rate.new_empty(workers, states, channels)
+    vector_parts = rate.new_empty(2, workers, channels)
+    tile_starts = rate.new_empty(workers, -(-chunk_length // steps), states, channels)
+    with torch.cuda.device_of(u):
+        flows = _carries(dy, delta, rate, C, delta_bias, delta_softplus, reverse=True)
+        kernels.gradients_kernel[(workers * blocks,)](
+            u, delta, rate, B, C, D, delta_bias, dy, starts, flows, tile_starts,
+            du, ddelta, dA_parts, parts[0], parts[1], vector_parts[0], vector_parts[1],
+            channels, length, batch * chunks, chunks, chunk_length,
+            **_sequences(u=u, delta=delta, dy=dy, du=du, ddelta=ddelta), **_projections(B=B, C=C),
+            HAS_D=D is not None, HAS_BIAS=delta_bias is not None, SOFTPLUS=delta_softplus, **_sizes(u, states, steps),
+        )  # fmt: skip
+    dB, dC = parts.sum(1)[:, :, :length, :states].transpose(2, 3)
+    gradients: list[Tensor] = [du, ddelta, dA_parts.sum(0).t().to(A.dtype, memory_format=torch.contiguous_format)]
+    for x, gradient in ((B, dB), (C, dC)):
+        gradients.append(torch.empty_like(x, memory_format=torch.contiguous_format).copy_(gradient))
+    vectors = ((D, vector_parts[0]), (delta_bias, vector_parts[1]))
+    return gradients + [part.sum(0).to(vector.dtype) for vector, part in vectors if vector is not None]
+
+
+@_triton_scan_backward.register_fake
+def _(
+    dy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    starts: Tensor,
+) -> list[Tensor]:
+    given = [x for x in (A, B, C, D, delta_bias) if x is not None]
+    return [
+        torch.empty_like(u),
+        torch.empty_like(delta),
+        *(torch.empty_like(x, memory_format=torch.contiguous_format) for x in given),
+    ]
+
+
+def _save(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.delta_softplus = inputs  # type: ignore[attr-defined]
+    ctx.save_for_backward(*tensors, output[1])
+
+
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    u, delta, A, B, C, D, delta_bias, starts = ctx.saved_tensors
+    gradients = iter(_triton_scan_backward(dy, u, delta, A, B, C, D, delta_bias, ctx.delta_softplus, starts))
+    return *(None if x is None else next(gradients) for x in (u, delta, A, B, C, D, delta_bias)), None
+
+
+_triton_scan.register_autograd(_differentiate, setup_context=_save)
+
+
+def selective_scan_triton(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> Tensor:
+    """As :func:`~deeprftv2_arch.ops.scan.interface.selective_scan`, on a GPU, for any strides and any length.
+
+    Arithmetic and gradients' sums are float32. Nothing of size channels x states x length is stored: the forward pass
+    keeps the states between chunks of 32 to 128 positions.
+
+    Args:
+        u, delta: (batch, channels, length), float32, bfloat16 or float16.
+        A: (channels, states), 1 to 16 states.
+        B, C: (batch, states, length), dtypes as ``u``.
+        D, delta_bias: (channels,) or None.
+        delta_softplus: Pass ``delta`` with its bias through softplus.
+
+    Returns:
+        (batch, channels, length), dtype and strides of ``u``.
+
+    Raises:
+        ValueError: More than 16 states, or a sequence in float64.
+    """
+    if not 1 <= A.shape[1] <= MOST_STATES:
+        raise ValueError(
+            f"selective_scan: the triton backend takes 1 to {MOST_STATES} states, and A has {A.shape[1]}; "
+            f"use the torch backend"
+        )
+    _check(u=u, delta=delta, B=B, C=C)
+    return _triton_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
