@@ -12,7 +12,7 @@ than its arithmetic. What limits the speed is the arithmetic (STATES exponential
 For this, the compiler must know the contiguous axis, but in the first case not that rows are aligned: it would read
 several channels per thread and move them between threads later. So strides over time, and sizes that act as strides,
 are excluded from its specialisation on divisibility, and *_TIME_FASTEST says that a stride over time is 1. B and C are
-read alike by all lanes; their strides over time are constants, so that addresses cost nothing.
+read alike by all lanes, a row of states with one or a few vector loads: they come as float32 (batch, length, states).
 
 A tile is (STEPS, CHANNELS) of one sequence, a state (PADDED, CHANNELS) with PADDED a power of two. Buffers between
 kernels are float32: ends, starts, flows (batch, chunks, states, channels); step_sums (batch, chunks, channels);
@@ -60,18 +60,15 @@ def _offsets(t, time_stride, d, channel_stride, TIME_FASTEST: tl.constexpr):
 
 
 @triton.jit
-def _load_projection(
-    pointer, t, length, n, state_stride,
-    TIME: tl.constexpr, TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr,
-):  # fmt: skip
-    """Row t of B or C, of the stride TIME, as (states, 1). Behind the end the last row: it meets inputs of zero."""
+def _load_row(rows, t, length, n, TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr):
+    """Row t of B or C as (states, 1). Behind the end the last row, which meets inputs of zero there."""
     if TAIL:
         t = tl.minimum(t, length - 1)
     if PADDED == STATES:
-        row = tl.load(pointer + t * TIME + n * state_stride)
+        row = tl.load(rows + t * STATES + n)
     else:
-        row = tl.load(pointer + t * TIME + n * state_stride, mask=n < STATES, other=0.0)
-    return row.to(tl.float32)[:, None]
+        row = tl.load(rows + t * STATES + n, mask=n < STATES, other=0.0)
+    return row[:, None]
 
 
 @triton.jit
@@ -94,19 +91,17 @@ def _load_vector(pointer, d, channels, PRESENT: tl.constexpr, CHANNELS: tl.const
 
 @triton.jit(do_not_specialize=["channels", "x_time", "delta_time"])
 def chunk_ends_kernel(
-    x, delta, A, projection, delta_bias, ends, step_sums,
+    x, delta, A, rows, delta_bias, ends, step_sums,
     channels, length, chunks, chunk_length,
     x_batch, x_channel, x_time,
     delta_batch, delta_channel, delta_time,
-    projection_batch, projection_state,
     HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr,
     X_TIME_FASTEST: tl.constexpr, DELTA_TIME_FASTEST: tl.constexpr,
-    PROJECTION_TIME: tl.constexpr, TAIL: tl.constexpr,
-    STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Stage 1: where each chunk ends from a state of zero, and the sum of its steps, which gives its decay.
 
-    Forward: x = u, projection = B, and the state behind the chunk. REVERSE: x = the gradient of y, projection = C, and
+    Forward: x = u, rows = B, and the state behind the chunk. REVERSE: x = the gradient of y, rows = C, and
     the flow f_t = exp(delta_t A) (C_t x_t + f_{t+1}) out of the chunk's first position.
     """
     blocks = tl.cdiv(channels, CHANNELS)
@@ -121,7 +116,7 @@ def chunk_ends_kernel(
     bias = _load_vector(delta_bias, d, channels, HAS_BIAS, CHANNELS)
     x += batch * x_batch
     delta += batch * delta_batch
-    projection += batch * projection_batch
+    rows += batch * length * STATES
 
     state = tl.zeros((PADDED, CHANNELS), tl.float32)
     step_sum = tl.zeros((CHANNELS,), tl.float32)
@@ -140,9 +135,7 @@ def chunk_ends_kernel(
             row = STEPS - 1 - j if REVERSE else j
             step_row = _row(step, k[:, None], row)[None, :]
             x_row = _row(x_tile, k[:, None], row)[None, :]
-            weight = _load_projection(
-                projection, first + row, length, n, projection_state, PROJECTION_TIME, TAIL, STATES, PADDED
-            )
+            weight = _load_row(rows, first + row, length, n, TAIL, STATES, PADDED)
             if REVERSE:
                 state = tl.exp2(step_row * rate) * (state + x_row * weight)
             else:
@@ -202,13 +195,10 @@ def outputs_kernel(
     channels, length, chunks, chunk_length,
     u_batch, u_channel, u_time,
     delta_batch, delta_channel, delta_time,
-    B_batch, B_state,
-    C_batch, C_state,
     y_batch, y_channel, y_time,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr,
     U_TIME_FASTEST: tl.constexpr, DELTA_TIME_FASTEST: tl.constexpr, Y_TIME_FASTEST: tl.constexpr,
-    B_TIME: tl.constexpr, C_TIME: tl.constexpr, TAIL: tl.constexpr,
-    STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Stage 3: the outputs of each chunk from its true start."""
     blocks = tl.cdiv(channels, CHANNELS)
@@ -226,8 +216,8 @@ def outputs_kernel(
     state = tl.load(starts + start, mask=inside, other=0.0)
     u += batch * u_batch
     delta += batch * delta_batch
-    B += batch * B_batch
-    C += batch * C_batch
+    B += batch * length * STATES
+    C += batch * length * STATES
     y += batch * y_batch
 
     for first in range(chunk * chunk_length, tl.minimum((chunk + 1) * chunk_length, length), STEPS):
@@ -238,8 +228,8 @@ def outputs_kernel(
         y_tile = skip[None, :] * u_tile
         drive = step * u_tile
         for i in tl.static_range(STEPS):
-            b = _load_projection(B, first + i, length, n, B_state, B_TIME, TAIL, STATES, PADDED)
-            c = _load_projection(C, first + i, length, n, C_state, C_TIME, TAIL, STATES, PADDED)
+            b = _load_row(B, first + i, length, n, TAIL, STATES, PADDED)
+            c = _load_row(C, first + i, length, n, TAIL, STATES, PADDED)
             state = tl.exp2(_row(step, k[:, None], i)[None, :] * rate) * state + _row(drive, k[:, None], i)[None, :] * b
             y_tile += tl.where(k[:, None] == i, tl.sum(state * c, axis=0)[None, :], 0.0)
         tl.store(y + _offsets(t, y_time, d, y_channel, Y_TIME_FASTEST), y_tile.to(y.dtype.element_ty), mask=mask)
@@ -252,16 +242,13 @@ def gradients_kernel(
     channels, length, items, chunks, chunk_length,
     u_batch, u_channel, u_time,
     delta_batch, delta_channel, delta_time,
-    B_batch, B_state,
-    C_batch, C_state,
     dy_batch, dy_channel, dy_time,
     du_batch, du_channel, du_time,
     ddelta_batch, ddelta_channel, ddelta_time,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr,
     U_TIME_FASTEST: tl.constexpr, DELTA_TIME_FASTEST: tl.constexpr, DY_TIME_FASTEST: tl.constexpr,
     DU_TIME_FASTEST: tl.constexpr, DDELTA_TIME_FASTEST: tl.constexpr,
-    B_TIME: tl.constexpr, C_TIME: tl.constexpr, TAIL: tl.constexpr,
-    STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Stage 3 backward: all gradients, chunk by chunk, from the true start and the true flow into the end.
 
@@ -293,8 +280,8 @@ def gradients_kernel(
         carry = ((batch * chunks + chunk) * STATES + n[:, None]) * channels + d[None, :]
         u_row = u + batch * u_batch
         delta_row = delta + batch * delta_batch
-        B_row = B + batch * B_batch
-        C_row = C + batch * C_batch
+        B_row = B + batch * length * STATES
+        C_row = C + batch * length * STATES
         dy_row = dy + batch * dy_batch
         tiles = tl.cdiv(tl.minimum(chunk_length, length - chunk * chunk_length), STEPS)
 
@@ -310,7 +297,7 @@ def gradients_kernel(
             u_tile = tl.load(u_row + _offsets(t, u_time, d, u_channel, U_TIME_FASTEST), mask=mask, other=0.0)
             drive = step * u_tile.to(tl.float32)
             for i in tl.static_range(STEPS):
-                b = _load_projection(B_row, first + i, length, n, B_state, B_TIME, TAIL, STATES, PADDED)
+                b = _load_row(B_row, first + i, length, n, TAIL, STATES, PADDED)
                 decay = tl.exp2(_row(step, k[:, None], i)[None, :] * (rate * LOG2_E))
                 state = decay * state + _row(drive, k[:, None], i)[None, :] * b
         tl.debug_barrier()
@@ -335,7 +322,7 @@ def gradients_kernel(
             before = tl.zeros((STEPS, PADDED, CHANNELS), tl.float32)  # the state before each position
             decays = tl.zeros((STEPS, PADDED, CHANNELS), tl.float32)
             for i in tl.static_range(STEPS):
-                b = _load_projection(B_row, first + i, length, n, B_state, B_TIME, TAIL, STATES, PADDED)
+                b = _load_row(B_row, first + i, length, n, TAIL, STATES, PADDED)
                 decay = tl.exp2(_row(step, k[:, None], i)[None, :] * (rate * LOG2_E))
                 decays = tl.where(k[:, None, None] == i, decay[None, :, :], decays)
                 before = tl.where(k[:, None, None] == i, state[None, :, :], before)
@@ -347,8 +334,8 @@ def gradients_kernel(
             dstep_tile = tl.zeros((STEPS, CHANNELS), tl.float32)
             for j in tl.static_range(STEPS):
                 i = STEPS - 1 - j
-                b = _load_projection(B_row, first + i, length, n, B_state, B_TIME, TAIL, STATES, PADDED)
-                c = _load_projection(C_row, first + i, length, n, C_state, C_TIME, TAIL, STATES, PADDED)
+                b = _load_row(B_row, first + i, length, n, TAIL, STATES, PADDED)
+                c = _load_row(C_row, first + i, length, n, TAIL, STATES, PADDED)
                 adjoint = c * _row(dy_tile, k[:, None], i)[None, :] + flow
                 flow = _row(decays, k[:, None, None], i) * adjoint
                 dB = tl.sum(adjoint * _row(drive, k[:, None], i)[None, :], axis=1)

@@ -50,12 +50,9 @@ def _sequences(**tensors: Tensor) -> dict[str, int]:
     return arguments
 
 
-def _projections(**tensors: Tensor) -> dict[str, int]:
-    """The same for (batch, states, length) tensors."""
-    arguments: dict[str, int] = {}
-    for name, x in tensors.items():
-        arguments |= {f"{name}_batch": x.stride(0), f"{name}_state": x.stride(1), f"{name.upper()}_TIME": x.stride(2)}
-    return arguments
+def _rows(x: Tensor) -> Tensor:
+    """B or C as float32 (batch, length, states); a copy where it lies otherwise, small beside u."""
+    return x.transpose(1, 2).to(torch.float32).contiguous()
 
 
 def _sizes(x: Tensor, states: int, steps: int) -> dict[str, int]:
@@ -77,7 +74,7 @@ def _tile_steps(x: Tensor) -> int:
 
 
 def _carries(
-    x: Tensor, delta: Tensor, A: Tensor, projection: Tensor, delta_bias: Tensor | None, softplus: bool, reverse: bool
+    x: Tensor, delta: Tensor, A: Tensor, rows: Tensor, delta_bias: Tensor | None, softplus: bool, reverse: bool
 ) -> Tensor:
     """Stages 1 and 2: the states at the chunks' starts or, in reverse, the flows into their ends."""
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
@@ -91,9 +88,9 @@ def _carries(
     ends = torch.empty_like(carries)
     step_sums = A.new_empty(batch, chunks, channels)
     kernels.chunk_ends_kernel[(batch * chunks * -(-channels // CHANNELS),)](
-        x, delta, A, projection, delta_bias, ends, step_sums,
+        x, delta, A, rows, delta_bias, ends, step_sums,
         channels, length, chunks, _chunk_length(*x.shape),
-        **_sequences(x=x, delta=delta), **_projections(projection=projection),
+        **_sequences(x=x, delta=delta),
         HAS_BIAS=delta_bias is not None, SOFTPLUS=softplus, REVERSE=reverse, **_sizes(x, states, _tile_steps(x)),
     )  # fmt: skip
     kernels.carries_kernel[(batch * -(-states * channels // CARRY_COLUMNS),)](
@@ -133,13 +130,13 @@ def _triton_scan(
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
 
     chunks = _chunks(u)
-    A = A.float().t().contiguous()
+    A, B, C = A.float().t().contiguous(), _rows(B), _rows(C)
     with torch.cuda.device_of(u):
         starts = _carries(u, delta, A, B, delta_bias, delta_softplus, reverse=False)
         kernels.outputs_kernel[(batch * chunks * -(-channels // CHANNELS),)](
             u, delta, A, B, C, D, delta_bias, starts, y,
             channels, length, chunks, _chunk_length(*u.shape),
-            **_sequences(u=u, delta=delta, y=y), **_projections(B=B, C=C),
+            **_sequences(u=u, delta=delta, y=y),
             HAS_D=D is not None, HAS_BIAS=delta_bias is not None, SOFTPLUS=delta_softplus,
             **_sizes(u, states, _tile_steps(u)),
         )  # fmt: skip
@@ -192,22 +189,22 @@ def _triton_scan_backward(
     padded = _power_of_two(states)
     steps = max(1, min(4, 32 // padded))  # what fits in a thread's registers with all its states and decays
     workers = max(1, min(batch * chunks, BACKWARD_PROGRAMS // blocks))
-    rate = A.float().t().contiguous()
+    rate, B_rows, C_rows = A.float().t().contiguous(), _rows(B), _rows(C)
     parts = rate.new_empty(2, blocks, batch, chunks * chunk_length, padded)
     dA_parts = rate.new_empty(workers, states, channels)
     vector_parts = rate.new_empty(2, workers, channels)
     tile_starts = rate.new_empty(workers, -(-chunk_length // steps), states, channels)
     with torch.cuda.device_of(u):
-        flows = _carries(dy, delta, rate, C, delta_bias, delta_softplus, reverse=True)
+        flows = _carries(dy, delta, rate, C_rows, delta_bias, delta_softplus, reverse=True)
         kernels.gradients_kernel[(workers * blocks,)](
-            u, delta, rate, B, C, D, delta_bias, dy, starts, flows, tile_starts,
+            u, delta, rate, B_rows, C_rows, D, delta_bias, dy, starts, flows, tile_starts,
             du, ddelta, dA_parts, parts[0], parts[1], vector_parts[0], vector_parts[1],
             channels, length, batch * chunks, chunks, chunk_length,
-            **_sequences(u=u, delta=delta, dy=dy, du=du, ddelta=ddelta), **_projections(B=B, C=C),
+            **_sequences(u=u, delta=delta, dy=dy, du=du, ddelta=ddelta),
             HAS_D=D is not None, HAS_BIAS=delta_bias is not None, SOFTPLUS=delta_softplus, **_sizes(u, states, steps),
         )  # fmt: skip
     dB, dC = parts.sum(1)[:, :, :length, :states].transpose(2, 3)
-    gradients: list[Tensor] = [du, ddelta, dA_parts.sum(0).t().to(A.dtype, memory_format=torch.contiguous_format)]
+    gradients: list[Tensor] = [du, ddelta, dA_parts.sum(0).t().contiguous().to(A.dtype)]
     for x, gradient in ((B, dB), (C, dC)):
         gradients.append(torch.empty_like(x, memory_format=torch.contiguous_format).copy_(gradient))
     vectors = ((D, vector_parts[0]), (delta_bias, vector_parts[1]))
