@@ -18,6 +18,7 @@ from benchmarks.plain_network import PlainDeepRFTv2
 from benchmarks.products import products_of, total_elements, total_macs
 from benchmarks.sizes import Size
 from benchmarks.timing import interleaved_medians, seconds
+from deeprftv2_arch.layers.vs_block import STATES
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
@@ -77,7 +78,7 @@ def report(
     rates = measure_rates(precisions, device)
     own = choose_backend(device.type, torch.float32)
     variants = [Variant(precision, compiled, own) for precision in precisions for compiled in (False, True)]
-    if BACKENDS["mamba"].why_not(device.type, torch.float32) is None:
+    if BACKENDS["mamba"].why_not(device.type, torch.float32, STATES) is None:
         variants.insert(0, Variant("float32", False, "mamba"))
     baseline = variants[0]
     yield HEADER.format(

@@ -172,7 +172,7 @@ def _check_network(opt: Options, file: Path) -> None:
 def _check_scan_backend(opt: Options) -> None:
     """Refuse a scan backend that was chosen by name, here or in the environment, and cannot serve on this machine."""
     set_backend_of_options(opt.get("scan_backend", "auto"))
-    choose_backend("cuda" if opt["num_gpu"] != 0 and torch.cuda.is_available() else "cpu", torch.float32)
+    choose_backend("cuda" if opt["num_gpu"] != 0 and torch.cuda.is_available() else "cpu")
 
 
 def check_first_weights(opt: Options) -> None:

@@ -2,7 +2,7 @@
 
 The choice is, from the strongest to the weakest: the context manager :func:`scan_backend`, the environment variable
 ``DEEPRFTV2_SCAN_BACKEND``, the option file's key ``scan_backend``, and ``auto``: on CUDA the first of ``triton`` and
-``mamba`` that can serve; everywhere else, and for float64, ``torch``.
+``mamba`` that can serve; everywhere else, as for float64, ``torch``.
 
 It holds for all threads, since what is recomputed in the backward pass runs in threads of autograd. Compiled code is
 compiled anew when the context or the option changes; the environment variable is read when it is compiled.
@@ -20,8 +20,11 @@ from torch import Tensor
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.ops.scan.availability import import_failure, triton_driver_failure, triton_is_interpreted
 from deeprftv2_arch.ops.scan.chunked import selective_scan_chunked
+from deeprftv2_arch.ops.scan.mamba import MOST_STATES as MOST_STATES_MAMBA
 from deeprftv2_arch.ops.scan.mamba import selective_scan_mamba
 from deeprftv2_arch.ops.scan.reference import selective_scan_reference
+from deeprftv2_arch.ops.scan.triton_scan import MOST_STATES as MOST_STATES_TRITON
+from deeprftv2_arch.ops.scan.triton_scan import selective_scan_triton
 
 AUTO = "auto"
 ENVIRONMENT_VARIABLE = "DEEPRFTV2_SCAN_BACKEND"
@@ -34,59 +37,46 @@ class Backend:
     """One way to compute the scan.
 
     Attributes:
-        scan: The function; imports what it needs when it is called.
-        why_not: Called with the type of a device and a dtype; says why tensors like these cannot be scanned here, or
-            returns None if they can.
+        scan: The function; imports its package when it is called.
+        why_not: Called with the type of a device, a dtype and a number of states; says why tensors like these cannot be
+            scanned here, or returns None if they can.
         distribution: The package that brings the kernels.
     """
 
     scan: Scan
-    why_not: Callable[[str, torch.dtype], str | None]
+    why_not: Callable[[str, torch.dtype, int], str | None]
     distribution: str
 
 
-def _selective_scan_triton(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> Tensor:
-    from deeprftv2_arch.ops.scan.triton_scan import selective_scan_triton
-
-    return selective_scan_triton(u, delta, A, B, C, D, delta_bias, delta_softplus)
-
-
-def _why_not_mamba(device: str, dtype: torch.dtype) -> str | None:
+def _why_not_mamba(device: str, dtype: torch.dtype, states: int) -> str | None:
     failure = import_failure("mamba_ssm", "mamba_ssm.ops.selective_scan_interface")
     if failure is None and device != "cuda":
         return "it needs a CUDA device"
-    return failure or _why_not_in_float32(dtype)
+    return failure or _why_not_on_these(dtype, states, MOST_STATES_MAMBA)
 
 
-def _why_not_triton(device: str, dtype: torch.dtype) -> str | None:
-    failure = import_failure("triton", "deeprftv2_arch.ops.scan.triton_scan")
+def _why_not_triton(device: str, dtype: torch.dtype, states: int) -> str | None:
+    failure = import_failure("triton", "deeprftv2_arch.ops.scan.triton_kernels")
     if failure is None and not triton_is_interpreted():
         if device != "cuda":
             return "it needs a CUDA device (or TRITON_INTERPRET=1, for tests)"
         failure = triton_driver_failure()
-    return failure or _why_not_in_float32(dtype)
+    return failure or _why_not_on_these(dtype, states, MOST_STATES_TRITON)
 
 
-def _why_not_in_float32(dtype: torch.dtype) -> str | None:
-    return "it computes in float32, not in float64" if dtype == torch.float64 else None
+def _why_not_on_these(dtype: torch.dtype, states: int, most_states: int) -> str | None:
+    if dtype == torch.float64:
+        return "it computes in float32, not in float64"
+    return f"it takes at most {most_states} states, not {states}" if states > most_states else None
 
 
-def _serves_everywhere(device: str, dtype: torch.dtype) -> str | None:
+def _serves_everywhere(device: str, dtype: torch.dtype, states: int) -> str | None:
     return None
 
 
 BACKENDS = {
     "mamba": Backend(selective_scan_mamba, _why_not_mamba, "mamba-ssm"),
-    "triton": Backend(_selective_scan_triton, _why_not_triton, "triton"),
+    "triton": Backend(selective_scan_triton, _why_not_triton, "triton"),
     "torch": Backend(selective_scan_chunked, _serves_everywhere, "torch"),
     "reference": Backend(selective_scan_reference, _serves_everywhere, "torch"),
 }
@@ -153,19 +143,20 @@ def current_setting() -> Setting:
     return Setting(AUTO, "nothing else is set")
 
 
-def choose_backend(device: str, dtype: torch.dtype) -> str:
-    """Name of the backend that scans tensors of a device and dtype.
+def choose_backend(device: str, dtype: torch.dtype = torch.float32, states: int = 1) -> str:
+    """Name of the backend that scans tensors of a device, dtype and number of states.
 
     Args:
         device: Type of the device, such as ``cuda``.
         dtype: Highest precision among the tensors.
+        states: States per channel.
 
     Raises:
         OptionError: The backend that was chosen by name cannot serve here, or is unknown.
     """
     setting = current_setting()
     if setting.name != AUTO:
-        reason = BACKENDS[setting.name].why_not(device, dtype)
+        reason = BACKENDS[setting.name].why_not(device, dtype, states)
         if reason is not None:
             raise OptionError(
                 f"{setting.source}: the scan backend '{setting.name}' cannot run on {device}: {reason}; "
@@ -174,7 +165,7 @@ def choose_backend(device: str, dtype: torch.dtype) -> str:
         return setting.name
     if device == "cuda":
         for name in ("triton", "mamba"):
-            if BACKENDS[name].why_not(device, dtype) is None:
+            if BACKENDS[name].why_not(device, dtype, states) is None:
                 return name
     return "torch"
 

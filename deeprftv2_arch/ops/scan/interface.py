@@ -52,7 +52,7 @@ def selective_scan(
     tensors = (u, delta, A, B, C, D, delta_bias)
     exact = any(x is not None and x.dtype == torch.float64 for x in tensors)
     precision = torch.float64 if exact else torch.float32
-    backend = BACKENDS[choose_backend(u.device.type, precision)]
+    backend = BACKENDS[choose_backend(u.device.type, precision, A.shape[1])]
     if u.numel() == 0:
         return _nothing(*tensors)
 

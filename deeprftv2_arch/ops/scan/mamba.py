@@ -5,6 +5,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+MOST_STATES = 256
+
 
 @torch.compiler.disable  # a compiled extension, which torch.compile cannot look into
 def selective_scan_mamba(

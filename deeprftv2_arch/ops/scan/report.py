@@ -15,7 +15,7 @@ def backends_report() -> str:
     best_device = "cuda" if torch.cuda.is_available() else "cpu"
     backends = [("backend", "version", "available")]
     for name, backend in BACKENDS.items():
-        reason = backend.why_not(best_device, torch.float32)
+        reason = backend.why_not(best_device, torch.float32, 1)
         backends.append((name, installed_version(backend.distribution) or "-", f"no: {reason}" if reason else "yes"))
     devices = [("device", "chosen for float32 and half precision")]
     devices += [(label, _choice(device)) for label, device in _devices()]
@@ -48,7 +48,7 @@ def _devices() -> list[tuple[str, str]]:
 
 def _choice(device: str) -> str:
     try:
-        return choose_backend(device, torch.float32)
+        return choose_backend(device)
     except OptionError as error:
         return f"error: {error}"
 
