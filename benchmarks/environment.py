@@ -22,7 +22,7 @@ def environment_lines(device: torch.device) -> list[str]:
         )
         versions += [f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}"]
     lines += [
-        f"- Processor: {_processor()}; {torch.get_num_threads()} threads",
+        f"- Processor: {_processor()}; threads of PyTorch: {torch.get_num_threads()}",
         f"- Versions: {', '.join(versions)}; {platform.system()} {platform.machine()}",
         f"- Date: {datetime.now(timezone.utc):%Y-%m-%d}",
     ]
