@@ -303,8 +303,8 @@ def gradients_kernel(
         tl.debug_barrier()
 
         flow = tl.load(flows + carry, mask=inside, other=0.0)
-        for j in range(tiles):
-            tile = tiles - 1 - j
+        for turn in range(tiles):
+            tile = tiles - 1 - turn
             first = chunk * chunk_length + tile * STEPS
             t = first + k
             mask = (t < length)[:, None] & (d < channels)[None, :]
@@ -333,17 +333,17 @@ def gradients_kernel(
             ddrive_tile = tl.zeros((STEPS, CHANNELS), tl.float32)
             dstep_tile = tl.zeros((STEPS, CHANNELS), tl.float32)
             for j in tl.static_range(STEPS):
-                i = STEPS - 1 - j
-                b = _load_row(B_row, first + i, length, n, TAIL, STATES, PADDED)
-                c = _load_row(C_row, first + i, length, n, TAIL, STATES, PADDED)
-                adjoint = c * _row(dy_tile, k[:, None], i)[None, :] + flow
-                flow = _row(decays, k[:, None, None], i) * adjoint
-                dB = tl.sum(adjoint * _row(drive, k[:, None], i)[None, :], axis=1)
-                tl.store(dB_parts + (part + i) * PADDED + n, dB)
-                dexponent = flow * _row(before, k[:, None, None], i)
-                dA += dexponent * _row(step, k[:, None], i)[None, :]
-                ddrive_tile += tl.where(k[:, None] == i, tl.sum(adjoint * b, axis=0)[None, :], 0.0)
-                dstep_tile += tl.where(k[:, None] == i, tl.sum(dexponent * rate, axis=0)[None, :], 0.0)
+                row = STEPS - 1 - j
+                b = _load_row(B_row, first + row, length, n, TAIL, STATES, PADDED)
+                c = _load_row(C_row, first + row, length, n, TAIL, STATES, PADDED)
+                adjoint = c * _row(dy_tile, k[:, None], row)[None, :] + flow
+                flow = _row(decays, k[:, None, None], row) * adjoint
+                dB = tl.sum(adjoint * _row(drive, k[:, None], row)[None, :], axis=1)
+                tl.store(dB_parts + (part + row) * PADDED + n, dB)
+                dexponent = flow * _row(before, k[:, None, None], row)
+                dA += dexponent * _row(step, k[:, None], row)[None, :]
+                ddrive_tile += tl.where(k[:, None] == row, tl.sum(adjoint * b, axis=0)[None, :], 0.0)
+                dstep_tile += tl.where(k[:, None] == row, tl.sum(dexponent * rate, axis=0)[None, :], 0.0)
 
             ddelta_tile = dstep_tile + ddrive_tile * u_tile
             if SOFTPLUS:

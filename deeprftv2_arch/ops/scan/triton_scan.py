@@ -17,8 +17,8 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 CHANNELS = 32  # of one program: the lanes of a warp
 # Enough programs to keep every scheduler of a large GPU (132 multiprocessors) busy: some 16 warps on each.
 FORWARD_PROGRAMS = 2048
-# The backward pass needs twice the registers, so that half as many fit; each holds partial sums and tile starts.
-BACKWARD_PROGRAMS = 1024
+# Programs of the backward pass, which stay and take chunk after chunk: its registers let 8 run on each multiprocessor.
+BACKWARD_PROGRAMS = 1056
 SHORTEST_CHUNK, LONGEST_CHUNK = 32, 128
 CARRY_COLUMNS, MOST_CARRY_ROWS = 8, 256
 
@@ -188,7 +188,8 @@ def _triton_scan_backward(
     blocks = -(-channels // CHANNELS)
     padded = _power_of_two(states)
     steps = max(1, min(4, 32 // padded))  # what fits in a thread's registers with all its states and decays
-    workers = max(1, min(batch * chunks, BACKWARD_PROGRAMS // blocks))
+    rounds = -(-batch * chunks // max(1, BACKWARD_PROGRAMS // blocks))
+    workers = -(-batch * chunks // rounds)  # with equal shares
     rate, B_rows, C_rows = A.float().t().contiguous(), _rows(B), _rows(C)
     parts = rate.new_empty(2, blocks, batch, chunks * chunk_length, padded)
     dA_parts = rate.new_empty(workers, states, channels)
