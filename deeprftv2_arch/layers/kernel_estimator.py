@@ -60,10 +60,9 @@ class FourierKernelEstimator(nn.Module):
             raise OptionError(f"the Fourier Kernel Estimator needs maps of an even width, got {height}x{width}")
         blurred, source = self.to_blurred(f), self.to_kernel(f)
         with without_autocast(f):
-            spectrum = rfft2(source)
-            kernel, features = self.estimate_kernel(torch.cat([spectrum.real, spectrum.imag], dim=1), previous)
+            kernel, features = self.estimate_kernel(_planes(rfft2(source)), previous)
             deblurred = irfft2(rfft2(blurred) * kernel, (height, width)).to(f.dtype)
-        return self.merge(torch.cat([deblurred, f], dim=1)), features
+        return self.merge(_concatenated(deblurred, f)), features
 
     def estimate_kernel(self, spectrum: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         """Real spectrum (B, 2 dim, H, W/2 + 1) -> complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
@@ -75,3 +74,13 @@ class FourierKernelEstimator(nn.Module):
         )
         real, imaginary = self.kernel_head(self.norm(features[-1])).chunk(2, dim=1)
         return torch.complex(real, imaginary), features
+
+
+def _planes(spectrum: Tensor) -> Tensor:
+    """Complex (B, C, H, W) -> its real, then its imaginary parts, (B, 2 C, H, W), in ``channels_last``."""
+    return torch.view_as_real(spectrum).permute(0, 2, 3, 4, 1).flatten(3).permute(0, 3, 1, 2)
+
+
+def _concatenated(*maps: Tensor) -> Tensor:
+    """Concatenate channels in ``channels_last``, whatever the format of a Fourier transform's result."""
+    return torch.cat([x.permute(0, 2, 3, 1) for x in maps], dim=3).permute(0, 3, 1, 2)

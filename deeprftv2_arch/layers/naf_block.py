@@ -33,8 +33,8 @@ class NAFBlock(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.beta * self.mix(self.gated(x))
-        return x + self.gamma * self.feed_forward(x)
+        x = torch.addcmul(x, self.beta, self.mix(self.gated(x)))
+        return torch.addcmul(x, self.gamma, self.feed_forward(x))
 
     def gated(self, x: Tensor) -> Tensor:
         """g above."""

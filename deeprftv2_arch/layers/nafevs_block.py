@@ -36,6 +36,6 @@ class NAFEVSBlock(NAFBlock):
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(2, 3) if self.transposes else x.flip(2, 3)
         g = self.gated(x)
-        scanned = (self.alpha + 1) * self.scan(self.scan_norm(g))
-        x = x + self.beta * (self.lambda_local * self.mix(g) + self.lambda_scan * scanned)
-        return x + self.gamma * self.feed_forward(x)
+        x = torch.addcmul(x, self.beta * self.lambda_local, self.mix(g))
+        x = torch.addcmul(x, self.beta * self.lambda_scan * (self.alpha + 1), self.scan(self.scan_norm(g)))
+        return torch.addcmul(x, self.gamma, self.feed_forward(x))

@@ -61,7 +61,7 @@ class SelectiveScan2d(nn.Module):
 
         s = self.x_conv(torch.einsum("kc,bcl->bkl", self.x_proj_weight[0], u))
         dt, B, C = s.split([self.rank, STATES, STATES], dim=1)
-        delta = torch.einsum("cr,brl->bcl", self.dt_proj_weight[0], dt)
+        delta = torch.einsum("cr,brl->blc", self.dt_proj_weight[0], dt).transpose(1, 2)  # channels fastest, as in u
         y = selective_scan(
             u, delta, -self.A_log.exp(), B, C, self.D, delta_bias=self.dt_proj_bias[0], delta_softplus=True
         )

@@ -61,7 +61,7 @@ class _ZeroGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
-        return x.view_as(x)
+        return x[:]  # not view_as, which changes the stride of a batch of one, and with it the memory format
 
     @staticmethod
     def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -97,4 +97,4 @@ def column_step(
     new = call(level, x, link, keep=memory == "none")
     if previous is None:
         return _ZeroGradient.apply(new, alpha)
-    return new + away_from_zero(alpha) * previous
+    return torch.addcmul(new, away_from_zero(alpha), previous)
