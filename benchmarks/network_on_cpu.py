@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks.complexity import count
-from benchmarks.plain_network import PlainDeepRFTv2, leave_out_scans
+from benchmarks.plain_network import PlainDeepRFTv2, leave_out_scans, weights_for_plain
 from benchmarks.products import find_bound, products_of
 from benchmarks.sizes import Size
 from benchmarks.timing import interleaved_medians
@@ -49,7 +49,7 @@ def _measure(arguments: dict[str, Any], size: Size, rounds: int) -> tuple[str, s
     network = DeepRFTv2(**arguments).eval()
     plain, scanless = PlainDeepRFTv2(**arguments).eval(), leave_out_scans(PlainDeepRFTv2(**arguments).eval())
     for competitor in (plain, scanless):
-        competitor.load_state_dict(network.state_dict())
+        competitor.load_state_dict(weights_for_plain(network.state_dict()))
     picture = torch.rand(size.batch, 3, size.height, size.width)
     bound = find_bound(products_of(scanless, picture), rounds, CPU)
     time = interleaved_medians(

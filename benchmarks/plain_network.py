@@ -3,7 +3,8 @@
 Contiguous NCHW maps everywhere; 2-D LayerNorm by mean and variance over the channel axis; gates by ``chunk``; linear
 layers and LayerNorms between contiguous permutations; ``torch.fft`` as it is. Nothing is made slower than a careful
 first version would be: a block makes its transposed map contiguous once, and inference keeps nothing for a backward
-pass. The modules are named as the package's, so that they load its weights; the scan itself is the package's operator.
+pass. The modules are named as the package's, whose weights they take (:func:`weights_for_plain`); the scan itself is
+the package's operator.
 """
 
 import math
@@ -333,6 +334,12 @@ class PlainDeepRFTv2(nn.Module):
             pictures["full"] += full_pictures
             pictures["half"] += half_pictures
         return pictures if self.training else pictures["full"][-1]
+
+
+def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The package's weights under the same names, with the scan's 1x1 convolutions as linear layers."""
+    linear = (".in_proj.weight", ".out_proj.weight")
+    return {name: tensor.flatten(1) if name.endswith(linear) else tensor for name, tensor in state.items()}
 
 
 def half_size(picture: Tensor) -> Tensor:

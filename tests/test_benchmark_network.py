@@ -12,11 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import network, network_on_cpu, network_on_gpu
 from benchmarks.network_on_gpu import Floors, Rates, inference, running_in, training_step
-from benchmarks.plain_network import PlainDeepRFTv2, leave_out_scans
+from benchmarks.plain_network import PlainDeepRFTv2, leave_out_scans, weights_for_plain
 from benchmarks.products import Product, find_bound, products_of, total_elements, total_macs
 from benchmarks.sizes import Size, size
 from benchmarks.timing import interleaved_medians
-from deeprftv2_arch.checkpoints.reference import rename
+from deeprftv2_arch.checkpoints.reference import translate
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 NARROW = {"dim": 4, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 2)}
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 def test_plain_network_is_the_network_in_float64():
     state = random_state(dim=4, enc_blocks=(1, 4, 1), kinds=("naf", "nafevs", "naf"), fke_blocks=(1, 2))
-    state = {rename(key): tensor for key, tensor in state.items()}
+    state = dict(translate(key, tensor) for key, tensor in state.items())
     ours, plain = DeepRFTv2(**NARROW, memory="none").double(), PlainDeepRFTv2(**NARROW).double()
     assert_equal_pictures(ours, plain, state, 1e-9)
 
@@ -40,7 +40,7 @@ def test_plain_network_is_the_network_in_float32():
 def assert_equal_pictures(ours, plain, state, tolerance):
     picture = torch.rand(2, 3, 16, 24, dtype=next(ours.parameters()).dtype)
     ours.load_state_dict(state)
-    plain.load_state_dict(state)
+    plain.load_state_dict(weights_for_plain(state))
     with torch.no_grad():
         expected = ours.train()(picture)
         for scale, pictures in plain.train()(picture).items():

@@ -62,19 +62,24 @@ RENAMES = (
     (r"\.scan\.Ds$", r".scan.D"),
 )
 
+PROJECTION = re.compile(r"\.scan\.(in|out)_proj\.weight$")  # a linear layer there, a 1x1 convolution here
 
-def rename(key: str) -> str:
-    """Our name of a tensor of the reference."""
+
+def translate(key: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """A tensor of the reference under our name, in our shape; its values are the same."""
     for pattern, replacement in RENAMES:
         key = re.sub(pattern, replacement, key)
-    return key
+    if PROJECTION.search(key) and tensor.dim() == 2:
+        tensor = tensor[:, :, None, None]
+    return key, tensor
 
 
 def convert_reference(source: Path, target: Path) -> str:
     """Turn a checkpoint of the authors' reference into one of BasicSR's form, ``{"params": ...}``.
 
-    The tensors are handed over one to one. Where the file holds both, the average weights (``params_ema``) are taken
-    rather than ``params``. ``target`` appears when it is complete; an existing file is not replaced.
+    The tensors are handed over one to one, values unchanged. Where the file holds both, the average weights
+    (``params_ema``) are taken rather than ``params``. ``target`` appears when it is complete; an existing file is not
+    replaced.
 
     Returns:
         What was converted: the number of tensors and the variant.
@@ -89,10 +94,11 @@ def convert_reference(source: Path, target: Path) -> str:
     converted: dict[str, Tensor] = {}
     names: dict[str, str] = {}
     for key, tensor in params.items():
-        if rename(key) in converted:
-            raise CheckpointError(f"{source}: two tensors would become '{rename(key)}', the second is '{key}'")
-        converted[rename(key)] = tensor
-        names[rename(key)] = key
+        name, tensor = translate(key, tensor)
+        if name in converted:
+            raise CheckpointError(f"{source}: two tensors would become '{name}', the second is '{key}'")
+        converted[name] = tensor
+        names[name] = key
     check_complete(converted, source, names)
     save_atomically({"params": converted}, target)
     return f"{len(converted)} tensors, {describe(converted)}"

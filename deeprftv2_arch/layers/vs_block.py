@@ -32,7 +32,7 @@ class SelectiveScan2d(nn.Module):
         self.rank = math.ceil(channels / 16)
         projected = self.rank + 2 * STATES
 
-        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.in_proj = nn.Conv2d(channels, 2 * inner, 1, bias=False)
         self.depthwise = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
         self.activation = nn.GELU()
         self.x_proj_weight = nn.Parameter(torch.empty(1, projected, inner))
@@ -42,7 +42,7 @@ class SelectiveScan2d(nn.Module):
         self.A_log = nn.Parameter(torch.arange(1.0, STATES + 1, dtype=torch.get_default_dtype()).log().repeat(inner, 1))
         self.D = nn.Parameter(torch.ones(inner))
         self.out_norm = nn.LayerNorm(inner)
-        self.out_proj = nn.Linear(inner, channels, bias=False)
+        self.out_proj = nn.Conv2d(inner, channels, 1, bias=False)
         self._initialise_projections()
 
     @torch.no_grad()
@@ -55,9 +55,8 @@ class SelectiveScan2d(nn.Module):
         self.dt_proj_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
 
     def forward(self, f: Tensor) -> Tensor:
-        height, width = f.shape[2:]
-        x, z = self.in_proj(f.permute(0, 2, 3, 1)).chunk(2, dim=-1)  # both (B, H, W, 2d)
-        u = self.activation(self.depthwise(x.permute(0, 3, 1, 2))).flatten(2)  # (B, 2d, L)
+        x, z = self.in_proj(f).chunk(2, dim=1)
+        u = self.activation(self.depthwise(x)).flatten(2)  # (B, 2d, L)
 
         s = self.x_conv(torch.einsum("kc,bcl->bkl", self.x_proj_weight[0], u))
         dt, B, C = s.split([self.rank, STATES, STATES], dim=1)
@@ -66,8 +65,8 @@ class SelectiveScan2d(nn.Module):
             u, delta, -self.A_log.exp(), B, C, self.D, delta_bias=self.dt_proj_bias[0], delta_softplus=True
         )
 
-        y = y.unflatten(2, (height, width)).permute(0, 2, 3, 1)
-        return self.out_proj(self.out_norm(y) * F.gelu(z)).permute(0, 3, 1, 2)
+        y = self.out_norm(y.transpose(1, 2)).transpose(1, 2).unflatten(2, f.shape[2:])
+        return self.out_proj(y * F.gelu(z))
 
 
 class VSBlock(nn.Module):
