@@ -11,9 +11,10 @@ import argparse
 import re
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from deeprftv2_arch.ops.scan.backends import BACKENDS, Scan
 
 STATES = 8
 LOOP, MAMBAPY = "sequential loop", "mambapy"
+CHANNELS, LENGTH = "channels", "length"  # what lies next to each other in u and delta: in the network, channels
 MOST_RUNS = 25
 SECONDS, QUICK_SECONDS = 15.0, 0.2  # of all runs of one competitor
 TOLERANCE = 1e-3  # of the outputs, relative to the largest
@@ -96,11 +98,12 @@ class Work:
     """A shape, forward alone or with all gradients, on a device."""
 
     shape: Shape
+    fastest: str
     backward: bool
     device: torch.device
 
     def __str__(self) -> str:
-        return "forward and backward" if self.backward else "forward"
+        return f"{self.shape}, {self.fastest} fastest, forward{' and backward' if self.backward else ''}"
 
     def inputs(self) -> list[Tensor]:
         """u, delta, A, B, C, D and delta_bias, distributed as in an untrained network."""
@@ -108,6 +111,8 @@ class Work:
         g = torch.Generator().manual_seed(0)
         sequences = [(batch, channels, length)] * 2 + [(batch, STATES, length)] * 2
         u, delta, B, C = (torch.randn(size, generator=g) for size in sequences)
+        if self.fastest == CHANNELS:
+            u, delta = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (u, delta))
         A = -torch.arange(1.0, STATES + 1).repeat(channels, 1)
         bias = torch.empty(channels).uniform_(-7, -2, generator=g)  # softplus makes steps of 1e-3 to 1e-1 of it
         inputs = (u, 0.1 * delta, A, B, C, torch.ones(channels), bias)
@@ -147,7 +152,7 @@ def peak_memory(work: Work, name: str, threads: int) -> int | None:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error
     torch.set_num_threads(threads)
-    small = Work(Shape(1, 1, 2), True, work.device)
+    small = replace(work, shape=Shape(1, 1, 2))
     small.run(scan, small.inputs())  # what is imported and started only once
     inputs = work.inputs()
     return peak_of_process(lambda: work.run(scan, inputs))
@@ -197,20 +202,20 @@ def measure(work: Work, rate: float, budget: float) -> str:
     scans, _ = competitors(work.device)
     peaks = peaks_by_name(work, list(scans))
     inputs = work.inputs()
-    expected = Work(work.shape, False, work.device).run(scans["torch"], inputs)
+    expected = replace(work, backward=False).run(scans["torch"], inputs)
     for name in peaks:
         if name in (LOOP, "reference") and work.backward:
             continue  # slow, and compared in the forward pass
         error = (work.run(scans[name], inputs) - expected).abs().max() / expected.abs().max()
         if not error < TOLERANCE:
-            raise ArithmeticError(f"{name} differs from torch by {error:.1e} at {work.shape}")
+            raise ArithmeticError(f"{name} differs from torch by {error:.1e}: {work}")
     calls = {name: partial(work.run, scans[name], inputs) for name in peaks}
     times = interleaved_times(calls, budget, work.device)
     medians = {name: statistics.median(runs) for name, runs in times.items()}
 
     limit = work.limit(rate)
     lines = [
-        f"### {work.shape}, {work}",
+        f"### {work}",
         "",
         f"At best {1000 * limit:.2f} ms.",
         "",
@@ -258,6 +263,13 @@ def main() -> None:
     parser.add_argument(
         "--shapes", type=shape, nargs="+", metavar="BxCxL", help="batch, channels, length; default: the network's"
     )
+    parser.add_argument(
+        "--fastest",
+        nargs="+",
+        choices=(CHANNELS, LENGTH),
+        help="what lies next to each other in u and delta; default: channels, as in the network, and on a GPU also "
+        "length, as mamba_ssm's kernel wants it",
+    )
     parser.add_argument("--quick", action="store_true", help="small shapes and few runs, to see that everything works")
     parser.add_argument(
         "--device",
@@ -275,6 +287,7 @@ def main() -> None:
 
     device = args.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     on_gpu = device.type == "cuda"
+    layouts = (CHANNELS, LENGTH) if on_gpu else (CHANNELS,)
     shapes = args.shapes or (QUICK_SHAPES if args.quick else GPU_SHAPES if on_gpu else SHAPES)
     if on_gpu:
         rate = copied_bytes_per_second(device)
@@ -285,11 +298,10 @@ def main() -> None:
 
     text = introduction(device, described)
     print(text)
-    for size in shapes:
-        for backward in (False, True):
-            table = measure(Work(size, backward, device), rate, QUICK_SECONDS if args.quick else SECONDS)
-            print(table, flush=True)
-            text += "\n" + table
+    for size, fastest, backward in product(shapes, args.fastest or layouts, (False, True)):
+        table = measure(Work(size, fastest, backward, device), rate, QUICK_SECONDS if args.quick else SECONDS)
+        print(table, flush=True)
+        text += "\n" + table
     out = args.out or (None if args.quick or args.shapes else RESULTS / f"selective_scan_{device_slug(device)}.md")
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -42,12 +42,12 @@ def test_runs_of_slow_competitors_are_spread_among_those_of_fast_ones(monkeypatc
 
 def test_limits_by_hand():
     shape = benchmark.Shape(2, 10, 100)
-    assert benchmark.Work(shape, False, CPU).limit(1e6) == 2 * 10 * 100 * 8 / 1e6
-    assert benchmark.Work(shape, True, CPU).limit(1e6) == 2 * 2 * 10 * 100 * 8 / 1e6
+    assert benchmark.Work(shape, "channels", False, CPU).limit(1e6) == 2 * 10 * 100 * 8 / 1e6
+    assert benchmark.Work(shape, "channels", True, CPU).limit(1e6) == 2 * 2 * 10 * 100 * 8 / 1e6
     gpu = torch.device("cuda")
     # u, delta, y of 2000 numbers, B and C of 1600; then these and dy once more, and as many gradients.
-    assert benchmark.Work(shape, False, gpu).limit(1e6) == pytest.approx(4 * (3 * 2000 + 2 * 1600) / 1e6)
-    assert benchmark.Work(shape, True, gpu).limit(1e6) == pytest.approx(4 * (8 * 2000 + 6 * 1600) / 1e6)
+    assert benchmark.Work(shape, "channels", False, gpu).limit(1e6) == pytest.approx(4 * (3 * 2000 + 2 * 1600) / 1e6)
+    assert benchmark.Work(shape, "channels", True, gpu).limit(1e6) == pytest.approx(4 * (8 * 2000 + 6 * 1600) / 1e6)
 
 
 @pytest.mark.parametrize("text", ["1x96", "0x96x10", "1x96x-3", "axbxc"])
@@ -73,9 +73,9 @@ def test_the_torch_backend_holds_nothing_of_the_size_of_all_states():
     shape = benchmark.Shape(1, 32, 65_536)
     states = 4 * 32 * 65_536 * benchmark.STATES  # bytes
     outputs = 4 * 65_536 * (3 * 32 + 2 * benchmark.STATES)  # y and the gradients of u, delta, B and C
-    peaks = benchmark.peaks_by_name(benchmark.Work(shape, True, CPU), ["torch"])
+    peaks = benchmark.peaks_by_name(benchmark.Work(shape, "channels", True, CPU), ["torch"])
     assert outputs / 2 < peaks["torch"] < outputs + states / 2
-    control = benchmark.Work(benchmark.Shape(1, 32, 4096), False, CPU)
+    control = benchmark.Work(benchmark.Shape(1, 32, 4096), "length", False, CPU)
     assert benchmark.peaks_by_name(control, [benchmark.LOOP])[benchmark.LOOP] > 2 * states / 16
 
 
@@ -85,8 +85,8 @@ def test_the_command(tmp_path):
     done = subprocess.run([*words, "--device", "cpu"], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     text = out.read_text(encoding="utf-8")
-    assert "### 1 x 2 x 33, forward\n" in text
-    assert "### 1 x 2 x 33, forward and backward\n" in text
+    assert "### 1 x 2 x 33, channels fastest, forward\n" in text
+    assert "### 1 x 2 x 33, channels fastest, forward and backward\n" in text
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| torch", "| sequential loop"))]
     assert [row[0] for row in rows] == ["| torch", "| sequential loop"] * 2
     assert rows[1][3] == rows[3][3] == "1.0"  # the loop beside itself
