@@ -36,7 +36,8 @@ def work(rank: int, world_size: int, root: Path) -> dict[str, Any]:
     run = root / f"of_{world_size}"
     processes = {"dist": world_size > 1, "rank": rank, "world_size": world_size}
     torch.set_default_dtype(torch.float64)
-    model = build(run, {"max_skipped_steps": 1}, network_g=TINY_DEEPRFTV2, **processes)
+    network = {**TINY_DEEPRFTV2, "memory": ["reversible", "lean"]}
+    model = build(run, {"max_skipped_steps": 1}, network_g=network, **processes)
     torch.set_default_dtype(torch.float32)
     result: dict[str, Any] = {"logs": []}
     for iteration in range(1, 4):

@@ -1,10 +1,13 @@
 """Reversible columns: the same gradients as plain autograd, from less memory."""
 
+from itertools import cycle
+
 import pytest
 import torch
 from torch import nn
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.reversible_column import sub_decoder
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.ops.reversible import away_from_zero, column_step
 
@@ -49,8 +52,80 @@ def test_gradients_equal_plain_autograd(dtype, tolerance, memory):
     assert lean_bytes < (0.5 if isinstance(memory, str) else 0.8) * plain_bytes
 
 
-def test_every_parameter_gets_a_gradient_and_unused_alphas_get_zero():
-    network = DeepRFTv2(**TINY)
+def clamp_alphas(network: nn.Module) -> None:
+    """Let the alphas be, from channel to channel, at the clamp, inside it, and of the size that they start with."""
+    with torch.no_grad():
+        for name, alphas in network.named_parameters():
+            if ".alphas." in name:
+                for channel, value in zip(range(alphas.numel()), cycle([1e-3, -1e-3, 1e-6, 0.5]), strict=False):
+                    alphas[0, channel] = value
+
+
+@pytest.mark.parametrize("memory", ["reversible", "lean"])
+def test_gradients_equal_plain_autograd_with_alphas_at_the_clamp(memory):
+    plain = DeepRFTv2(**TINY, memory="none").double()
+    wake(plain)
+    clamp_alphas(plain)
+    lean = DeepRFTv2(**TINY, memory=memory).double()
+    lean.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    for a, b in zip(gradients(lean, x)[0], gradients(plain, x)[0], strict=True):
+        assert (a - b).norm() <= 1e-10 * b.norm()
+
+
+@pytest.mark.parametrize("memory", ["reversible", "lean"])
+def test_gradients_under_bf16_autocast_are_plain_autograds(memory):
+    plain = DeepRFTv2(**TINY, memory="none")
+    wake(plain)
+    clamp_alphas(plain)
+    lean = DeepRFTv2(**TINY, memory=memory)
+    lean.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 3, 16, 16, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected, found = gradients(plain, x)[0], gradients(lean, x)[0]
+    for a, b in zip(found, expected, strict=True):
+        assert (a - b).norm() <= 1e-5 * b.norm()  # bf16 itself rounds by 2e-3
+
+
+def test_no_drift_over_many_steps():
+    """Float32, from alphas at the clamp: 25 steps of AdamW end at the same weights in every mode."""
+    small = {"dim": 4, "scales": 1, "blocks": (1, 1, 2), "full_kinds": ("NAF", "NAF", "NAF"), "fke_blocks": (1,)}
+    networks = {memory: DeepRFTv2(**small, memory=memory) for memory in ("none", "reversible", "lean")}
+    wake(networks["none"])
+    clamp_alphas(networks["none"])
+    start = {name: value.clone() for name, value in networks["none"].state_dict().items()}
+    for network in networks.values():
+        network.load_state_dict(start)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(25):
+            blurred, sharp = torch.rand(2, 1, 3, 16, 16, generator=generator)
+            loss = sum((picture - sharp).square().mean() for picture in network(blurred)["full"])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    trained = networks["none"].state_dict()
+    for memory in ("reversible", "lean"):
+        for name, value in networks[memory].state_dict().items():
+            way = (trained[name] - start[name]).norm()
+            assert (value - trained[name]).norm() <= 1e-3 * way, f"{memory}: {name}"
+
+
+def test_lean_column_compiles_to_the_same_gradients():
+    column = sub_decoder(2, (1, 2), ("NAF", "NAF"), "lean")
+    wake(column)
+    x, skip = torch.randn(1, 4, 4, 4), torch.randn(1, 2, 8, 8)
+
+    def step(run):
+        return torch.autograd.grad(run(x, [skip, None])[-1].square().sum(), list(column.parameters()))
+
+    for a, b in zip(step(torch.compile(column, backend="aot_eager", fullgraph=True)), step(column), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
+def test_every_parameter_gets_a_gradient_and_unused_alphas_get_zero(memory):
+    network = DeepRFTv2(**TINY, memory=memory)
     wake(network)
     x = torch.rand(1, 3, 16, 16, requires_grad=True)
     found = dict(zip(["x", *dict(network.named_parameters())], gradients(network, x)[0], strict=True))
@@ -73,13 +148,13 @@ def test_random_state_is_restored_for_the_second_run():
         return dropout(feature) ** 3
 
     results = []
-    for memory in ("none", "reversible"):
+    for memory in ("none", "reversible", "lean"):
         torch.manual_seed(3)
         y = column_step(level, x, None, alpha, x.detach(), memory)
         after = torch.rand(1)
         results.append((*torch.autograd.grad(y.sum(), [x, alpha]), after))
-    for a, b in zip(*results, strict=True):
-        assert torch.equal(a, b)
+    for expected, *found in zip(*results, strict=True):
+        assert all(torch.equal(value, expected) for value in found)
 
 
 def test_autocast_state_is_restored_for_the_second_run():
