@@ -7,7 +7,7 @@ sequence to its beginning. It keeps the inputs and the chunks' starts alone and 
 Triton is imported by the first call.
 """
 
-from typing import Any
+from typing import Any, List  # noqa: UP035  (torch 2.4 cannot read list[Tensor] in an operator's signature)
 
 import torch
 from torch import Tensor
@@ -170,7 +170,7 @@ def _triton_scan_backward(
     delta_bias: Tensor | None,
     delta_softplus: bool,
     starts: Tensor,
-) -> list[Tensor]:
+) -> List[Tensor]:  # noqa: UP006
     """Gradients of u, delta, A, B and C, then of D and delta_bias where they are given.
 
     Workspace: partial sums of B's and C's gradients, one for each block of 32 channels (together states / 16 times the
