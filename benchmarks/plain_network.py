@@ -337,9 +337,18 @@ class PlainDeepRFTv2(nn.Module):
 
 
 def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's weights under the same names, with the scan's 1x1 convolutions as linear layers."""
-    linear = (".in_proj.weight", ".out_proj.weight")
-    return {name: tensor.flatten(1) if name.endswith(linear) else tensor for name, tensor in state.items()}
+    """The package's weights under the same names, with linear layers around the scans, the first of them one."""
+    plain = {}
+    for name, tensor in state.items():
+        layer, _, projection = name.rpartition(".scan.")
+        if projection == "scan_proj.weight":
+            both = torch.cat([tensor, state[f"{layer}.scan.gate_proj.weight"]])
+            plain[f"{layer}.scan.in_proj.weight"] = both.flatten(1)
+        elif projection == "out_proj.weight":
+            plain[name] = tensor.flatten(1)
+        elif projection != "gate_proj.weight":
+            plain[name] = tensor
+    return plain
 
 
 def half_size(picture: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from oracle_deeprftv2 import random_state, restore
 from ptflops import get_model_complexity_info
 
-from deeprftv2_arch.checkpoints.reference import translate
+from deeprftv2_arch.checkpoints.reference import translate_all
 from deeprftv2_arch.checkpoints.variant import deduce_arguments
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
@@ -69,7 +69,7 @@ CONFIGURATIONS = {
 @pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
 def test_pictures_equal_an_independent_implementation(name, memory):
     state = random_state(**CONFIGURATIONS[name])
-    converted = dict(translate(key, tensor) for key, tensor in state.items())
+    converted = translate_all(state, "reference")[0]
     network = DeepRFTv2(**deduce_arguments(converted), memory=memory).double()
     network.load_state_dict(converted)
     image = torch.rand(2, 3, 8, 16, dtype=torch.float64)

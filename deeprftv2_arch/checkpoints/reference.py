@@ -62,22 +62,44 @@ RENAMES = (
     (r"\.scan\.Ds$", r".scan.D"),
 )
 
-PROJECTION = re.compile(r"\.scan\.(in|out)_proj\.weight$")  # a linear layer there, a 1x1 convolution here
 
+def translate(key: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A tensor of the reference under our name. Its values are the same.
 
-def translate(key: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """A tensor of the reference under our name, in our shape; its values are the same."""
+    The linear layers around the scan are 1x1 convolutions here, and the first of them is two.
+    """
     for pattern, replacement in RENAMES:
         key = re.sub(pattern, replacement, key)
-    if PROJECTION.search(key) and tensor.dim() == 2:
+    if key.endswith(".scan.in_proj.weight") and tensor.dim() == 2 and tensor.shape[0] % 2 == 0:
+        layer = key.removesuffix("in_proj.weight")
+        scanned, gate = tensor[:, :, None, None].chunk(2)
+        return {f"{layer}scan_proj.weight": scanned.clone(), f"{layer}gate_proj.weight": gate.clone()}
+    if key.endswith(".scan.out_proj.weight") and tensor.dim() == 2:
         tensor = tensor[:, :, None, None]
-    return key, tensor
+    return {key: tensor}
+
+
+def translate_all(params: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """:func:`translate` every tensor of the file ``source``; returns them, and the reference's name of each.
+
+    Raises:
+        CheckpointError: Two tensors get the same name.
+    """
+    converted: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    for key, tensor in params.items():
+        for name, translated in translate(key, tensor).items():
+            if name in converted:
+                raise CheckpointError(f"{source}: two tensors would become '{name}', the second is '{key}'")
+            converted[name] = translated
+            names[name] = key
+    return converted, names
 
 
 def convert_reference(source: Path, target: Path) -> str:
     """Turn a checkpoint of the authors' reference into one of BasicSR's form, ``{"params": ...}``.
 
-    The tensors are handed over one to one, values unchanged. Where the file holds both, the average weights
+    The values are handed over unchanged. Where the file holds both, the average weights
     (``params_ema``) are taken rather than ``params``. ``target`` appears when it is complete; an existing file is not
     replaced.
 
@@ -91,14 +113,7 @@ def convert_reference(source: Path, target: Path) -> str:
     if target.exists():
         raise CheckpointError(f"{target}: exists already; choose another name or remove it first")
     params = load_params(source, "params_ema")
-    converted: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
-    for key, tensor in params.items():
-        name, tensor = translate(key, tensor)
-        if name in converted:
-            raise CheckpointError(f"{source}: two tensors would become '{name}', the second is '{key}'")
-        converted[name] = tensor
-        names[name] = key
+    converted, names = translate_all(params, str(source))
     check_complete(converted, source, names)
     save_atomically({"params": converted}, target)
-    return f"{len(converted)} tensors, {describe(converted)}"
+    return f"{len(params)} tensors, {describe(converted)}"

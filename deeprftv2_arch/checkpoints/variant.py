@@ -111,7 +111,7 @@ def _levels(state: Mapping[str, Tensor], column: str) -> list[tuple[str, int]]:
 
 
 def _kind(state: Mapping[str, Tensor], block: str) -> str:
-    has_gate, has_scan = f"{block}expand.weight" in state, f"{block}scan.in_proj.weight" in state
+    has_gate, has_scan = f"{block}expand.weight" in state, f"{block}scan.scan_proj.weight" in state
     if has_gate:
         return "NAFEVS" if has_scan else "NAF"
     return "VS" if has_scan else "Res"

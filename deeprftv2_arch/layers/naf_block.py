@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.simple_gate import simple_gate
+from deeprftv2_arch.ops.strips import by_strips
 
 
 class NAFBlock(nn.Module):
@@ -33,17 +34,14 @@ class NAFBlock(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.addcmul(x, self.beta, self.mix(self.gated(x)))
-        return torch.addcmul(x, self.gamma, self.feed_forward(x))
+        g = self.gated(x)
+        attention = self.channel_attention(g)
+        return by_strips(lambda x, g: self.feed_forward(torch.addcmul(x, self.beta, self.project(g * attention))), x, g)
 
     def gated(self, x: Tensor) -> Tensor:
         """g above."""
         return simple_gate(self.depthwise(self.expand(self.norm(x))))
 
-    def mix(self, g: Tensor) -> Tensor:
-        """The block's local branch: channel attention on g, then a projection."""
-        return self.project(g * self.channel_attention(g))
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """The second half of the block, without its residual."""
-        return self.ffn_project(simple_gate(self.ffn_expand(self.ffn_norm(x))))
+    def feed_forward(self, y: Tensor) -> Tensor:
+        """The second half of the block."""
+        return torch.addcmul(y, self.gamma, self.ffn_project(simple_gate(self.ffn_expand(self.ffn_norm(y)))))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.naf_block import NAFBlock
 from deeprftv2_arch.layers.vs_block import SelectiveScan2d
+from deeprftv2_arch.ops.strips import by_strips
 
 ORIENTATIONS = 4  # blocks after which the map has its first orientation again
 
@@ -34,8 +35,13 @@ class NAFEVSBlock(NAFBlock):
         self.alpha = nn.Parameter(torch.ones(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(2, 3) if self.transposes else x.flip(2, 3)
+        x = x.transpose(2, 3).contiguous(memory_format=torch.channels_last) if self.transposes else x.flip(2, 3)
         g = self.gated(x)
-        x = torch.addcmul(x, self.beta * self.lambda_local, self.mix(g))
-        x = torch.addcmul(x, self.beta * self.lambda_scan * (self.alpha + 1), self.scan(self.scan_norm(g)))
-        return torch.addcmul(x, self.gamma, self.feed_forward(x))
+        attention, scanned = self.channel_attention(g), self.scan(self.scan_norm(g))
+        to_local, to_scan = self.beta * self.lambda_local, self.beta * self.lambda_scan * (self.alpha + 1)
+
+        def rest(x: Tensor, g: Tensor, scanned: Tensor) -> Tensor:
+            y = torch.addcmul(x, to_local, self.project(g * attention))
+            return self.feed_forward(torch.addcmul(y, to_scan, scanned))
+
+        return by_strips(rest, x, g, scanned)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.ops import selective_scan
+from deeprftv2_arch.ops.strips import by_strips
 
 STATES = 8
 SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1  # range of the scan's step sizes at the start of training
@@ -16,8 +17,8 @@ SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1  # range of the scan's step sizes at th
 class SelectiveScan2d(nn.Module):
     """Gated selective scan in row-major order, with a local convolution before it and one along the sequence.
 
-        [x, z] = in_proj(f);  u = GELU(dw3x3(x));  [dt, B, C] = dw7(x_proj u)
-        y = scan(u, dt_proj dt, A, B, C, D);  out = out_proj(LN(y) * GELU(z))
+        u = GELU(dw3x3(scan_proj f));  [dt, B, C] = dw7(x_proj u)
+        y = scan(u, dt_proj dt, A, B, C, D);  out = out_proj(LN(y) * GELU(gate_proj f))
 
     The raw parameters have a leading axis that counts scan directions, of which there is one. The scan runs in float32
     or float64, whatever autocast says. 6d^2 + (76 + 4r)d + 8(r + 16) parameters, with r = ceil(d / 16).
@@ -32,7 +33,8 @@ class SelectiveScan2d(nn.Module):
         self.rank = math.ceil(channels / 16)
         projected = self.rank + 2 * STATES
 
-        self.in_proj = nn.Conv2d(channels, 2 * inner, 1, bias=False)
+        self.scan_proj = nn.Conv2d(channels, inner, 1, bias=False)
+        self.gate_proj = nn.Conv2d(channels, inner, 1, bias=False)
         self.depthwise = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
         self.activation = nn.GELU()
         self.x_proj_weight = nn.Parameter(torch.empty(1, projected, inner))
@@ -55,18 +57,21 @@ class SelectiveScan2d(nn.Module):
         self.dt_proj_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
 
     def forward(self, f: Tensor) -> Tensor:
-        x, z = self.in_proj(f).chunk(2, dim=1)
-        u = self.activation(self.depthwise(x)).flatten(2)  # (B, 2d, L)
+        # As a contiguous tensor, (B, H, W, 2d), where GELU is twice as fast on a CPU as on a map in channels_last.
+        u = self.activation(self.depthwise(self.scan_proj(f)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
-        s = self.x_conv(torch.einsum("kc,bcl->bkl", self.x_proj_weight[0], u))
+        s = self.x_conv(F.conv2d(u, self.x_proj_weight[0, :, :, None, None]).flatten(2))
         dt, B, C = s.split([self.rank, STATES, STATES], dim=1)
         delta = torch.einsum("cr,brl->blc", self.dt_proj_weight[0], dt).transpose(1, 2)  # channels fastest, as in u
         y = selective_scan(
-            u, delta, -self.A_log.exp(), B, C, self.D, delta_bias=self.dt_proj_bias[0], delta_softplus=True
+            u.flatten(2), delta, -self.A_log.exp(), B, C, self.D, delta_bias=self.dt_proj_bias[0], delta_softplus=True
         )
+        return by_strips(self.gated_output, y.unflatten(2, f.shape[2:]), f)
 
-        y = self.out_norm(y.transpose(1, 2)).transpose(1, 2).unflatten(2, f.shape[2:])
-        return self.out_proj(y * F.gelu(z))
+    def gated_output(self, y: Tensor, f: Tensor) -> Tensor:
+        """out above, from the scan's output (B, 2d, H, W) and the layer's input."""
+        gate = F.gelu(self.gate_proj(f).permute(0, 2, 3, 1))
+        return self.out_proj((self.out_norm(y.permute(0, 2, 3, 1)) * gate).permute(0, 3, 1, 2))
 
 
 class VSBlock(nn.Module):

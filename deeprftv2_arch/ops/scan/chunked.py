@@ -53,7 +53,7 @@ def selective_scan_chunked(
 def _positions_of_a_group(A: Tensor) -> int:
     """Positions that are worked on at once, a multiple of what the two levels of chunks divide."""
     multiple = CHUNK * CHUNKS_OF_CHUNKS
-    return max(1, GROUP_STATES // (A.numel() * multiple)) * multiple
+    return max(1, round(GROUP_STATES / (A.numel() * multiple))) * multiple
 
 
 class _Group:

@@ -1,0 +1,41 @@
+"""Pixel-wise functions of large maps, strip by strip, so that what lies between stays in a processor's cache."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+STRIP_ELEMENTS = 2**20  # of all maps together: 4 MB in float32
+SMALLEST_MAPS = 2**22  # maps with fewer elements fit into the cache as they are
+
+
+def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+    """``function(*maps)``, where every pixel of the result depends on the same pixel of the maps alone.
+
+    On a CPU, without gradients and for one large picture, the maps are cut into strips of rows: the tensors inside the
+    function are then small enough to be read from the cache instead of from memory.
+
+    Args:
+        function: Called with maps of all or of some rows.
+        maps: (B, C_i, H, W), each with its own number of channels.
+
+    Returns:
+        (B, C, H, W); in ``channels_last`` where strips were cut.
+    """
+    batch, _, height, width = maps[0].shape
+    elements = sum(x.numel() for x in maps)
+    if (
+        torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or maps[0].device.type != "cpu"
+        or batch != 1
+        or elements < SMALLEST_MAPS
+    ):
+        return function(*maps)
+    rows = max(1, STRIP_ELEMENTS * height // elements)
+    first = function(*(x[:, :, :rows] for x in maps))
+    result = first.new_empty(1, height, width, first.shape[1]).permute(0, 3, 1, 2)
+    result[:, :, :rows] = first
+    for top in range(rows, height, rows):
+        result[:, :, top : top + rows] = function(*(x[:, :, top : top + rows] for x in maps))
+    return result
