@@ -33,10 +33,10 @@ def test_every_mode_takes_less_than_the_one_before() -> None:
 def test_table_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     monkeypatch.setattr(training_memory, "CPU_ROUNDS", 1)
     output = tmp_path / "table.md"
-    arguments = ["--network", "tiny", "--size", "16", "--modes", "none", "lean", "--precision", "bf16", "--output"]
+    arguments = ["--network", "tiny", "--size", "16", "--modes", "none", "lean", "--precision", "float32", "--output"]
     training_memory.main([*arguments, str(output)])
     assert output.read_text(encoding="utf-8") == capsys.readouterr().out
     rows = [line.split(" | ") for line in output.read_text(encoding="utf-8").splitlines() if line.startswith("| 1 |")]
-    assert [row[:3] for row in rows] == [["| 1", "bf16", "none"], ["| 1", "bf16", "lean"]]
+    assert [row[:3] for row in rows] == [["| 1", "float32", "none"], ["| 1", "float32", "lean"]]
     assert rows[0][6:8] == ["1.000", "1.000"]
     assert float(rows[1][6]) < 0.3

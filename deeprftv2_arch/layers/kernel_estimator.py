@@ -11,7 +11,7 @@ from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.reversible_column import sub_resnet
 from deeprftv2_arch.ops.fourier import irfft2, rfft2
 from deeprftv2_arch.ops.full_precision import without_autocast
-from deeprftv2_arch.ops.reversible import Memory
+from deeprftv2_arch.ops.reversible import Memory, call
 
 
 class FourierKernelEstimator(nn.Module):
@@ -28,11 +28,12 @@ class FourierKernelEstimator(nn.Module):
         counts: Blocks of every level of the sub-resnet.
         kind: Kind of the sub-resnet's blocks.
         first: Whether no estimator of the same scale comes before this one.
-        memory: How much the sub-resnet keeps for the backward pass.
+        memory: How much the sub-resnet, and what lies before it, keeps for the backward pass.
     """
 
     def __init__(self, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> None:
         super().__init__()
+        self.keep = memory != "lean"
         self.to_kernel = nn.Conv2d(dim, dim, 1, bias=False)
         self.to_blurred = nn.Conv2d(dim, dim, 1, bias=False)
         self.stem = nn.Conv2d(2 * dim, dim, 1, bias=False)
@@ -58,17 +59,23 @@ class FourierKernelEstimator(nn.Module):
         height, width = f.shape[2:]
         if width % 2:
             raise OptionError(f"the Fourier Kernel Estimator needs maps of an even width, got {height}x{width}")
-        blurred, source = self.to_blurred(f), self.to_kernel(f)
+        blurred, frequencies = self.to_blurred(f), call(self.to_frequencies, f, keep=self.keep)
         with without_autocast(f):
-            kernel, features = self.estimate_kernel(_planes(rfft2(source)), previous)
+            kernel, features = self.estimate_kernel(frequencies, previous)
             deblurred = irfft2(rfft2(blurred) * kernel, (height, width)).to(f.dtype)
         return self.merge(_concatenated(deblurred, f)), features
 
-    def estimate_kernel(self, spectrum: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """Real spectrum (B, 2 dim, H, W/2 + 1) -> complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
+    def to_frequencies(self, f: Tensor) -> Tensor:
+        """Features f -> the sub-resnet's input, (B, dim, H, W/2 + 1)."""
+        source = self.to_kernel(f)
+        with without_autocast(f):
+            return self.stem(_planes(rfft2(source)))
+
+    def estimate_kernel(self, frequencies: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """Sub-resnet's input -> complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
         depth = len(self.sub_resnet.levels)
         features = self.sub_resnet(
-            self.stem(spectrum),
+            frequencies,
             previous=previous or [None] * depth,
             links=[*previous[1:], None] if previous else [None] * depth,
         )

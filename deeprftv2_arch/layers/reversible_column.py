@@ -1,7 +1,8 @@
 """The column: the one shape of sub-encoders, sub-decoders and the kernel estimator's sub-resnet (paper, Figure 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,25 +67,41 @@ class ReversibleColumn(nn.Module):
         self.alphas = nn.ParameterList(torch.full((1, c, 1, 1), INITIAL_ALPHA) for c in channels)
 
     def forward(
-        self, x: Tensor, previous: Sequence[Tensor | None], links: Sequence[Tensor | None] | None = None
+        self,
+        x: Any,
+        previous: Sequence[Tensor | None],
+        links: Sequence[Tensor | None] | None = None,
+        enter: Callable[[Any], Tensor] | None = None,
     ) -> list[Tensor]:
         """Run the column.
 
         Args:
-            x: Input of the first level.
+            x: Input of the first level, or what ``enter`` makes it of.
             previous: c_l^prev of every level, None where there is no column before.
             links: link_l of every level, None where the level has none.
+            enter: Makes the first level's input of ``x``; the mode ``lean`` keeps ``x`` in its place.
 
         Returns:
             The outputs c_l of all levels.
         """
+        levels: list[Callable[..., Tensor]] = [partial(level, memory=self.memory) for level in self.levels]
+        if enter is not None and self.memory == "lean":
+            levels[0] = partial(_entered, enter, levels[0])
+        elif enter is not None:
+            x = enter(x)
         outputs = []
         for level, alpha, prev, link in zip(
-            self.levels, self.alphas, previous, links or [None] * len(self.levels), strict=True
+            levels, self.alphas, previous, links or [None] * len(self.levels), strict=True
         ):
-            x = column_step(partial(level, memory=self.memory), x, link, alpha, prev, self.memory)
+            x = column_step(level, x, link, alpha, prev, self.memory)
             outputs.append(x)
         return outputs
+
+
+def _entered(
+    enter: Callable[[Any], Tensor], level: Callable[[Tensor, Tensor | None], Tensor], x: Any, link: Tensor | None
+) -> Tensor:
+    return level(enter(x), link)
 
 
 def sub_encoder(

@@ -75,11 +75,13 @@ class SubUNet(nn.Module):
         self, picture: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
     ) -> list[Tensor]:
         """Picture (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
-        x = call(self.enter, picture, previous.deblurred if previous else None, keep=self.keep)
-        return self.encoder(x, previous.levels if previous else [None] * len(self.encoder.levels), links)
+        if previous is None:
+            return self.encoder((picture, None), [None] * len(self.encoder.levels), links, self.enter)
+        return self.encoder((picture, previous.deblurred), previous.levels, links, self.enter)
 
-    def enter(self, picture: Tensor, deblurred: Tensor | None) -> Tensor:
+    def enter(self, picture_and_deblurred: tuple[Tensor, Tensor | None]) -> Tensor:
         """Picture and the deblurred features of the unit before -> the encoder's input, (B, dim, H, W)."""
+        picture, deblurred = picture_and_deblurred
         x = self.embed(picture)
         if self.merge is None or deblurred is None:
             return x

@@ -12,9 +12,9 @@ is. The memory modes keep, for the backward pass,
 
 ``none``        everything;
 ``reversible``  one tensor per level, as the authors' implementation does, and what lies between the columns;
-``lean``        one tensor per level, except in the kernel estimators of the last unit, and hardly more. What lies
-                between the columns is computed again as well, and a level is computed again block by block: its second
-                run keeps the blocks' inputs, and one block at a time is run a third time.
+``lean``        one tensor per level, but none in the last unit's kernel estimators, and next to nothing of what lies
+                between the columns, which is computed again as well. Within a level only the blocks' inputs are there
+                after its second run, and one block at a time runs a third time.
 """
 
 from collections.abc import Callable
