@@ -40,7 +40,7 @@ class NAFBlock(nn.Module):
 
     def gated(self, x: Tensor) -> Tensor:
         """g above."""
-        return simple_gate(self.depthwise(self.expand(self.norm(x))))
+        return simple_gate(self.depthwise(by_strips(lambda x: self.expand(self.norm(x)), x)))
 
     def feed_forward(self, y: Tensor) -> Tensor:
         """The second half of the block."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-STRIP_ELEMENTS = 2**20  # of all maps together: 4 MB in float32
-SMALLEST_MAPS = 2**22  # maps with fewer elements fit into the cache as they are
+STRIP_ELEMENTS = 2**19  # of all maps together: 2 MB in float32
+SMALLEST_MAPS = 2**21  # maps with fewer elements fit into the cache as they are
 
 
 def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
