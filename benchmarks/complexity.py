@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "1 unit, NAF+VS": ({"units": 1}, "15.0", "59.67"),
 }
 SCAN_STEP_OPERATIONS = 7  # of one state at one position: delta A, exp, decay h, delta u B and its sum, C h and its sum
+SCAN_CHANNEL_OPERATIONS = 5  # of one channel at one position: bias, softplus, delta u, D u and its sum
 
 
 class OperationCounter(TorchDispatchMode):
@@ -52,7 +53,10 @@ class OperationCounter(TorchDispatchMode):
         elif name.startswith("aten::_fft"):
             self.operations["Fourier transforms"] += _fft_operations(name, args[0], first)
         elif name == "deeprftv2::chunked_scan":
-            self.operations["selective scans"] += SCAN_STEP_OPERATIONS * STATES * args[0].numel()
+            operations = SCAN_STEP_OPERATIONS * STATES + SCAN_CHANNEL_OPERATIONS
+            self.operations["selective scans"] += operations * args[0].numel()
+        elif name == "aten::addcmul":
+            self.operations["elementwise and reductions"] += 2 * first.numel()
         elif not func.is_view and isinstance(first, Tensor):
             self.operations["elementwise and reductions"] += first.numel()
         return out
