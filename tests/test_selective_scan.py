@@ -6,6 +6,7 @@ from scan_oracle import NAMES, assert_equals_by_hand, random_inputs, scan_by_han
 
 from deeprftv2_arch.ops import scan_backend, selective_scan
 from deeprftv2_arch.ops.scan import chunked
+from deeprftv2_arch.ops.scan.recurrence import recur_
 
 BACKENDS = ["torch", "reference"]
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
@@ -48,6 +49,25 @@ def test_sequences_of_several_groups(monkeypatch, batch, channels, length):
     monkeypatch.setattr(chunked, "GROUP_STATES", 1)
     inputs = random_inputs(batch, channels, length)
     assert_equals_by_hand(chunked.selective_scan_chunked, inputs, True, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("batch", "channels", "length"), [(80, 96, 17), (14, 96, 97), (16, 384, 33), (16, 3, 33)])
+def test_many_short_sequences(batch, channels, length):
+    """As many as fit into a group are worked on at once, each padded to whole chunks."""
+    inputs = random_inputs(batch, channels, length, 8)
+    assert_equals_by_hand(chunked.selective_scan_chunked, inputs, True, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("chunks", [[], [4], [4, 3], [4, 3, 2], [5], [24]])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_recurrence_over_any_chunks(chunks, backwards):
+    x, a, first = torch.randn(2, 24, 3).double(), torch.rand(2, 24, 3).double(), torch.randn(2, 3).double()
+    expected, value = torch.empty_like(x), first
+    for t in reversed(range(24)) if backwards else range(24):
+        value = x[:, t] + a[:, t] * value
+        expected[:, t] = value
+    recur_(x, a, first, chunks, backwards)
+    torch.testing.assert_close(x, expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("softplus", [False, True])

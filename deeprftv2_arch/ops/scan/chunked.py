@@ -1,11 +1,8 @@
 """The selective scan in plain PyTorch, parallel over chunks of the sequence: the backend ``torch``.
 
 A *group* is as many positions as a processor's cache holds states for. Groups follow one another; inside a group the
-recurrence h_t = a_t h_{t-1} + x_t runs over chunks in two levels (see :func:`_recur_`), all chunks side by side:
-
-1. every chunk from a state of zero, for its last state;
-2. the same recurrence over those last states, which gives the true state before every chunk;
-3. every chunk again, from there.
+recurrence h_t = a_t h_{t-1} + x_t runs over chunks of positions, and over chunks of those chunks
+(:mod:`~deeprftv2_arch.ops.scan.recurrence`); all the rest is one product for all positions of the group.
 
 Every factor a is the exponential of a delta * A or of their sum over a chunk, never of a difference, so that nothing
 overflows where the recurrence does not. The forward pass keeps the inputs and the state before every group; the
@@ -15,18 +12,18 @@ Exponentials are powers of two, which PyTorch computes several times as fast as 
 """
 
 import math
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 
 # Bound here because profilers that count operations patch the names in the torch module.
-from torch import Tensor, addcmul, matmul, mul
+from torch import Tensor, matmul, mul
 
 from deeprftv2_arch.ops.full_precision import at_least_float32, without_autocast
+from deeprftv2_arch.ops.scan.recurrence import recur_
 
 CHUNK = 16  # positions
-CHUNKS_OF_CHUNKS = 8  # chunks in a chunk of the second level
+LEVELS = [CHUNK, 8]  # positions of a chunk, chunks of a chunk of chunks
 GROUP_STATES = 2**20  # of a group: positions x states x channels
 SOFTPLUS_THRESHOLD = 20  # above it softplus is the identity, in mamba_ssm as in PyTorch
 
@@ -52,7 +49,7 @@ def selective_scan_chunked(
 
 def _positions_of_a_group(A: Tensor) -> int:
     """Positions that are worked on at once, a multiple of what the two levels of chunks divide."""
-    multiple = CHUNK * CHUNKS_OF_CHUNKS
+    multiple = math.prod(LEVELS)
     return max(1, round(GROUP_STATES / (A.numel() * multiple))) * multiple
 
 
@@ -70,6 +67,11 @@ class _Group:
         self.length = min(positions.stop, length) - positions.start
         self.padding = -self.length % CHUNK
 
+    @property
+    def size(self) -> int:
+        """Padded positions of all rows, and one more for each row."""
+        return (self.rows.stop - self.rows.start) * (self.length + self.padding + 1)
+
     def part(self, x: Tensor) -> Tensor:
         """This group's part of (batch, channels or states, length), as a view (rows, positions, channels or states)."""
         return x.transpose(1, 2)[self.rows, self.positions]
@@ -79,6 +81,7 @@ class _Group:
         return self.pad(at_least_float32(self.part(x)).contiguous())
 
     def pad(self, x: Tensor) -> Tensor:
+        """Zeros behind the end, up to a whole chunk."""
         return F.pad(x, (0, 0, 0, self.padding)) if self.padding else x
 
     def write(self, x: Tensor, whole: Tensor) -> None:
@@ -91,26 +94,36 @@ class _Group:
         return self.pad(F.softplus(step) if softplus else step)
 
     def raw_steps(self, delta: Tensor, bias: Tensor | None) -> Tensor:
+        """delta + bias, without padding."""
         step = at_least_float32(self.part(delta)).contiguous()
         return step if bias is None else step + bias
 
 
-def _groups(batch: int, length: int, positions: int) -> Iterator[_Group]:
+def _groups(batch: int, length: int, positions: int) -> list[_Group]:
     """The groups in the order of the sequence; of short sequences as many rows of the batch as fit into one."""
-    rows = max(1, positions // max(1, length))
-    for row in range(0, batch, rows):
-        for first in range(0, length, positions):
-            yield _Group(slice(row, min(batch, row + rows)), slice(first, first + positions), length)
+    padded = length + -length % CHUNK
+    rows = max(1, positions // max(1, padded))
+    return [
+        _Group(slice(row, min(batch, row + rows)), slice(first, first + positions), length)
+        for row in range(0, batch, rows)
+        for first in range(0, length, positions)
+    ]
 
 
 class _Workspace:
-    """Memory for tensors of the size of a group's states, allocated once."""
+    """Memory for a tensor of the size of the largest group's states, allocated once."""
 
-    def __init__(self, like: Tensor, elements: int) -> None:
-        self.memory = torch.empty(elements, dtype=at_least_float32(like.new_empty(0)).dtype, device=like.device)
+    def __init__(self, groups: list[_Group], A2: Tensor) -> None:
+        self.memory = A2.new_empty(max((group.size for group in groups), default=0) * A2.numel())
 
     def shaped(self, *shape: int) -> Tensor:
         return self.memory[: math.prod(shape)].view(shape)
+
+
+def _rates(A: Tensor) -> tuple[Tensor, Tensor]:
+    """A as (states, channels), and log2(e) A, of which powers of two are the decays."""
+    rates = at_least_float32(A).t().contiguous()
+    return rates, rates * math.log2(math.e)
 
 
 def _decays(step: Tensor, A2: Tensor, out: Tensor | None = None) -> Tensor:
@@ -119,6 +132,7 @@ def _decays(step: Tensor, A2: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def _decays_over_chunks(step: Tensor, A2: Tensor) -> Tensor:
+    """The product of the decays of every chunk, (rows, chunks, states, channels)."""
     return _decays(step.unflatten(1, (-1, CHUNK)).sum(2), A2)
 
 
@@ -130,51 +144,6 @@ def _over_states(weights: Tensor, x: Tensor) -> Tensor:
 def _over_channels(weights: Tensor, x: Tensor) -> Tensor:
     """(rows, positions, channels) . (rows, positions, states, channels) -> (rows, positions, states)."""
     return matmul(weights[:, :, None], x.transpose(2, 3))[:, :, 0]
-
-
-def _recur_(x: Tensor, a: Tensor, first: Tensor, over_chunks: Tensor, backwards: bool = False) -> None:
-    """x_t += a_t x_{t-1} in place along axis 1, or x_t += a_t x_{t+1} when ``backwards``.
-
-    Args:
-        x, a: (rows, positions, states, channels), positions a multiple of CHUNK.
-        first: What stands for x before the first position (behind the last one), (rows, states, channels).
-        over_chunks: Product of ``a`` over every chunk, (rows, chunks, states, channels).
-        backwards: Direction.
-    """
-    starts = _starts_of_chunks(x, a, first, CHUNK, over_chunks, backwards)
-    _recur_in_order_(x.unflatten(1, (-1, CHUNK)), a.unflatten(1, (-1, CHUNK)), starts, 2, backwards)
-
-
-def _starts_of_chunks(x: Tensor, a: Tensor, first: Tensor, chunk: int, over_chunks: Tensor, backwards: bool) -> Tensor:
-    """The true x before every chunk (behind it, when ``backwards``), (rows, chunks, states, channels)."""
-    steps = list(zip(x.unflatten(1, (-1, chunk)).unbind(2), a.unflatten(1, (-1, chunk)).unbind(2), strict=True))
-    if backwards:
-        steps.reverse()
-    chunks = x.shape[1] // chunk
-    starts = x.new_empty(x.shape[0], chunks + 1, *x.shape[2:])
-    ends = starts[:, :-1] if backwards else starts[:, 1:]
-    previous = steps[0][0]
-    for now, decay in steps[1:]:
-        previous = addcmul(now, decay, previous, out=ends)
-    starts[:, -1 if backwards else 0] = first
-
-    if chunks % CHUNKS_OF_CHUNKS or chunks == CHUNKS_OF_CHUNKS:
-        _recur_in_order_(ends, over_chunks, first, 1, backwards)
-    else:
-        split = (-1, CHUNKS_OF_CHUNKS)
-        over_chunks_of_chunks = over_chunks.unflatten(1, split).prod(2)
-        starts_of_starts = _starts_of_chunks(
-            ends, over_chunks, first, CHUNKS_OF_CHUNKS, over_chunks_of_chunks, backwards
-        )
-        _recur_in_order_(ends.unflatten(1, split), over_chunks.unflatten(1, split), starts_of_starts, 2, backwards)
-    return starts[:, 1:] if backwards else starts[:, :-1]
-
-
-def _recur_in_order_(x: Tensor, a: Tensor, first: Tensor, axis: int, backwards: bool) -> None:
-    """As :func:`_recur_` along ``axis``, one step after the other."""
-    steps = list(zip(x.unbind(axis), a.unbind(axis), strict=True))
-    for now, decay in reversed(steps) if backwards else steps:
-        first = now.addcmul_(decay, first)
 
 
 @torch.library.custom_op("deeprftv2::chunked_scan", mutates_args=())
@@ -191,18 +160,19 @@ def _chunked_scan(
     """Return the outputs and the states before the groups, (batch, groups, states, channels)."""
     batch, channels, length = u.shape
     states = A.shape[1]
-    A2 = at_least_float32(A).t().contiguous() * math.log2(math.e)
+    _, A2 = _rates(A)
     positions = _positions_of_a_group(A)
+    groups = _groups(batch, length, positions)
     y = torch.empty_like(u)
     starts = A2.new_zeros(batch, -(-length // positions), states, channels)
-    for_a, for_x = (_Workspace(A2, min(batch * length + batch * CHUNK, positions) * A2.numel()) for _ in range(2))
-    for group in _groups(batch, length, positions):
+    for_a, for_x = (_Workspace(groups, A2) for _ in range(2))
+    for group in groups:
         x = group.read(u)
         step = group.steps(delta, delta_bias, delta_softplus)
         a = _decays(step, A2, out=for_a.shaped(*step.shape[:2], states, channels))
         state = mul((step * x)[:, :, None], group.read(B)[..., None], out=for_x.shaped(*a.shape))
         index = group.positions.start // positions
-        _recur_(state, a, starts[group.rows, index], _decays_over_chunks(step, A2))
+        recur_(state, a, starts[group.rows, index], LEVELS, over_chunks=_decays_over_chunks(step, A2))
         if index + 1 < starts.shape[1]:
             starts[group.rows, index + 1] = state[:, -1]
         out = _over_states(group.read(C), state)
@@ -211,16 +181,7 @@ def _chunked_scan(
 
 
 @_chunked_scan.register_fake
-def _(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
+def _(u: Tensor, delta: Tensor, A: Tensor, *others: object) -> tuple[Tensor, Tensor]:
     batch, channels, length = u.shape
     groups = -(-length // _positions_of_a_group(A))
     return torch.empty_like(u), at_least_float32(A.new_empty(batch, groups, A.shape[1], channels))
@@ -249,15 +210,13 @@ def _chunked_scan_backward(
     states = A.shape[1]
     positions = _positions_of_a_group(A)
     grad_u, grad_delta, grad_B, grad_C = (torch.empty_like(x) for x in (u, delta, B, C))
-    natural_A = at_least_float32(A).t().contiguous()
-    A2 = natural_A * math.log2(math.e)
+    rates, A2 = _rates(A)
     grad_A = torch.zeros_like(A2)
     grad_D, grad_bias = (torch.zeros_like(A2[0]) for _ in range(2))
-    rows = min(batch, max(1, positions // max(1, length)))
-    size = (rows * (min(length + CHUNK, positions) + 1)) * A2.numel()
-    for_a, for_state, for_flow = (_Workspace(A2, size) for _ in range(3))
+    groups = _groups(batch, length, positions)
+    for_a, for_state, for_flow = (_Workspace(groups, A2) for _ in range(3))
     flow_from_behind = torch.zeros_like(starts[:, 0]) if length else starts
-    for group in reversed(list(_groups(batch, length, positions))):
+    for group in reversed(groups):
         x, dy = group.read(u), group.read(grad_y)
         b, c = group.read(B), group.read(C)
         step = group.steps(delta, delta_bias, delta_softplus)
@@ -269,12 +228,12 @@ def _chunked_scan_backward(
         state = for_state.shaped(*shape)  # with the state before the group in front
         state[:, 0] = starts[group.rows, group.positions.start // positions]
         mul(drive[:, :, None], b[..., None], out=state[:, 1:])
-        _recur_(state[:, 1:], a, state[:, 0], over_chunks)
+        recur_(state[:, 1:], a, state[:, 0], LEVELS, over_chunks=over_chunks)
 
         flow = for_flow.shaped(*shape)  # with the flow out of the position behind the group at the end
         flow[:, -1] = flow_from_behind[group.rows]
         mul(dy[:, :, None], c[..., None], out=flow[:, :-1]).mul_(a)
-        _recur_(flow[:, :-1], a, flow[:, -1], over_chunks, backwards=True)
+        recur_(flow[:, :-1], a, flow[:, -1], LEVELS, backwards=True, over_chunks=over_chunks)
         flow_from_behind[group.rows] = flow[:, 0]
 
         group.write(_over_channels(dy, state[:, 1:]), grad_C)
@@ -286,9 +245,9 @@ def _chunked_scan_backward(
             grad_D += (dy * x).sum((0, 1))
         group.write(grad_u_here, grad_u)
 
-        grad_exponent = mul(flow[:, :-1], state[:, :-1], out=a)
+        grad_exponent = mul(flow[:, :-1], state[:, :-1], out=a)  # the decays are not needed any more, nor the states
         grad_A += mul(grad_exponent, step[:, :, None], out=for_state.shaped(*a.shape)).sum((0, 1))
-        grad_step = grad_exponent.mul_(natural_A).sum(2).addcmul_(grad_drive, x)
+        grad_step = grad_exponent.mul_(rates).sum(2).addcmul_(grad_drive, x)
         grad_step = grad_step[:, : group.length]
         if delta_softplus:
             raw = group.raw_steps(delta, delta_bias)
