@@ -11,7 +11,7 @@ from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.reversible_column import sub_resnet
 from deeprftv2_arch.ops.fourier import irfft2, rfft2
 from deeprftv2_arch.ops.full_precision import without_autocast
-from deeprftv2_arch.ops.reversible import Memory, call
+from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns
 
 
 class FourierKernelEstimator(nn.Module):
@@ -33,7 +33,7 @@ class FourierKernelEstimator(nn.Module):
 
     def __init__(self, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> None:
         super().__init__()
-        self.keep = memory != "lean"
+        self.keep = keeps_between_columns(memory)
         self.to_kernel = nn.Conv2d(dim, dim, 1, bias=False)
         self.to_blurred = nn.Conv2d(dim, dim, 1, bias=False)
         self.stem = nn.Conv2d(2 * dim, dim, 1, bias=False)

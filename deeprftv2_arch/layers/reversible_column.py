@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.block_stack import BlockKind, block_stack
 from deeprftv2_arch.layers.resample import downsample, upsample
-from deeprftv2_arch.ops.reversible import Memory, call, check_memory_mode, column_step
+from deeprftv2_arch.ops.reversible import Memory, call, check_memory_mode, column_step, keeps_between_columns
 
 INITIAL_ALPHA = 0.5
 
@@ -46,7 +45,7 @@ class ColumnLevel(nn.Module):
         # The last block needs no second run of its own: its backward pass is the first after the level's second run.
         *blocks, last = self.blocks
         for block in blocks:
-            x = call(block, x, keep=memory != "lean")
+            x = call(block, x, keep=keeps_between_columns(memory))
         return self.after(last(x))
 
 
@@ -68,27 +67,27 @@ class ReversibleColumn(nn.Module):
 
     def forward(
         self,
-        x: Any,
+        x: Tensor,
         previous: Sequence[Tensor | None],
         links: Sequence[Tensor | None] | None = None,
-        enter: Callable[[Any], Tensor] | None = None,
+        embed: Callable[[Tensor], Tensor] | None = None,
     ) -> list[Tensor]:
         """Run the column.
 
         Args:
-            x: Input of the first level, or what ``enter`` makes it of.
+            x: Input of the first level, or what ``embed`` makes it of.
             previous: c_l^prev of every level, None where there is no column before.
             links: link_l of every level, None where the level has none.
-            enter: Makes the first level's input of ``x``; the mode ``lean`` keeps ``x`` in its place.
+            embed: Makes the first level's input of ``x``, as a part of that level: where the level runs again for the
+                backward pass, so does this.
 
         Returns:
             The outputs c_l of all levels.
         """
         levels: list[Callable[..., Tensor]] = [partial(level, memory=self.memory) for level in self.levels]
-        if enter is not None and self.memory == "lean":
-            levels[0] = partial(_entered, enter, levels[0])
-        elif enter is not None:
-            x = enter(x)
+        if embed is not None:
+            first = levels[0]
+            levels[0] = lambda x, link: first(embed(x), link)
         outputs = []
         for level, alpha, prev, link in zip(
             levels, self.alphas, previous, links or [None] * len(self.levels), strict=True
@@ -96,12 +95,6 @@ class ReversibleColumn(nn.Module):
             x = column_step(level, x, link, alpha, prev, self.memory)
             outputs.append(x)
         return outputs
-
-
-def _entered(
-    enter: Callable[[Any], Tensor], level: Callable[[Tensor, Tensor | None], Tensor], x: Any, link: Tensor | None
-) -> Tensor:
-    return level(enter(x), link)
 
 
 def sub_encoder(

@@ -1,6 +1,7 @@
 """DeepRFTv2: kernel-level learning for image deblurring (paper, Figures 3 and 4)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from deeprftv2_arch.layers.pyramid import image_pyramid
 from deeprftv2_arch.layers.resample import downsample
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
 from deeprftv2_arch.layers.tiling import run_in_tiles
-from deeprftv2_arch.ops.reversible import Memory, call
+from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns
 
 SCALES = ("full", "half")
 LEVELS = 3  # of every sub-unet: full, half and quarter resolution of its scale
@@ -62,7 +63,7 @@ class SubUNet(nn.Module):
         memory: Memory,
     ) -> None:
         super().__init__()
-        self.keep = memory != "lean"
+        self.keep = keeps_between_columns(memory)
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
         self.merge = None if first else nn.Conv2d(2 * dim, dim, 1)
         self.encoder = sub_encoder(dim, blocks, kinds, linked, memory)
@@ -75,13 +76,11 @@ class SubUNet(nn.Module):
         self, picture: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
     ) -> list[Tensor]:
         """Picture (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
-        if previous is None:
-            return self.encoder((picture, None), [None] * len(self.encoder.levels), links, self.enter)
-        return self.encoder((picture, previous.deblurred), previous.levels, links, self.enter)
+        deblurred, levels = (previous.deblurred, previous.levels) if previous else (None, [None] * LEVELS)
+        return self.encoder(picture, levels, links, embed=partial(self.embed_features, deblurred=deblurred))
 
-    def enter(self, picture_and_deblurred: tuple[Tensor, Tensor | None]) -> Tensor:
+    def embed_features(self, picture: Tensor, deblurred: Tensor | None) -> Tensor:
         """Picture and the deblurred features of the unit before -> the encoder's input, (B, dim, H, W)."""
-        picture, deblurred = picture_and_deblurred
         x = self.embed(picture)
         if self.merge is None or deblurred is None:
             return x
@@ -93,11 +92,11 @@ class SubUNet(nn.Module):
         """Latent and encoder features -> features for the next unit, and this scale's restored pictures."""
         *levels, decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
         pictures, deblurred, kernels = call(
-            self.leave, picture, decoded, previous.kernels if previous else None, keep=self.keep
+            self.tail, picture, decoded, previous.kernels if previous else None, keep=self.keep
         )
         return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), pictures
 
-    def leave(
+    def tail(
         self, picture: Tensor, decoded: Tensor, kernels: list[Tensor] | None
     ) -> tuple[list[Tensor], Tensor, list[Tensor] | None]:
         """The decoder's last output -> restored pictures, deblurred features and features of the estimator."""
@@ -133,7 +132,7 @@ class DMSUNet(nn.Module):
             dim, blocks, full_kinds, fke_blocks, fke_kind, linked=False, first=first, memory=memory
         )
         self.half_scale: SubUNet | None = None
-        self.keep = memory != "lean"
+        self.keep = keeps_between_columns(memory)
         if scales == 2:
             widths = [dim * 2**level for level in range(len(blocks))]
             self.half_scale = SubUNet(

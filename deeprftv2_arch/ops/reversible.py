@@ -39,6 +39,11 @@ def check_memory_mode(mode: str) -> None:
         raise OptionError(f"memory: '{mode}' is not a memory mode; choose from {', '.join(get_args(Memory))}")
 
 
+def keeps_between_columns(memory: Memory) -> bool:
+    """Whether what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
+    return memory != "lean"
+
+
 def call(function: Callable[..., Result], *inputs: Any, keep: bool) -> Result:
     """Return ``function(*inputs)``.
 
