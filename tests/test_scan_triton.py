@@ -22,7 +22,9 @@ def test_outputs_and_gradients_under_the_interpreter():
     script = Path(__file__).with_name("triton_scan_interpreted.py")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(script)]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": ""}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=script.parent.parent)
+    run = subprocess.run(
+        command, env=environment, capture_output=True, text=True, cwd=script.parent.parent, timeout=900
+    )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
     assert " passed" in run.stdout
 

@@ -56,5 +56,10 @@ def test_blocks_give_the_same_in_strips(calls, block):
             parameter.add_(0.3 * torch.randn_like(parameter))
     x = torch.randn(1, 4, 7, 6, dtype=torch.float64)
     whole = block(x)
+    rows = []
+    projection = block.ffn_project if isinstance(block, NAFBlock) else block.scan.out_proj
+    projection.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[2]))
     with torch.no_grad():
         torch.testing.assert_close(block(x), whole.detach(), rtol=1e-12, atol=1e-12)
+    assert len(rows) > 2
+    assert sum(rows) in (x.shape[2], x.shape[3])  # a NAFEVS block may have transposed the map

@@ -36,7 +36,7 @@ class SelectiveScan2d(nn.Module):
         self.scan_proj = nn.Conv2d(channels, inner, 1, bias=False)
         self.gate_proj = nn.Conv2d(channels, inner, 1, bias=False)
         self.depthwise = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
-        self.activation = nn.GELU()
+        self.activation = nn.GELU()  # a module, since tools that count operations as the paper's count modules
         self.x_proj_weight = nn.Parameter(torch.empty(1, projected, inner))
         self.x_conv = nn.Conv1d(projected, projected, 7, padding=3, groups=projected)
         self.dt_proj_weight = nn.Parameter(torch.empty(1, inner, self.rank))

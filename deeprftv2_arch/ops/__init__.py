@@ -1,4 +1,4 @@
-"""Numerical operators: the selective scan, the reversible column step and Fourier transforms in full precision."""
+"""Numerical operators: the selective scan, reversible column steps, Fourier transforms, strips of large maps."""
 
 from deeprftv2_arch.ops.scan import scan_backend, selective_scan
 

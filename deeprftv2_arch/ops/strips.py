@@ -22,16 +22,10 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     Returns:
         (B, C, H, W); in ``channels_last`` where strips were cut.
     """
-    batch, _, height, width = maps[0].shape
-    elements = sum(x.numel() for x in maps)
-    if (
-        torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
-        or maps[0].device.type != "cpu"
-        or batch != 1
-        or elements < SMALLEST_MAPS
-    ):
+    if not _worth_cutting(maps):
         return function(*maps)
+    height, width = maps[0].shape[2:]
+    elements = sum(x.numel() for x in maps)
     rows = max(1, STRIP_ELEMENTS * height // elements)
     first = function(*(x[:, :, :rows] for x in maps))
     result = first.new_empty(1, height, width, first.shape[1]).permute(0, 3, 1, 2)
@@ -39,3 +33,9 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     for top in range(rows, height, rows):
         result[:, :, top : top + rows] = function(*(x[:, :, top : top + rows] for x in maps))
     return result
+
+
+def _worth_cutting(maps: tuple[Tensor, ...]) -> bool:
+    inference_on_cpu = maps[0].device.type == "cpu" and not torch.is_grad_enabled()
+    large = maps[0].shape[0] == 1 and sum(x.numel() for x in maps) >= SMALLEST_MAPS
+    return inference_on_cpu and large and not torch.compiler.is_compiling()

@@ -13,9 +13,9 @@ def selective_scan_reference(
     A: Tensor,
     B: Tensor,
     C: Tensor,
-    D: Tensor | None = None,
-    delta_bias: Tensor | None = None,
-    delta_softplus: bool = False,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
 ) -> Tensor:
     """y_t = C_t . h_t + D u_t with h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t and h_{-1} = 0.
 

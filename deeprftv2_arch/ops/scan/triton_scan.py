@@ -265,20 +265,22 @@ def selective_scan_triton(
     Args:
         u, delta: (batch, channels, length), float32, bfloat16 or float16.
         A: (channels, states), 1 to 16 states.
-        B, C: (batch, states, length), dtypes as ``u``.
-        D, delta_bias: (channels,) or None.
+        B, C: (batch, states, length), of those dtypes too.
+        D, delta_bias: (channels,) or None; as A in any of them, used in float32.
         delta_softplus: Pass ``delta`` with its bias through softplus.
 
     Returns:
         (batch, channels, length), dtype and strides of ``u``.
 
     Raises:
-        ValueError: More than 16 states, or a sequence in float64.
+        ValueError: More than 16 states, a sequence in float64, or 2^31 elements and more in ``u``.
     """
     if not 1 <= A.shape[1] <= MOST_STATES:
         raise ValueError(
             f"selective_scan: the triton backend takes 1 to {MOST_STATES} states, and A has {A.shape[1]}; "
             f"use the torch backend"
         )
+    if u.numel() >= 2**31:  # the kernels count in 32 bits
+        raise ValueError("selective_scan: the triton backend takes fewer than 2^31 elements in u; split the batch")
     _check(u=u, delta=delta, B=B, C=C)
     return _triton_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
