@@ -1,7 +1,9 @@
 """Which backend of the selective scan is chosen, what hinders the others, and what a user reads about it."""
 
+import subprocess
 import sys
 import types
+from contextlib import ExitStack
 from typing import get_args, get_type_hints
 
 import pytest
@@ -207,16 +209,44 @@ def test_what_tritons_driver_says(monkeypatch, caplog, backend, arch, reason):
     assert len(caplog.records) == (reason is not None)
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (
+            RuntimeError("Failed to find C compiler.\nPlease specify via CC"),
+            "Failed to find C compiler. Please specify via CC",
+        ),
+        (subprocess.CalledProcessError(1, ["cc"]), "Command '['cc']' returned non-zero exit status 1."),
+        (AssertionError("libcuda.so cannot found!"), "libcuda.so cannot found!"),
+    ],
+)
 @pytest.mark.usefixtures("fresh_lookups")
-def test_a_driver_that_does_not_start(monkeypatch, caplog):
-    def no_compiler():
-        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
+def test_a_driver_that_does_not_start(monkeypatch, caplog, failure, told):
+    def start():
+        raise failure
 
-    active = types.SimpleNamespace(get_current_target=no_compiler)
+    active = types.SimpleNamespace(get_current_target=start)
     monkeypatch.setattr(pytest.importorskip("triton.runtime"), "driver", types.SimpleNamespace(active=active))
-    reason = "triton does not start (Failed to find C compiler. Please specify via CC)"
+    reason = f"triton does not start ({type(failure).__name__}: {told})"
     assert availability.triton_driver_failure() == reason
     assert [record.getMessage() for record in caplog.records] == [f"{reason}; the selective scan does without it"]
+
+
+def test_blocks_that_overlap_in_two_threads_leave_nothing_behind():
+    before = backends.current_setting()
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(scan_backend("reference"))
+    second.enter_context(scan_backend("torch"))
+    first.close()
+    assert backends.current_setting().name == "torch"
+    second.close()
+    assert backends.current_setting() == before
+
+
+@pytest.mark.parametrize("name", [["torch"], {}, None, 3])
+def test_names_that_are_no_text_are_refused(name):
+    with pytest.raises(OptionError, match="is no scan backend; known are auto, "):
+        set_backend_of_options(name)
 
 
 # --- mamba_ssm, as far as it can be tested without a GPU ---

@@ -70,6 +70,18 @@ def test_recurrence_over_any_chunks(chunks, backwards):
     torch.testing.assert_close(x, expected, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_growth_without_bounds_leaves_zeros_alone(sign):
+    """exp(delta A) of a chunk overflows, the state that it multiplies is zero until the last position."""
+    u = torch.zeros(1, 2, 5000)
+    u[..., -1] = 1
+    ones = torch.ones(1, 3, 5000)
+    y = chunked.selective_scan_chunked(
+        u, sign * 8 * torch.ones_like(u), sign * torch.ones(2, 3), ones, ones, None, None, False
+    )
+    assert torch.equal(y, sign * 24 * u)
+
+
 @pytest.mark.parametrize("softplus", [False, True])
 def test_gradcheck(backend, softplus):
     inputs = [x.requires_grad_() for x in random_inputs(1, 2, 19, 2)]
@@ -203,3 +215,9 @@ def test_wrong_numbers_of_axes_are_named():
         selective_scan(u, delta, A, B[:, None].expand(-1, 3, -1, -1), C)
     with pytest.raises(ValueError, match="A must be of a real floating dtype, got torch"):
         selective_scan(u, delta, A.to(torch.complex128), B, C)
+
+
+def test_what_is_no_tensor_is_refused_by_name():
+    u, delta, A, _, C, *_ = random_inputs(1, 2, 3, 2)
+    with pytest.raises(ValueError, match="selective_scan: B must be a tensor, got NoneType"):
+        selective_scan(u, delta, A, None, C)

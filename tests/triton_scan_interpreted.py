@@ -132,6 +132,15 @@ def test_large_steps_and_rates_neither_overflow_nor_lose_the_result():
     check(tensors, softplus=True)
 
 
+def test_growth_without_bounds_leaves_zeros_alone():
+    """exp(delta A) over a chunk overflows, the state that it multiplies is zero until the last position."""
+    u = torch.zeros(1, 2, 40)
+    u[..., -1] = 1
+    ones = torch.ones(1, 3, 40)
+    y = triton_scan.selective_scan_triton(u, 20 * torch.ones_like(u), torch.ones(2, 3), ones, ones, None, None, False)
+    assert torch.equal(y, 60 * u)
+
+
 def test_a_gradient_without_memory_of_its_own():
     """As from y.sum().backward(): one number, expanded."""
     check(inputs(1, 3, 9, 8), softplus=True, dy=torch.ones(()))

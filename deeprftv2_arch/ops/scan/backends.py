@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -89,8 +90,31 @@ class Setting(NamedTuple):
     source: str
 
 
-_set_by_context: str | None = None
+class _Entry:
+    """One with-block that is open, in whatever thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+_open: list[_Entry] = []
+_lock = Lock()
+_set_by_context: str | None = None  # of the entry that was opened last
 _set_by_options = AUTO
+
+
+def _enter(entry: _Entry) -> None:
+    global _set_by_context
+    with _lock:
+        _open.append(entry)
+        _set_by_context = entry.name
+
+
+def _leave(entry: _Entry) -> None:
+    global _set_by_context
+    with _lock:
+        _open.remove(entry)
+        _set_by_context = _open[-1].name if _open else None
 
 
 @contextmanager
@@ -105,12 +129,12 @@ def scan_backend(name: str) -> Iterator[None]:
     Raises:
         OptionError: The name is unknown.
     """
-    global _set_by_context
-    previous, _set_by_context = _set_by_context, _known("scan_backend", name)
+    entry = _Entry(_known("scan_backend", name))
+    _enter(entry)
     try:
         yield
     finally:
-        _set_by_context = previous
+        _leave(entry)
 
 
 def set_backend_of_options(name: str) -> None:
@@ -176,6 +200,6 @@ def _environment_variable() -> str | None:
 
 
 def _known(source: str, name: str) -> str:
-    if name != AUTO and name not in BACKENDS:
+    if not isinstance(name, str) or (name != AUTO and name not in BACKENDS):
         raise OptionError(f"{source}: '{name}' is no scan backend; known are {', '.join((AUTO, *BACKENDS))}")
     return name

@@ -4,9 +4,10 @@ A *group* is as many positions as a processor's cache holds states for. Groups f
 recurrence h_t = a_t h_{t-1} + x_t runs over chunks of positions, and over chunks of those chunks
 (:mod:`~deeprftv2_arch.ops.scan.recurrence`); all the rest is one product for all positions of the group.
 
-Every factor a is the exponential of a delta * A or of their sum over a chunk, never of a difference, so that nothing
-overflows where the recurrence does not. The forward pass keeps the inputs and the state before every group; the
-backward pass recomputes the states of one group at a time, and runs the recurrence of the adjoint from the end.
+Every factor a is the exponential of a delta * A or of their sum over a chunk, never of a difference: where delta * A is
+at most 0, as in every trained network, no factor is larger than 1. The forward pass keeps the inputs and the state
+before every group; the backward pass recomputes the states of one group at a time, and runs the recurrence of the
+adjoint from the end.
 
 Exponentials are powers of two, which PyTorch computes several times as fast as powers of e on some processors.
 """
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, matmul, mul
 
 from deeprftv2_arch.ops.full_precision import at_least_float32, without_autocast
-from deeprftv2_arch.ops.scan.recurrence import recur_
+from deeprftv2_arch.ops.scan.recurrence import finite_, recur_
 
 CHUNK = 16  # positions
 LEVELS = [CHUNK, 8]  # positions of a chunk, chunks of a chunk of chunks
@@ -133,7 +134,7 @@ def _decays(step: Tensor, A2: Tensor, out: Tensor | None = None) -> Tensor:
 
 def _decays_over_chunks(step: Tensor, A2: Tensor) -> Tensor:
     """The product of the decays of every chunk, (rows, chunks, states, channels)."""
-    return _decays(step.unflatten(1, (-1, CHUNK)).sum(2), A2)
+    return finite_(_decays(step.unflatten(1, (-1, CHUNK)).sum(2), A2))
 
 
 def _over_states(weights: Tensor, x: Tensor) -> Tensor:

@@ -47,6 +47,9 @@ def selective_scan(
             names it.
         OptionError: The backend that was chosen by name cannot serve; the message says why.
     """
+    for name, x in (("u", u), ("delta", delta), ("A", A), ("B", B), ("C", C)):
+        if not isinstance(x, Tensor):
+            raise ValueError(f"selective_scan: {name} must be a tensor, got {type(x).__name__}")
     B, C = _without_group_axis(B), _without_group_axis(C)
     _check(u, delta, A, B, C, D, delta_bias)
     tensors = (u, delta, A, B, C, D, delta_bias)

@@ -1,6 +1,12 @@
 """The linear recurrence x_t += a_t x_{t-1}, by chunks side by side: few operations on many elements each."""
 
+import torch
 from torch import Tensor, addcmul
+
+
+def finite_(products: Tensor) -> Tensor:
+    """In place, the largest number in place of infinity: times an x of zero it must give zero, as its factors do."""
+    return products.clamp_(max=torch.finfo(products.dtype).max)
 
 
 def recur_(
@@ -38,7 +44,7 @@ def recur_(
         end = addcmul(x_t, a_t, end, out=ends)
     before[:, -1 if backwards else 0] = first
     if over_chunks is None:
-        over_chunks = a.unflatten(1, split).prod(2)
+        over_chunks = finite_(a.unflatten(1, split).prod(2))
     recur_(ends, over_chunks, first, chunks[1:], backwards)
 
     _recur_in_order_(steps, before)

@@ -23,6 +23,7 @@ import triton
 import triton.language as tl
 
 LOG2_E = tl.constexpr(1.4426950408889634)
+LARGEST = tl.constexpr(3.4028234663852886e38)  # float32; infinity times a state of zero would not be zero
 
 
 @triton.jit
@@ -149,7 +150,7 @@ def chunk_ends_kernel(
 @triton.jit
 def _then(decay, end, next_decay, next_end):
     """Two chunks as one; a chunk takes the state h to decay * h + end."""
-    return decay * next_decay, next_decay * end + next_end
+    return tl.minimum(decay * next_decay, LARGEST), next_decay * end + next_end
 
 
 @triton.jit
@@ -178,7 +179,7 @@ def carries_kernel(
         mask = (position < chunks)[:, None] & inside[None, :]
         end = tl.load(ends + chunk[:, None] * (STATES * channels) + column[None, :], mask=mask, other=0.0)
         steps = tl.load(step_sums + chunk[:, None] * channels + (column % channels)[None, :], mask=mask, other=0.0)
-        decay = tl.exp2(steps * rate[None, :])
+        decay = tl.minimum(tl.exp2(steps * rate[None, :]), LARGEST)
         end = tl.where(rows[:, None] == 0, decay * carry[None, :] + end, end)
         _, state = tl.associative_scan((decay, end), 0, _then)
         carry = tl.sum(tl.where(rows[:, None] == ROWS - 1, state, 0.0), axis=0)
