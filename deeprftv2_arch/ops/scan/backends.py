@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -97,24 +96,8 @@ class _Entry:
         self.name = name
 
 
-_open: list[_Entry] = []
-_lock = Lock()
-_set_by_context: str | None = None  # of the entry that was opened last
+_open: list[_Entry] = []  # the one that was opened last holds
 _set_by_options = AUTO
-
-
-def _enter(entry: _Entry) -> None:
-    global _set_by_context
-    with _lock:
-        _open.append(entry)
-        _set_by_context = entry.name
-
-
-def _leave(entry: _Entry) -> None:
-    global _set_by_context
-    with _lock:
-        _open.remove(entry)
-        _set_by_context = _open[-1].name if _open else None
 
 
 @contextmanager
@@ -130,11 +113,11 @@ def scan_backend(name: str) -> Iterator[None]:
         OptionError: The name is unknown.
     """
     entry = _Entry(_known("scan_backend", name))
-    _enter(entry)
+    _open.append(entry)
     try:
         yield
     finally:
-        _leave(entry)
+        _open.remove(entry)
 
 
 def set_backend_of_options(name: str) -> None:
@@ -156,8 +139,8 @@ def current_setting() -> Setting:
     Raises:
         OptionError: The environment variable holds an unknown name.
     """
-    if _set_by_context is not None:
-        return Setting(_set_by_context, "scan_backend")
+    if _open:
+        return Setting(_open[-1].name, "scan_backend")
     variable = _environment_variable()
     if variable:
         source = f"environment variable {ENVIRONMENT_VARIABLE}"

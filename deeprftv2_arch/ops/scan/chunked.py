@@ -260,27 +260,12 @@ def _chunked_scan_backward(
 
 @_chunked_scan_backward.register_fake
 def _(
-    grad_y: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    starts: Tensor,
+    grad_y: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *others: object
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    per_channel = starts.new_empty(u.shape[1])
-    return (
-        torch.empty_like(u),
-        torch.empty_like(delta),
-        starts.new_empty(A.shape),
-        torch.empty_like(B),
-        torch.empty_like(C),
-        per_channel,
-        torch.empty_like(per_channel),
-    )
+    grad_A = at_least_float32(A.new_empty(A.shape))
+    grad_u, grad_delta, grad_B, grad_C = (torch.empty_like(x) for x in (u, delta, B, C))
+    grad_D, grad_bias = (grad_A.new_empty(u.shape[1]) for _ in range(2))
+    return grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias
 
 
 def _save(
