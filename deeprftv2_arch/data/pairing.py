@@ -1,6 +1,6 @@
-"""Which blurred picture belongs to which sharp one."""
+"""Which degraded picture belongs to which ground truth."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from deeprftv2_arch.errors import DataError, OptionError
@@ -9,37 +9,59 @@ SHOWN = 3  # pictures without a partner that an error names
 
 
 def pair_names(
-    blurred: Sequence[str], sharp: Sequence[str], template: str, blurred_root: object, sharp_root: object
+    lq: Sequence[str], gt: Sequence[str], template: str, lq_root: object, gt_root: object
 ) -> list[tuple[str, str]]:
     """Pair pictures by name.
 
     Args:
-        blurred: Names of the blurred pictures.
-        sharp: Names of the sharp pictures.
-        template: The option ``filename_tmpl``: last part of a blurred name, ``{}`` standing for that of the sharp one.
-        blurred_root: Where the blurred pictures lie, for the message.
-        sharp_root: Where the sharp pictures lie, for the message.
+        lq: Names of the degraded pictures.
+        gt: Names of the ground truth.
+        template: The option ``filename_tmpl``: last part of a degraded picture's name, ``{}`` standing for that of its
+            ground truth.
+        lq_root: Where the degraded pictures lie, for the message.
+        gt_root: Where the ground truth lies, for the message.
 
     Returns:
-        (blurred name, sharp name), in the order of the sharp ones.
+        (name of the degraded picture, name of the ground truth), in the order of the latter.
 
     Raises:
-        DataError: A picture has no partner; the first of them are named.
+        DataError: A picture has no partner; the first of them are named, and the template that would pair all, if
+            there is one.
         OptionError: The template is malformed.
     """
     try:
-        pairs = [(str(path.with_name(template.format(path.name))), str(path)) for path in map(PurePosixPath, sharp)]
+        pairs = [(_expected(template, name), name) for name in gt]
     except (IndexError, KeyError, ValueError) as error:
-        raise OptionError(f"filename_tmpl: {template!r}: write {{}} for the name of the sharp picture") from error
-    existing, wanted = set(blurred), {name for name, _ in pairs}
+        raise OptionError(f"filename_tmpl: {template!r}: write {{}} for the name of the ground truth") from error
+    existing, wanted = set(lq), {name for name, _ in pairs}
     complaints = [
         f"{root} lacks {len(names)}: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
         for root, names in (
-            (blurred_root, [name for name, _ in pairs if name not in existing]),
-            (sharp_root, [f"the partner of {name}" for name in blurred if name not in wanted]),
+            (lq_root, [name for name, _ in pairs if name not in existing]),
+            (gt_root, [f"the partner of {name}" for name in lq if name not in wanted]),
         )
         if names
     ]
     if complaints:
-        raise DataError(f"blurred and sharp pictures do not pair: {'; '.join(complaints)}")
+        better = _fitting_template(existing, gt)
+        advice = f"; set filename_tmpl: '{better}', which pairs them all" if better else ""
+        raise DataError(f"the pictures of dataroot_lq and dataroot_gt do not pair: {'; '.join(complaints)}{advice}")
     return pairs
+
+
+def _expected(template: str, gt: str) -> str:
+    path = PurePosixPath(gt)
+    return str(path.with_name(template.format(path.name)))
+
+
+def _fitting_template(lq: Collection[str], gt: Sequence[str]) -> str | None:
+    """Return the template that pairs all pictures, if there is one."""
+    first = PurePosixPath(gt[0])
+    for candidate in map(PurePosixPath, sorted(lq)):
+        before, found, after = candidate.name.partition(first.name)
+        if not found or candidate.parent != first.parent or set("{}") & set(before + after):
+            continue
+        template = f"{before}{{}}{after}"
+        if len(lq) == len(gt) and all(_expected(template, name) in lq for name in gt):
+            return template
+    return None

@@ -1,0 +1,173 @@
+"""Pairs of degraded pictures and their ground truth, for training and evaluation."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datasets_prep.errors import PreparationError
+from datasets_prep.pictures import Image, decode
+from deeprftv2_arch.data import dihedral
+from deeprftv2_arch.data.pairing import pair_names
+from deeprftv2_arch.data.patch_stages import read_stages
+from deeprftv2_arch.data.picture_stores import PictureDatabase, PictureFolder
+from deeprftv2_arch.data.progressive_sampler import PatchRequest
+from deeprftv2_arch.errors import DataError, OptionError
+
+Store = PictureFolder | PictureDatabase
+Size = tuple[int, int]
+
+STORES: dict[str, type[Store]] = {"disk": PictureFolder, "lmdb": PictureDatabase}
+
+
+class PicturePairDataset(Dataset[dict[str, Any]], ABC):
+    """Degraded pictures (``lq``) with their ground truth (``gt``), from two folders or two LMDBs.
+
+    In training an item is a patch, in the other phases a whole picture. Asked with a :class:`PatchRequest`, position
+    and turn of the patch follow from its seed; asked with a number, as by BasicSR's own loop, the ``random`` module
+    decides and the patch size is that of the first stage. Pictures of 16 bits keep their depth; grey ones get three
+    equal channels.
+
+    Args:
+        opt: The data set's section of the option file. ``dataroot_lq``, ``dataroot_gt`` and ``io_backend: {type}``
+            (``lmdb`` or ``disk``) say where the pictures are, ``filename_tmpl`` how a degraded one is called if its
+            ground truth is called ``{}``. In the phase ``train`` also ``patch_stages``, whose ``patch_size`` is that of
+            the degraded picture, and ``augment`` (one of the eight flips and turns, each as likely; default true).
+
+    Attributes:
+        scale: How many times as high and as wide as the degraded picture the ground truth is.
+
+    Raises:
+        DataError: Pictures are missing, do not pair, have sizes that do not fit, or are smaller than the largest patch.
+            Sizes are checked here where the database knows them, else when the pictures are read.
+        OptionError: An option is missing or malformed.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.opt = opt
+        self.scale = self.read_scale(opt)
+        store = self._store_type(opt)
+        self.lq, self.gt = (store(self._root(opt, key)) for key in ("dataroot_lq", "dataroot_gt"))
+        self.pairs = pair_names(
+            self.lq.names, self.gt.names, opt.get("filename_tmpl", "{}"), self.lq.root, self.gt.root
+        )
+        self.is_train = opt["phase"] == "train"
+        self.first_patch_size = 0
+        if self.is_train:
+            stages = read_stages(opt.get("patch_stages"))
+            self.first_patch_size = stages[0].patch_size
+            # Of all stages, so that a picture that is too small is found at once and not after weeks.
+            self.largest_patch_size = max(stage.patch_size for stage in stages)
+        for pair in self.pairs:
+            if pair[0] in self.lq.sizes and pair[1] in self.gt.sizes:
+                self._check_sizes(pair, self.lq.sizes[pair[0]], self.gt.sizes[pair[1]])
+
+    @staticmethod
+    @abstractmethod
+    def read_scale(opt: Mapping[str, Any]) -> int:
+        """Return how many times as high and as wide as the degraded picture the ground truth is.
+
+        Raises:
+            OptionError: The options do not say it.
+        """
+
+    @staticmethod
+    def _store_type(opt: Mapping[str, Any]) -> type[Store]:
+        kind = (opt.get("io_backend") or {}).get("type")
+        if kind not in STORES:
+            raise OptionError(f"datasets: {opt.get('name')}: io_backend: type: expected lmdb or disk, not {kind!r}")
+        return STORES[kind]
+
+    @staticmethod
+    def _root(opt: Mapping[str, Any], key: str) -> Path:
+        if not opt.get(key):
+            raise OptionError(f"datasets: {opt.get('name')}: {key}: missing; name the folder or LMDB of the pictures")
+        return Path(opt[key])
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.pairs)
+
+    def __getitem__(self, request: PatchRequest | int) -> dict[str, Any]:
+        """Read one pair.
+
+        Returns:
+            ``lq`` (3, H, W) and ``gt`` (3, scale * H, scale * W), float32, RGB in 0..1; ``lq_path`` and ``gt_path``:
+            path of the file, or key in the LMDB. In training also ``scheduled``: whether a :class:`PatchRequest` asked
+            for the patch.
+
+        Raises:
+            DataError: A picture is unreadable or too small, or the sizes of the two do not fit.
+        """
+        asked = request if isinstance(request, PatchRequest) else self._request(request)
+        pair = self.pairs[asked.index]
+        lq, gt = _decode(self.lq, pair[0]), _decode(self.gt, pair[1])
+        height, width = lq.shape[:2]
+        self._check_sizes(pair, (height, width), gt.shape[:2])
+        gt = gt[: self.scale * height, : self.scale * width]
+        item: dict[str, Any] = {"lq_path": self.lq.address(pair[0]), "gt_path": self.gt.address(pair[1])}
+        if self.is_train:
+            item["scheduled"] = asked is request
+            lq, gt = self._patch(asked, lq, gt)
+        return {"lq": _to_tensor(lq), "gt": _to_tensor(gt), **item}
+
+    def _request(self, index: int) -> PatchRequest:
+        """Return what a bare number asks for: in training, any patch of the first stage."""
+        # Whole pictures draw nothing, so that validation does not move the generator of the training.
+        seed = random.getrandbits(64) if self.is_train else 0
+        return PatchRequest(index, self.first_patch_size, seed)
+
+    def _patch(self, request: PatchRequest, lq: Image, gt: Image) -> tuple[Image, Image]:
+        """Cut the patch that is asked for out of both pictures and turn it, both alike."""
+        height, width = lq.shape[:2]
+        choose = random.Random(request.seed).randrange
+        top, left = choose(height - request.patch_size + 1), choose(width - request.patch_size + 1)
+        way = choose(dihedral.COUNT) if self.opt.get("augment", True) else 0
+
+        def cut(picture: Image, scale: int) -> Image:
+            rows, columns = (slice(scale * at, scale * (at + request.patch_size)) for at in (top, left))
+            return dihedral.turned(picture[rows, columns], way)
+
+        return cut(lq, 1), cut(gt, self.scale)
+
+    def _check_sizes(self, pair: tuple[str, str], lq: Size, gt: Size) -> None:
+        """Refuse two sizes, (height, width), that do not fit each other or the patches."""
+        height, width = self.scale * lq[0], self.scale * lq[1]
+        # Test sets as published keep the rows and columns that are no whole pixel of the low resolution.
+        spare = 0 if self.is_train else self.scale - 1
+        if not (0 <= gt[0] - height <= spare and 0 <= gt[1] - width <= spare):
+            needed = f"{self.scale} times that, {width}x{height}" if self.scale > 1 else "the same"
+            more = f" or up to {spare} pixels more, which are cut off at the right and the bottom" if spare else ""
+            raise DataError(
+                f"{self.lq.place(pair[0])} is {_text(lq)}, {self.gt.place(pair[1])} is {_text(gt)}; the size of the "
+                f"ground truth must be {needed}{more}"
+            )
+        if self.is_train and min(lq) < self.largest_patch_size:
+            raise DataError(
+                f"{self.lq.place(pair[0])} is {_text(lq)}, smaller than the patch of "
+                f"{self.largest_patch_size}x{self.largest_patch_size}; remove the picture or choose a smaller "
+                "patch_size"
+            )
+
+
+def _decode(store: Store, name: str) -> Image:
+    try:
+        return decode(store.read(name))
+    except PreparationError as error:
+        raise DataError(f"{store.place(name)} {error}; replace the picture or prepare the data again") from error
+
+
+def _text(size: Size) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _to_tensor(picture: Image) -> Tensor:
+    """(H, W, 3) BGR, 8 or 16 bits -> (3, H, W) RGB, float32 in 0..1."""
+    planes = picture[:, :, ::-1].transpose(2, 0, 1).astype(np.float32, order="C")
+    return torch.from_numpy(planes) / np.iinfo(picture.dtype).max
