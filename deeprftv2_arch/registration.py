@@ -8,6 +8,7 @@ from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.data.super_resolution_pair_dataset import SuperResolutionPairDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.models.deblur_model import DeblurModel
+from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -15,7 +16,7 @@ REGISTERED: dict[Any, tuple[Any, ...]] = {
     ARCH_REGISTRY: (ATD, DeepRFTv2),
     DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
     LOSS_REGISTRY: (FrequencyLoss,),
-    MODEL_REGISTRY: (DeblurModel,),
+    MODEL_REGISTRY: (DeblurModel, SuperResolutionModel),
 }
 
 

@@ -20,6 +20,7 @@ from deeprftv2_arch.launch.option_schema import (
     Below,
     CommonSections,
     DataSection,
+    DeblurTrainingOptions,
     EvaluationDataSection,
     EvaluationOptions,
     LoggerSection,
@@ -40,6 +41,12 @@ SCHEDULERS: dict[str, Callable[..., Any]] = {
     "MultiStepLR": basicsr_schedulers.MultiStepRestartLR,
     "MultiStepRestartLR": basicsr_schedulers.MultiStepRestartLR,
 }
+# The types of this project, whose sections are checked to the last key.
+TRAINING_OPTIONS: dict[str, Callable[..., Any]] = {
+    "DeblurModel": DeblurTrainingOptions,
+    "SuperResolutionModel": TrainingOptions,
+}
+DATASETS = {"DeblurModel": "DeblurPairDataset", "SuperResolutionModel": "SuperResolutionPairDataset"}
 PLAIN_NAMES: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -63,8 +70,9 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
     Raises:
         OptionError: Names the file, the section and the key, and says what is expected.
     """
-    if opt.get("model_type") == "DeblurModel":
-        check_arguments(opt, TrainingOptions if is_train else EvaluationOptions, file)
+    training_options = TRAINING_OPTIONS.get(str(opt.get("model_type")))
+    if training_options:
+        check_arguments(opt, training_options if is_train else EvaluationOptions, file)
     else:
         check_other_model(opt, file, is_train)
     check_name(opt["name"], f"{file}: name")
@@ -73,12 +81,17 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
     check_registered(opt["network_g"], ARCH_REGISTRY, f"{file}: network_g")
     for phase, section in opt["datasets"].items():
         check_dataset(phase, section, f"{file}: datasets: {phase}", is_train)
+        check_suits(section["type"], opt["model_type"], f"{file}: datasets: {phase}: type")
     if is_train and "train" not in opt["datasets"]:
         raise OptionError(f"{file}: datasets: train: missing; training needs a training set")
     for name, metric in ((opt.get("val") or {}).get("metrics") or {}).items():
         check_registered(metric, METRIC_REGISTRY, f"{file}: val: metrics: {name}", ("img", "img2"), ("better",))
-    if is_train and opt["model_type"] == "DeblurModel":
+    if opt["model_type"] == "SuperResolutionModel":
+        check_scale(opt, file)
+    if is_train and training_options:
         check_recipe(opt["train"], f"{file}: train")
+    if not is_train and training_options and opt.get("published") is not None:
+        check_published(opt["published"], opt, f"{file}: published")
 
 
 def check_other_model(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
@@ -107,12 +120,49 @@ def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: 
         raise OptionError(f"{where}: data sets are called {names} or val_<anything> here")
     check_value(section, Mapping, where)
     check_registered_name(section.get("type"), DATASET_REGISTRY, f"{where}: type")
-    if section["type"] == "DeblurPairDataset":
+    if section["type"] in DATASETS.values():
         check_arguments(section, TrainingDataSection if phase == "train" else EvaluationDataSection, where)
         return
     check_arguments(section, DataSection, where, open_ended=True)
     if phase == "train":
         check_value(section.get("num_worker_per_gpu"), NotNegative, f"{where}: num_worker_per_gpu")
+
+
+def check_suits(data_set: str, model: str, where: str) -> None:
+    """Check that model and data set, if both are this project's, are for the same task."""
+    if model in DATASETS and data_set in DATASETS.values() and data_set != DATASETS[model]:
+        raise OptionError(f"{where}: {model} takes {DATASETS[model]}, not {data_set}")
+
+
+def check_scale(opt: Mapping[str, Any], file: str) -> None:
+    """Check that a super-resolution network enlarges by the ``scale`` of the data."""
+    network = opt["network_g"]
+    argument = inspect.signature(ARCH_REGISTRY.get(network["type"])).parameters.get("upscale")
+    upscale = network.get("upscale", argument and argument.default)
+    scale = opt.get("scale", 1)
+    if upscale is not None and upscale != scale:
+        raise OptionError(
+            f"{file}: scale: {scale}, but network_g: upscale: {upscale}; the network must enlarge by the scale of the "
+            "data"
+        )
+
+
+def check_published(published: Mapping[str, Any], opt: Mapping[str, Any], where: str) -> None:
+    """Check the published figures that the report of a test shows: {name, <test set>: {<metric>: figure}}."""
+    check_value(published.get("name"), str, f"{where}: name")
+    data_sets = [section["name"] for section in opt["datasets"].values()]
+    metrics = opt["val"].get("metrics") or {}
+    for data_set, figures in published.items():
+        if data_set == "name":
+            continue
+        if data_set not in data_sets:
+            raise OptionError(f"{where}: no data set has the name {data_set!r}{_suggestion(str(data_set), data_sets)}")
+        check_value(figures, Mapping[str, float], f"{where}: {data_set}")
+        for metric in figures:
+            if metric not in metrics:
+                raise OptionError(
+                    f"{where}: {data_set}: val: metrics has no {metric!r}{_suggestion(str(metric), metrics)}"
+                )
 
 
 def check_recipe(train: Mapping[str, Any], where: str) -> None:

@@ -60,7 +60,7 @@ class DataSection:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationDataSection(DataSection):
-    """A validation or test set of type ``DeblurPairDataset``."""
+    """A validation or test set of a type that this project registers."""
 
     dataroot_gt: str
     dataroot_lq: str
@@ -70,7 +70,7 @@ class EvaluationDataSection(DataSection):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingDataSection(EvaluationDataSection):
-    """The training set of type ``DeblurPairDataset``."""
+    """The training set of a type that this project registers."""
 
     patch_stages: list[PatchStage]
     batch_size_per_gpu: Positive
@@ -98,19 +98,25 @@ class LoopSection:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSection(LoopSection):
-    """``train`` of an option file with ``model_type: DeblurModel``."""
+    """``train`` of an option file with a ``model_type`` of this project."""
 
     optim_g: Mapping[str, Any]
     scheduler: Mapping[str, Any]
     losses: Mapping[str, Mapping[str, Any]]
     warmup_iter: int = -1
-    scale_weights: ScaleWeightsSection | None = None
     clip_grad_norm: Annotated[float, AtLeast(0)] | None = None
     ema_decay: Annotated[float, AtLeast(0), Below(1)] = 0
     amp: Literal["bf16", "fp16"] | None = None
     channels_last: bool = False
     compile: bool = False
     max_skipped_steps: NotNegative = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurTrainSection(TrainSection):
+    """``train`` of an option file with ``model_type: DeblurModel``."""
+
+    scale_weights: ScaleWeightsSection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,17 +175,25 @@ class CommonSections:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(CommonSections):
-    """An option file for testing a DeblurModel."""
+    """An option file for testing with a ``model_type`` of this project."""
 
     path: PathSection
     val: ValidationSection
+    published: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(CommonSections):
-    """An option file for training a DeblurModel."""
+    """An option file for training with a ``model_type`` of this project."""
 
     path: PathSection
     train: TrainSection
     logger: LoggerSection
     val: TrainingValidationSection | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurTrainingOptions(TrainingOptions):
+    """An option file for training a DeblurModel."""
+
+    train: DeblurTrainSection

@@ -21,14 +21,12 @@ class MultiScaleLoss(nn.Module):
         scale_weights: Weight of each scale; 1 where none is given.
 
     Raises:
-        OptionError: There is no term, or a weight is for a scale that does not exist.
+        OptionError: A weight is for a scale that does not exist.
     """
 
     def __init__(self, terms: Mapping[str, nn.Module], scale_weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         scale_weights = scale_weights or {}
-        if not terms:
-            raise OptionError("train: losses: name at least one, such as l1: {type: L1Loss, loss_weight: 1.0}")
         unknown = [scale for scale in scale_weights if scale not in SCALES]
         if unknown:
             raise OptionError(f"train: scale_weights: there is no scale {unknown[0]!r}; the scales are {list(SCALES)}")
