@@ -8,13 +8,16 @@ from pathlib import Path
 
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
-from datasets_prep.engine import Request, describe, describe_space, make_plans, prepare
+from datasets_prep.df2k import DF2K
+from datasets_prep.engine import Request, absent, describe, describe_space, make_plans, prepare
 from datasets_prep.errors import PreparationError
 from datasets_prep.gopro import GOPRO
 from datasets_prep.hide import HIDE
-from datasets_prep.verify import verify
+from datasets_prep.plan import name_part
+from datasets_prep.sr_benchmarks import SR_BENCHMARKS
+from datasets_prep.verify import is_begun, verify
 
-DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE)
+DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, DF2K, SR_BENCHMARKS)
 
 _DESCRIPTION = """\
 Prepares a data set for training and testing with BasicSR: from the tree as it is downloaded, or one of the repacks in
@@ -23,9 +26,12 @@ circulation, to one LMDB (or folder) per side and split:
   python -m datasets_prep gopro --root GOPRO_Large --out datasets/GoPro
   -> datasets/GoPro/train/{blur,sharp}.lmdb    crops
      datasets/GoPro/test/{blur,sharp}.lmdb     whole pictures
+  python -m datasets_prep df2k --root DIR --out datasets/DF2K
+  -> datasets/DF2K/train/{HR,LRx2,LRx3,LRx4}.lmdb    crops
 
 The tree is only read; nothing in it is moved or deleted. Pictures are paired by their names, never by their order, and
-counted against the published number. A database gets its name when it is complete; until then the name ends in
+counted against the published number. Low resolutions that are not there are made from the ground truth, as MATLAB's
+imresize makes them. A database gets its name when it is complete; until then the name ends in
 .partial. A command that was interrupted, even killed, goes on where it stopped when it is run again; one that was
 finished does nothing. Exit status: 0, or 2 with the reason on the error output."""
 
@@ -46,6 +52,29 @@ def _positive(text: str) -> int:
     return value
 
 
+def _add_crop_options(parser: argparse.ArgumentParser, data_set: DataSet) -> None:
+    crop = data_set.crop
+    if crop is None:
+        parser.set_defaults(crop=0)
+        return
+    cropped = " and ".join(name for name, split in data_set.splits.items() if split.cropped)
+    parser.add_argument(
+        "--crop",
+        type=_whole,
+        default=crop.size,
+        metavar="PIXELS",
+        help=f"side of the square crops of {cropped}; 0 keeps whole pictures (default: {crop.size})",
+    )
+    parser.add_argument(
+        "--step",
+        type=_positive,
+        default=crop.step,
+        metavar="PIXELS",
+        help="distance between crops; the last row and column are aligned to the picture's far edge "
+        f"(default: {crop.step})",
+    )
+
+
 def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", data_set: DataSet) -> None:
     parser = commands.add_parser(
         data_set.command,
@@ -56,31 +85,23 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(data_set=data_set)
     parser.add_argument("--root", type=Path, help="the tree to read (not needed with --verify)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the result; must not lie in ROOT")
+    default_splits = " ".join(data_set.default_splits) if data_set.default_splits else "those that are in ROOT"
     parser.add_argument(
-        "--splits",
-        nargs="+",
-        choices=tuple(data_set.splits),
-        default=data_set.default_splits,
-        help=f"what to prepare (default: {' '.join(data_set.default_splits)})",
+        "--splits", nargs="+", choices=tuple(data_set.splits), help=f"what to prepare (default: {default_splits})"
     )
+    parser.set_defaults(scales=data_set.scales)
+    if data_set.scales != (1,):
+        parser.add_argument(
+            "--scales",
+            nargs="+",
+            type=int,
+            choices=data_set.scales,
+            help=f"how many times smaller the low resolution is (default: {' '.join(map(str, data_set.scales))}); "
+            "another one can be added later by the same command",
+        )
     for flag, text in data_set.flags.items():
         parser.add_argument(f"--{flag}", action="append_const", dest="flags", const=flag, help=text)
-    cropped = " and ".join(name for name, split in data_set.splits.items() if split.cropped)
-    parser.add_argument(
-        "--crop",
-        type=_whole,
-        default=data_set.crop.size,
-        metavar="PIXELS",
-        help=f"side of the square crops of {cropped}; 0 keeps whole pictures (default: {data_set.crop.size})",
-    )
-    parser.add_argument(
-        "--step",
-        type=_positive,
-        default=data_set.crop.step,
-        metavar="PIXELS",
-        help="distance between crops; the last row and column are aligned to the picture's far edge "
-        f"(default: {data_set.crop.step})",
-    )
+    _add_crop_options(parser, data_set)
     parser.add_argument("--folders", action="store_true", help="write flat folders of PNG files instead of LMDBs")
     parser.add_argument(
         "--compression",
@@ -104,7 +125,7 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     action.add_argument(
         "--verify",
         action="store_true",
-        help="check an earlier result in OUT: every picture decodes, pairs are complete, sizes are equal",
+        help="check an earlier result in OUT: every picture decodes, pairs are complete, sizes fit",
     )
 
 
@@ -133,13 +154,22 @@ def _warn(text: str) -> None:
 
 def _verify(request: Request) -> None:
     problems = []
+    checked = False
     for split in request.splits:
-        targets = [request.target(split, side) for side in request.data_set.sides]
-        count, found = verify(targets, request.workers)
-        problems += found
-        _say(f"{split}: checked {count:,} pairs, {len(found):,} problems")
+        for scale in request.scales:
+            targets = [request.target(split, side) for side in request.data_set.side_names(scale)]
+            if request.only_present and not any(is_begun(target) for target in targets):
+                continue
+            count, found = verify(targets, request.workers)
+            checked = True
+            problems += found
+            _say(f"{name_part(split, scale)}: checked {count:,} pairs, {len(found):,} problems")
+    if not checked:
+        raise PreparationError(f"no {request.data_set.command} in {request.out}: run the same without --verify")
     if problems:
-        raise PreparationError("the result is damaged; move it away and prepare it again\n  " + "\n  ".join(problems))
+        # Several scales may share the database of the ground truth.
+        listed = "\n  ".join(dict.fromkeys(problems))
+        raise PreparationError(f"the result is damaged; move it away and prepare it again\n  {listed}")
 
 
 def _run(request: Request, dry_run: bool) -> None:
@@ -148,12 +178,15 @@ def _run(request: Request, dry_run: bool) -> None:
         _say(describe(request, plan))
         for text in (*plan.warnings, *(f"{line}; it is left out" for line in plan.too_small)):
             _warn(text)
+    missing = absent(request, plans)
+    if missing:
+        _say(f"not in {request.root}, so not prepared: {', '.join(missing)}")
     space = describe_space(request, plans)
     _say(space)
     if not dry_run:
         prepare(request, plans, _say)
         return
-    problems = [problem for plan in plans for problem in plan.problems]
+    problems = list(dict.fromkeys(problem for plan in plans for problem in plan.problems))
     if problems:
         raise PreparationError(f"{len(problems):,} pictures are not usable\n  " + "\n  ".join(problems))
     _say("dry run: nothing was written")
@@ -165,11 +198,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.root is None and not options.verify:
         parser.error("--root is required, except with --verify")
+    data_set: DataSet = options.data_set
+    only_present = options.splits is None and data_set.default_splits is None
     request = Request(
-        data_set=options.data_set,
+        data_set=data_set,
         root=options.root or Path(),
         out=options.out,
-        splits=tuple(dict.fromkeys(options.splits)),
+        splits=tuple(dict.fromkeys(options.splits or data_set.default_splits or data_set.splits)),
+        scales=tuple(sorted(set(options.scales))),
+        only_present=only_present,
         flags=frozenset(getattr(options, "flags", None) or ()),
         crop=CropRule(options.crop, options.step) if options.crop else None,
         folders=options.folders,

@@ -19,6 +19,10 @@ class Window:
     left: int
     size: int
 
+    def shrunk(self, scale: int) -> "Window":
+        """The same part of a picture that is `scale` times smaller."""
+        return Window(self.top // scale, self.left // scale, self.size // scale)
+
 
 def offsets(length: int, size: int, step: int) -> list[int]:
     """Where the crops along one side of a picture begin: 0, step, 2 step, ..., and the last that still fits.

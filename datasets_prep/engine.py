@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
+from datasets_prep.encode import encode_sample
 from datasets_prep.errors import PreparationError
 from datasets_prep.folder_writer import FolderWriter
 from datasets_prep.lmdb_writer import LmdbWriter
 from datasets_prep.parallel import map_in_order
 from datasets_prep.partial_folder import is_finished
-from datasets_prep.pictures import Image, decode, encode_png, is_plain_png
-from datasets_prep.plan import Plan, Sample, make_plan
-from datasets_prep.sources import Picture, Sides
+from datasets_prep.plan import Plan, make_plan, name_part
+from datasets_prep.sources import Sides
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Request:
         root: The user's tree, which is only read.
         out: Folder that gets `<split>/<side>.lmdb`, or `<split>/<side>/` for folders.
         splits: The parts to prepare.
+        scales: The scales to prepare them at.
+        only_present: Leave out what the root does not hold, rather than refuse.
         flags: Switches of the data set that are on.
         crop: Rule for the cropped parts; None keeps every picture whole.
         folders: Write folders of PNGs instead of LMDBs.
@@ -42,6 +44,8 @@ class Request:
     root: Path
     out: Path
     splits: tuple[str, ...]
+    scales: tuple[int, ...]
+    only_present: bool
     flags: frozenset[str]
     crop: CropRule | None
     folders: bool
@@ -81,44 +85,77 @@ def make_plans(request: Request) -> list[Plan]:
         raise PreparationError(f"--root {request.root} is not a folder: give the folder that holds the data set")
     if out == root or root in out.parents:
         raise PreparationError(f"--out {request.out} lies in --root {request.root}, which is only read: choose another")
-    found = {split: _find(request, split) for split in request.splits}
+    found = _find(request)
     places: dict[tuple[str, ...], str] = {}
-    for split, sides in found.items():
+    for (split, _), sides in found.items():
         where = tuple(side.where for side in sides.values())
-        if where in places:
+        if places.setdefault(where, split) != split:
             raise PreparationError(
                 f"{' and '.join(where)} in {request.root} would serve as both {places[where]} and {split}: "
                 f"say which of them it is, e.g. --splits {split}"
             )
-        places[where] = split
     return [
-        make_plan(request.data_set, split, sides, request.rule(split), request.folders)
-        for split, sides in found.items()
+        make_plan(request.data_set, split, scale, sides, request.rule(split), request.folders)
+        for (split, scale), sides in found.items()
     ]
 
 
-def _find(request: Request, split: str) -> Sides:
-    sides = request.data_set.find(request.root, split, request.flags)
-    if sides is None or not any(side.pictures for side in sides.values()):
-        flags = "".join(f" with --{flag}" for flag in sorted(request.flags))
-        raise PreparationError(
-            f"no pictures of {request.data_set.command}'s split {split}{flags} in {request.root}: leave the split out "
-            f"with --splits, or give another --root.\n{request.data_set.description}"
-        )
-    return sides
+def _find(request: Request) -> dict[tuple[str, int], Sides]:
+    """(split, scale) -> the sides of its pairs, for all that is asked for."""
+    data_set = request.data_set
+    found: dict[tuple[str, int], Sides] = {}
+    for split in request.splits:
+        sides = data_set.find(request.root, split, request.flags) or {}
+        for scale in request.scales:
+            pair = {name: sides[name] for name in data_set.side_names(scale) if name in sides}
+            if any(side.pictures for side in pair.values()):
+                found[split, scale] = pair
+            elif not request.only_present:
+                raise _nothing_found(request, f"'s split {name_part(split, scale)}", "leave it out with --splits")
+    if not found:
+        raise _nothing_found(request, "", "see which trees are known")
+    return found
+
+
+def _nothing_found(request: Request, part: str, advice: str) -> PreparationError:
+    flags = "".join(f" with --{flag}" for flag in sorted(request.flags))
+    if part and request.data_set.scales != (1,):
+        advice += " or --scales"
+    return PreparationError(
+        f"no pictures of {request.data_set.command}{part}{flags} in {request.root}: {advice}, or give another --root.\n"
+        f"{request.data_set.description}"
+    )
+
+
+def absent(request: Request, plans: Sequence[Plan]) -> list[str]:
+    """What was left out because the root does not hold it: `Set14`, or `Set14 x3` where other scales are there."""
+    planned = {(plan.split, plan.scale) for plan in plans}
+    names = []
+    for split in request.splits:
+        missing = [scale for scale in request.scales if (split, scale) not in planned]
+        names += [split] if len(missing) == len(request.scales) else [name_part(split, scale) for scale in missing]
+    return names
 
 
 def describe(request: Request, plan: Plan) -> str:
     """One paragraph: what was found, what is made of it, and about how much that is."""
     rule = request.rule(plan.split)
+    sources = " and ".join(dict.fromkeys(side.where for side in plan.sides.values()))
+    targets = " and ".join(str(request.target(plan.split, side)) for side in plan.sides)
     made = f"{rule.size}x{rule.size} crops every {rule.step} pixels" if rule else "whole pictures"
-    sources = " and ".join(plan.where.values())
-    targets = " and ".join(str(request.target(plan.split, side)) for side in plan.where)
-    expected = request.data_set.splits[plan.split].expected
-    return (
-        f"{plan.split}: {plan.pairs:,} of {expected:,} expected pairs in {sources}\n"
-        f"  -> {len(plan.keys):,} pairs of {made}, about {_gigabytes(plan.estimated_bytes)}, in {targets}"
-    )
+    if plan.scale > 1:
+        made += f" (x{plan.scale} smaller in {next(iter(plan.sides))})"
+    size = _gigabytes(sum(plan.estimated_bytes.values()))
+    lines = [
+        f"{plan.name}: {plan.found} in {sources}",
+        *(
+            f"  {side.made:,} of the {name} pictures are made from the ground truth, by MATLAB's bicubic imresize"
+            for name, side in plan.sides.items()
+            if side.made
+        ),
+        f"  -> {len(plan.keys):,} pairs of {made}, about {size}, in {targets}",
+    ]
+    return "\n".join(lines)
 
 
 def describe_space(request: Request, plans: Sequence[Plan]) -> str:
@@ -126,7 +163,9 @@ def describe_space(request: Request, plans: Sequence[Plan]) -> str:
     folder = request.out.resolve()
     while not folder.exists():
         folder = folder.parent
-    needed = sum(plan.estimated_bytes for plan in plans)
+    # Plans of several scales may share the database of the ground truth.
+    sizes = {request.target(plan.split, side): size for plan in plans for side, size in plan.estimated_bytes.items()}
+    needed = sum(sizes.values())
     free = shutil.disk_usage(folder).free
     verdict = "" if needed < free else ": not enough"
     return f"about {_gigabytes(needed)} to write, {_gigabytes(free)} free{verdict}"
@@ -138,12 +177,12 @@ def _gigabytes(size: int) -> str:
 
 def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
     rule = request.rule(plan.split)
-    return {
+    settings = {
         "data_set": request.data_set.command,
         "split": plan.split,
         "side": side,
         "source": str(request.root.resolve()),
-        "source_folder": plan.where[side],
+        "source_folder": plan.sides[side].where,
         "flags": sorted(request.flags),
         "crop": rule.size if rule else None,
         "step": rule.step if rule else None,
@@ -154,42 +193,11 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
         "pictures": len(plan.keys),
         "fingerprint": plan.fingerprint(),
     }
-
-
-Encoded = tuple[list[dict[str, bytes]], list[str]]
-"""The outputs of one sample: per side key -> PNG, and the problems that there were instead."""
-
-
-def _read_picture(picture: Picture, size: tuple[int, int]) -> tuple[bytes, Image]:
-    data = picture.read()
-    image = decode(data)
-    if image.shape[:2] != size:
-        raise PreparationError(f"is decoded to {image.shape[1]}x{image.shape[0]}, not to {size[1]}x{size[0]}")
-    return data, image
-
-
-def encode_sample(sample: Sample, compression: int) -> Encoded:
-    """Decodes every side of a sample and encodes its outputs; a whole plain PNG keeps its bytes."""
-    sides, problems = [], []
-    for picture in sample.pictures:
-        try:
-            data, image = _read_picture(picture, sample.size)
-        except PreparationError as error:
-            problems.append(f"{picture} {error}")
-            continue
-        except OSError as error:
-            problems.append(f"{picture} cannot be read: {error.strerror}")
-            continue
-        outputs = {}
-        for key, window in sample.outputs:
-            if window is not None:
-                rows = slice(window.top, window.top + window.size)
-                columns = slice(window.left, window.left + window.size)
-                outputs[key] = encode_png(image[rows, columns], compression)
-            else:
-                outputs[key] = data if is_plain_png(data) else encode_png(image, compression)
-        sides.append(outputs)
-    return sides, problems
+    if request.data_set.scales != (1,):
+        settings["scale"] = plan.sides[side].scale
+        settings["made_by_imresize"] = plan.sides[side].made
+        settings["cut_to_multiple_of"] = plan.multiple
+    return settings
 
 
 def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
@@ -202,6 +210,7 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
     problems: list[str] = []
     for plan in plans:
         problems += _prepare_split(request, plan, say)
+    problems = list(dict.fromkeys(problems))
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         count = "1 picture is" if len(problems) == 1 else f"{len(problems):,} pictures are"
@@ -209,15 +218,15 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
 
 
 def _prepare_split(request: Request, plan: Plan, say: Say) -> list[str]:
-    """Writes one split; returns the problems of its pictures, with which nothing gets its final name."""
-    targets = {side: request.target(plan.split, side) for side in plan.where}
-    missing = [side for side, path in targets.items() if not is_finished(path, _settings(request, plan, side))]
-    if not missing:
-        say(f"{plan.split}: done before, {len(plan.keys):,} pairs")
-        return []
+    """Writes one split at one scale; returns the problems of its pictures, with which nothing gets its final name."""
     writers: dict[str, Writer] = {}
     if plan.problems:
         return [*plan.problems, *_write_samples(request, plan, writers)]
+    targets = {side: request.target(plan.split, side) for side in plan.sides}
+    missing = [side for side, path in targets.items() if not is_finished(path, _settings(request, plan, side))]
+    if not missing:
+        say(f"{plan.name}: done before, {len(plan.keys):,} pairs")
+        return []
     with ExitStack() as stack:
         for side in missing:
             writers[side] = _open_writer(request, targets[side], _settings(request, plan, side))
@@ -226,7 +235,7 @@ def _prepare_split(request: Request, plan: Plan, say: Say) -> list[str]:
         if not problems:
             for writer in writers.values():
                 writer.finish()
-            say(f"{plan.split}: wrote {len(plan.keys):,} pairs")
+            say(f"{plan.name}: wrote {len(plan.keys):,} pairs")
     return problems
 
 
@@ -242,22 +251,22 @@ def _write_samples(request: Request, plan: Plan, writers: dict[str, Writer]) -> 
     From the first damaged picture on, the rest is only checked, so that all damage is reported at once, while what is
     written stays the beginning of the undamaged sequence.
     """
-    sides = list(plan.where)
+    sides = tuple(writers or plan.sides)
     remaining = [
         sample
         for sample in plan.samples
         if not writers or not all(key in writer for writer in writers.values() for key, _ in sample.outputs)
     ]
     problems: list[str] = []
-    progress = tqdm(total=len(plan.samples), initial=len(plan.samples) - len(remaining), desc=plan.split, unit="pair")
+    progress = tqdm(total=len(plan.samples), initial=len(plan.samples) - len(remaining), desc=plan.name, unit="pair")
     with progress:
-        encode = partial(encode_sample, compression=request.compression)
+        encode = partial(encode_sample, sides=sides, compression=request.compression)
         for outputs, found in map_in_order(encode, remaining, request.workers):
             progress.update()
             problems += found
             if problems:
                 continue
             for side, writer in writers.items():
-                for key, data in outputs[sides.index(side)].items():
+                for key, data in outputs[side].items():
                     writer.put_png(key, data)
     return problems

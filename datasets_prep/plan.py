@@ -1,20 +1,38 @@
 """What will be done for one split, found out before anything is decoded or written."""
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from datasets_prep.crops import CropRule, Window, windows
-from datasets_prep.data_set import DataSet
+from datasets_prep.data_set import DataSet, Split
 from datasets_prep.errors import PreparationError
 from datasets_prep.folder_writer import file_name
 from datasets_prep.lmdb_writer import require_valid_key
 from datasets_prep.pictures import Header
-from datasets_prep.sources import Picture, Side
+from datasets_prep.sources import Picture, Side, Sides
 
 _NAMED = 5
+
+
+@dataclass(frozen=True)
+class View:
+    """What is taken of one picture.
+
+    Attributes:
+        picture: Where it is.
+        size: Its height and width as stored.
+        kept: Height and width of what is kept of it, from its top left corner on, before it is shrunk.
+        scale: How many times smaller than the ground truth the result is.
+    """
+
+    picture: Picture
+    size: tuple[int, int]
+    kept: tuple[int, int]
+    scale: int
 
 
 @dataclass(frozen=True)
@@ -22,39 +40,51 @@ class Sample:
     """The pictures that belong together, one per side, and what is made of them.
 
     Attributes:
-        pictures: In the order of the data set's sides.
-        size: Height and width that every side has.
-        outputs: Key of each output picture, with its window, or None for the whole picture.
+        views: Side -> what is taken of its picture.
+        outputs: Key of each output picture, with its window in the ground truth, or None for the whole picture.
     """
 
-    pictures: tuple[Picture, ...]
-    size: tuple[int, int]
+    views: dict[str, View]
     outputs: tuple[tuple[str, Window | None], ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One split of a data set, ready to be encoded.
+    """One split of a data set at one scale, ready to be encoded.
 
     Attributes:
         split: Its name.
+        scale: How many times smaller than the ground truth the degraded pictures are.
         pairs: Number of pairs that were found.
-        where: Side -> where its pictures are, relative to the root.
+        found: In words, how many pairs of how many; with the figures of each part, where the split has parts.
+        sides: What was found, the degraded side first.
         samples: In the order of their keys.
         problems: What is wrong with pictures, one line each; samples with a problem are not in `samples`.
         too_small: Pictures smaller than a crop, which give no crops, one line each.
         warnings: What is unusual but does not stop the preparation.
-        estimated_bytes: About how much will be written.
+        estimated_bytes: Side -> about how much will be written.
     """
 
     split: str
+    scale: int
     pairs: int
-    where: dict[str, str]
+    found: str
+    sides: Sides
     samples: tuple[Sample, ...]
     problems: tuple[str, ...]
     too_small: tuple[str, ...]
     warnings: tuple[str, ...]
-    estimated_bytes: int
+    estimated_bytes: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        """`test`, or with its scale `Set5 x2`."""
+        return name_part(self.split, self.scale)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the ground truth are cut to a multiple of this."""
+        return list(self.sides.values())[-1].multiple
 
     @property
     def keys(self) -> list[str]:
@@ -65,6 +95,11 @@ class Plan:
         """Hash of all output keys with their windows and of the pictures too small to have any."""
         described = [repr(sample.outputs) for sample in self.samples] + list(self.too_small)
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+
+def name_part(split: str, scale: int) -> str:
+    """`test`, or with its scale `Set5 x2`."""
+    return split if scale == 1 else f"{split} x{scale}"
 
 
 def name_some(names: list[str]) -> str:
@@ -87,13 +122,21 @@ def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
     return sorted(next(iter(sides.values())).pictures)
 
 
-def _count_warnings(split: str, keys: list[str], expected: int) -> list[str]:
-    if len(keys) == expected:
+def _count(split: Split, keys: list[str]) -> str:
+    """`3 of 3,450 expected pairs (DIV2K 3 of 800, Flickr2K 0 of 2,650)`."""
+    firsts = Counter(key.split("/")[0] for key in keys)
+    parts = ", ".join(f"{name} {firsts[name]:,} of {expected:,}" for name, expected in split.parts.items())
+    return f"{len(keys):,} of {split.expected:,} expected pairs" + (f" ({parts})" if parts else "")
+
+
+def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
+    if len(keys) == split.expected:
         return []
     gaps = _gaps(keys)
     # More gaps than pairs are missing: then the numbers do not count the frames one by one.
-    missing = f", missing e.g. {name_some(gaps)}" if 0 < len(gaps) <= expected - len(keys) else ""
-    return [f"found {len(keys):,} of {expected:,} pairs in {split}{missing}: the result is not the published set"]
+    missing = f", missing e.g. {name_some(gaps)}" if 0 < len(gaps) <= split.expected - len(keys) else ""
+    found = _count(split, keys).replace(" expected pairs", " pairs")
+    return [f"found {found} in {name}{missing}: the result is not the published set"]
 
 
 def _gaps(keys: list[str]) -> list[str]:
@@ -112,7 +155,7 @@ def _gaps(keys: list[str]) -> list[str]:
     ]
 
 
-def _read_headers(pictures: tuple[Picture, ...], problems: list[str]) -> list[tuple[Header, int]]:
+def _read_headers(pictures: Iterable[Picture], problems: list[str]) -> list[tuple[Header, int]]:
     """Header and bytes of each picture; what cannot be read is added to `problems` instead."""
     headers = []
     for picture in pictures:
@@ -125,60 +168,111 @@ def _read_headers(pictures: tuple[Picture, ...], problems: list[str]) -> list[tu
     return headers
 
 
-def make_plan(
-    data_set: DataSet, split: str, sides: Mapping[str, Side], rule: CropRule | None, flat_names: bool
-) -> Plan:
+def _views(sides: Sides, key: str, headers: list[Header]) -> dict[str, View]:
+    """What is taken of the pictures of one pair.
+
+    Raises:
+        PreparationError: Their sizes do not fit together, or a picture cannot be made from a larger one.
+    """
+    truth, truth_side = headers[-1], list(sides.values())[-1]
+    kept = truth.height - truth.height % truth_side.multiple, truth.width - truth.width % truth_side.multiple
+    if 0 in kept:
+        raise PreparationError(f"{truth_side.pictures[key]} is {truth}, smaller than the scale")
+    views = {}
+    for (name, side), header in zip(sides.items(), headers, strict=True):
+        picture, size = side.pictures[key], (header.height, header.width)
+        wanted = truth.height // side.scale, truth.width // side.scale
+        if picture.shrink > 1:
+            if header.bit_depth != 8:
+                raise PreparationError(
+                    f"{picture} has {header.bit_depth} bits: a low resolution is only made of pictures of 8 bits, "
+                    f"so that of {key} has to be there"
+                )
+            views[name] = View(picture, size, kept, side.scale)
+        elif size == wanted:
+            views[name] = View(picture, size, (kept[0] // side.scale, kept[1] // side.scale), side.scale)
+        else:
+            listed = " and ".join(
+                f"{side.pictures[key]} {size}" for side, size in zip(sides.values(), headers, strict=True)
+            )
+            if side.scale == 1:
+                raise PreparationError(f"sizes differ within the pair {key}: {listed}")
+            raise PreparationError(
+                f"sizes do not fit x{side.scale} within the pair {key}: {listed}, "
+                f"which asks for {wanted[1]}x{wanted[0]}"
+            )
+    return views
+
+
+def _outputs(key: str, kept: tuple[int, int], rule: CropRule | None) -> tuple[tuple[str, Window | None], ...]:
+    """Keys and windows of the pictures that one pair gives; none if it is smaller than a crop."""
+    if rule is None:
+        return ((key, None),)
+    return tuple((f"{key}_s{number:03d}", window) for number, window in enumerate(windows(*kept, rule), 1))
+
+
+def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: CropRule | None, flat_names: bool) -> Plan:
     """Pairs the pictures, reads their headers and lists what will be written.
 
     Args:
         data_set: The declaration.
         split: Name of the part.
-        sides: What the data set's finder found for it.
+        scale: How many times smaller than the ground truth the degraded pictures are.
+        sides: What the data set's finder found for it, the degraded side first.
         rule: The crop rule, or None to keep pictures whole.
         flat_names: Whether the keys become file names in one flat folder.
 
     Raises:
-        PreparationError: A picture has no partner, or a key is not valid or not unique.
+        PreparationError: A picture has no partner, a key is not valid or not unique, or the crops of a larger picture
+            would not fall on whole pixels of a smaller one.
     """
     keys = _require_pairs(sides)
+    multiple = list(sides.values())[-1].multiple
+    if rule is not None and (rule.size % multiple or rule.step % multiple):
+        raise PreparationError(
+            f"--crop {rule.size} and --step {rule.step} must be multiples of {multiple}, so that crops are the same at "
+            "every scale"
+        )
     problems: list[str] = []
     too_small: list[str] = []
     samples: list[Sample] = []
-    estimated = 0.0
-    for key in tqdm(keys, desc=f"{split}: reading headers", unit="pair", leave=False, delay=2):
-        pictures = tuple(sides[name].pictures[key] for name in data_set.sides)
+    estimated = dict.fromkeys(sides, 0.0)
+    name = name_part(split, scale)
+    for key in tqdm(keys, desc=f"{name}: reading headers", unit="pair", leave=False, delay=2):
+        pictures = [side.pictures[key] for side in sides.values()]
         headers = _read_headers(pictures, problems)
         if len(headers) < len(pictures):
             continue
-        sizes = [str(header) for header, _ in headers]
-        if len(set(sizes)) > 1:
-            listed = " and ".join(f"{picture} {size}" for picture, size in zip(pictures, sizes, strict=True))
-            problems.append(f"sizes differ within the pair {key}: {listed}")
+        try:
+            views = _views(sides, key, [header for header, _ in headers])
+        except PreparationError as error:
+            problems.append(str(error))
             continue
-        header = headers[0][0]
-        area = header.height * header.width
-        outputs: tuple[tuple[str, Window | None], ...] = ((key, None),)
-        share = 1.0
-        if rule is not None:
-            cut = windows(header.height, header.width, rule)
-            if not cut:
-                too_small.append(f"{pictures[0]} is {header}, smaller than a crop of {rule.size}x{rule.size}")
-                continue
-            outputs = tuple((f"{key}_s{number:03d}", window) for number, window in enumerate(cut, 1))
-            share = len(cut) * rule.size**2 / area
-        for name, _ in outputs:
-            require_valid_key(name)
-        estimated += share * sum(size for _, size in headers)
-        samples.append(Sample(pictures, (header.height, header.width), outputs))
+        # The first picture of full size: also that of the ground truth must not depend on the scale.
+        full = next(view for view in views.values() if view.scale == 1)
+        outputs = _outputs(key, full.kept, rule)
+        if rule is not None and not outputs:
+            too_small.append(
+                f"{full.picture} is {full.size[1]}x{full.size[0]}, smaller than a crop of {rule.size}x{rule.size}"
+            )
+            continue
+        for output, _ in outputs:
+            require_valid_key(output)
+        share = len(outputs) * rule.size**2 / (full.size[0] * full.size[1]) if rule else 1.0
+        for side, view, (_, size) in zip(sides, views.values(), headers, strict=True):
+            estimated[side] += share * size / view.picture.shrink**2
+        samples.append(Sample(views, outputs))
     plan = Plan(
         split=split,
+        scale=scale,
         pairs=len(keys),
-        where={name: sides[name].where for name in data_set.sides},
+        found=_count(data_set.splits[split], keys),
+        sides=sides,
         samples=tuple(samples),
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
         too_small=tuple(too_small),
-        warnings=tuple(_count_warnings(split, keys, data_set.splits[split].expected)),
-        estimated_bytes=int(estimated),
+        warnings=tuple(_count_warnings(name, keys, data_set.splits[split])),
+        estimated_bytes={side: int(size) for side, size in estimated.items()},
     )
     _require_unique(plan.keys, flat_names)
     return plan

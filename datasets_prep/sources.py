@@ -13,10 +13,14 @@ _PNG_HEADER_BYTES = 33
 
 @dataclass(frozen=True)
 class Picture:
-    """One encoded picture: the file `path`, or the value of `key` in the LMDB `path`."""
+    """One encoded picture: the file `path`, or the value of `key` in the LMDB `path`.
+
+    With `shrink` above 1 it stands for a picture that is not there and is made from this one, so many times smaller.
+    """
 
     path: Path
     key: str | None = None
+    shrink: int = 1
 
     def __str__(self) -> str:
         return str(self.path) if self.key is None else f"{self.path}: {self.key}"
@@ -41,10 +45,19 @@ class Side:
     Attributes:
         pictures: key -> picture. Equal keys on two sides make a pair.
         where: The pattern of the paths in words, relative to the root, e.g. `train/<sequence>/blur`.
+        scale: How many times smaller its pictures are than those of the last side.
+        multiple: Only in the last side: height and width are first cut to a multiple of this, at the bottom and right.
     """
 
     pictures: dict[str, Picture]
     where: str
+    scale: int = 1
+    multiple: int = 1
+
+    @property
+    def made(self) -> int:
+        """How many of its pictures are not there but made from larger ones."""
+        return sum(picture.shrink > 1 for picture in self.pictures.values())
 
 
 Sides = dict[str, Side]

@@ -1,4 +1,4 @@
-"""Checks a finished preparation: complete pairs, equal sizes, and every picture decodes."""
+"""Checks a finished preparation: complete pairs, sizes that fit, and every picture decodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,34 @@ from datasets_prep.lmdb_reader import read_keys, read_meta_info
 from datasets_prep.parallel import map_in_order
 from datasets_prep.partial_folder import metadata_path, read_metadata
 from datasets_prep.pictures import decode
-from datasets_prep.plan import name_some
+from datasets_prep.plan import name_part, name_some
 from datasets_prep.sources import Picture, find_side
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The pictures of one key, one per side, with the shape that the metadata of each states, if it does."""
+    """The pictures of one key, one per side.
+
+    Attributes:
+        key: Their key.
+        pictures: One per side.
+        shapes: The shape that the metadata of each states, if it does.
+        scales: How many times smaller than the ground truth each is.
+    """
 
     key: str
     pictures: tuple[Picture, ...]
     shapes: tuple[tuple[int, int, int] | None, ...]
+    scales: tuple[int, ...]
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(target.name + ".partial")
+
+
+def is_begun(target: Path) -> bool:
+    """True where `target` was prepared or its preparation was interrupted."""
+    return target.is_dir() or _partial(target).is_dir()
 
 
 def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
@@ -38,11 +55,10 @@ def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
     problems: list[str] = []
     sides: list[dict[str, Picture]] = []
     shapes: list[dict[str, tuple[int, int, int]]] = []
+    scales: list[int] = []
     for target in targets:
         if not target.is_dir():
-            partial_note = (
-                "; its preparation was interrupted" if target.with_name(target.name + ".partial").is_dir() else ""
-            )
+            partial_note = "; its preparation was interrupted" if is_begun(target) else ""
             raise PreparationError(f"{target} is not there{partial_note}: run the same without --verify")
         is_lmdb = target.suffix == ".lmdb"
         sides.append(find_side(target, str))
@@ -51,7 +67,9 @@ def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
             unlisted = sorted(read_keys(target) - sides[-1].keys())
             if unlisted:
                 problems.append(f"{target}: not listed in meta_info.txt: {name_some(unlisted)}")
-        entries = read_metadata(target).get("entries")
+        metadata = read_metadata(target)
+        scales.append(metadata.get("settings", {}).get("scale", 1))
+        entries = metadata.get("entries")
         if entries != len(sides[-1]):
             problems.append(f"{target}: {len(sides[-1]):,} pictures, {metadata_path(target).name} says {entries}")
     for target, side in zip(targets, sides, strict=True):
@@ -60,8 +78,11 @@ def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
             if lonely:
                 problems.append(f"{target}: missing in {other_target}: {name_some(lonely)}")
     keys = sorted(set.intersection(*(set(side) for side in sides)))
-    pairs = [Pair(key, tuple(side[key] for side in sides), tuple(known.get(key) for known in shapes)) for key in keys]
-    label = targets[0].parent.name
+    pairs = [
+        Pair(key, tuple(side[key] for side in sides), tuple(known.get(key) for known in shapes), tuple(scales))
+        for key in keys
+    ]
+    label = name_part(targets[0].parent.name, max(scales))
     for found in tqdm(map_in_order(partial(check_pair), pairs, workers), desc=label, total=len(pairs), unit="pair"):
         problems += found
     return len(pairs), problems
@@ -70,15 +91,17 @@ def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
 def check_pair(pair: Pair) -> list[str]:
     """Decodes the pictures of a pair; returns what is wrong with them."""
     problems, sizes = [], set()
-    for picture, shape in zip(pair.pictures, pair.shapes, strict=True):
+    for picture, shape, scale in zip(pair.pictures, pair.shapes, pair.scales, strict=True):
         try:
             image = decode(picture.read())
         except (PreparationError, OSError) as error:
             problems.append(f"{picture} {error}")
             continue
-        sizes.add(image.shape[:2])
+        sizes.add((image.shape[0] * scale, image.shape[1] * scale))
         if shape is not None and image.shape != shape:
             problems.append(f"{picture} has the shape {image.shape}, meta_info.txt says {shape}")
     if len(sizes) > 1:
-        problems.append(f"sizes differ within the pair {pair.key}: {' and '.join(map(str, sorted(sizes)))}")
+        scaled = "" if max(pair.scales) == 1 else f", seen at x{max(pair.scales)}"
+        listed = " and ".join(map(str, sorted(sizes)))
+        problems.append(f"sizes differ within the pair {pair.key}{scaled}: {listed}")
     return problems

@@ -1,0 +1,54 @@
+"""From the pictures of one sample to the PNGs that are stored."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets_prep.errors import PreparationError
+from datasets_prep.imresize import imresize
+from datasets_prep.pictures import Image, decode, encode_png, is_plain_png
+from datasets_prep.plan import Sample, View
+
+Encoded = tuple[dict[str, dict[str, bytes]], list[str]]
+"""The outputs of one sample: side -> key -> PNG, and the problems that there were instead."""
+
+
+def _read_view(view: View) -> tuple[bytes | None, Image]:
+    """The picture that is wanted, with its bytes where they can be stored as they are."""
+    data = view.picture.read()
+    image = decode(data)
+    (height, width), kept, shrink = view.size, view.kept, view.picture.shrink
+    if image.shape[:2] != view.size:
+        raise PreparationError(f"is decoded to {image.shape[1]}x{image.shape[0]}, not to {width}x{height}")
+    as_stored = kept == view.size and shrink == 1 and is_plain_png(data)
+    image = image[: kept[0], : kept[1]]
+    if shrink > 1:
+        image = imresize(cast(NDArray[np.uint8], image), (kept[0] // shrink, kept[1] // shrink))
+    return data if as_stored else None, image
+
+
+def encode_sample(sample: Sample, sides: Sequence[str], compression: int) -> Encoded:
+    """Decodes the named sides of a sample and encodes their outputs; a whole plain PNG keeps its bytes."""
+    encoded: dict[str, dict[str, bytes]] = {}
+    problems = []
+    for side in sides:
+        view = sample.views[side]
+        try:
+            data, image = _read_view(view)
+        except PreparationError as error:
+            problems.append(f"{view.picture} {error}")
+            continue
+        except OSError as error:
+            problems.append(f"{view.picture} cannot be read: {error.strerror}")
+            continue
+        encoded[side] = {}
+        for key, window in sample.outputs:
+            if window is not None:
+                part = window.shrunk(view.scale)
+                rows, columns = slice(part.top, part.top + part.size), slice(part.left, part.left + part.size)
+                encoded[side][key] = encode_png(image[rows, columns], compression)
+            else:
+                encoded[side][key] = data or encode_png(image, compression)
+    return encoded, problems

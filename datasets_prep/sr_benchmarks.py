@@ -1,0 +1,80 @@
+"""The five test sets of super-resolution, in the three conventions in which they circulate."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from datasets_prep.data_set import DataSet, Split
+from datasets_prep.low_resolution import low_key, made_from, truth_key
+from datasets_prep.sources import Side, Sides, find_side
+
+_SCALES = (2, 3, 4)
+_PICTURES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109}
+_OTHER_NAMES = {"B100": ("BSD100", "BSDS100")}
+
+
+def _is_named(folder: Path, split: str) -> bool:
+    return folder.name.lower() in {name.lower() for name in (split, *_OTHER_NAMES.get(split, ()))}
+
+
+def _set_folders(folder: Path, split: str) -> list[Path]:
+    """Folders in `folder` with a name of the set, in any case."""
+    return sorted(entry for entry in folder.glob("*") if entry.is_dir() and _is_named(entry, split))
+
+
+def _candidates(root: Path, split: str, names: tuple[str, ...], common: str, scale: int) -> list[Path]:
+    """Folders that may hold one side: `names` in the folder of the set, or the set's in the folder `common` to all."""
+    # The root may also be the folder of one set.
+    bases = [root] * _is_named(root.resolve(), split) + _set_folders(root, split)
+    return [base / name for base in bases for name in names] + [
+        folder / f"x{scale}" for folder in _set_folders(root / common, split)
+    ]
+
+
+def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], scale: int, multiple: int) -> Side:
+    """The first of the folders that holds pictures; without pictures, and with all the names, if none does."""
+    for folder in folders:
+        pictures = find_side(folder, key_of)
+        if pictures:
+            return Side(pictures, folder.relative_to(root).as_posix(), scale, multiple)
+    return Side({}, " or ".join(folder.relative_to(root).as_posix() for folder in folders), scale, multiple)
+
+
+def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
+    """At each scale the first ground truth and the first low resolution that are there; the latter else to be made."""
+    sides: Sides = {}
+    for scale in _SCALES:
+        # Cut for this scale, not cut at all, cut for every scale.
+        truths = (f"GTmod{scale}", "HR", "GT", "GTmod12", "original", ".")
+        lows = (f"LRbicx{scale}", f"LR_bicubic/X{scale}")
+        truth = _first_side(root, _candidates(root, split, truths, "HR", scale), truth_key, 1, scale)
+        low = _first_side(
+            root, _candidates(root, split, lows, "LR/LRBI", scale), partial(low_key, scale=scale), scale, 1
+        )
+        if not low.pictures:
+            low = Side(made_from(truth.pictures, scale), truth.where, scale)
+        sides |= {f"LRx{scale}": low, f"HRx{scale}": truth}
+    return sides
+
+
+SR_BENCHMARKS = DataSet(
+    command="sr-benchmarks",
+    title="Set5, Set14, B100, Urban100 and Manga109: the test pictures of super-resolution",
+    description="""\
+ROOT holds the folders of the sets, or is one of them, in any of the conventions in circulation:
+  ROOT/Set5/GTmod4/baby.png           ROOT/Set5/LRbicx4/baby.png
+  ROOT/Set5/HR/baby.png               ROOT/Set5/LR_bicubic/X4/babyx4.png
+  ROOT/HR/Set5/x4/baby_HR_x4.png      ROOT/LR/LRBI/Set5/x4/baby_LRBI_x4.png
+and the same for the other scales (GTmod2, LRbicx2, ...). B100 may be called BSD100 or BSDS100. Ground truth is also
+taken from ROOT/Set5/{GT,GTmod12,original} and from ROOT/Set5 itself. Where there is nothing but ground truth, the low
+resolution is made from it, bit for bit as MATLAB's bicubic imresize makes it. The result is, of whole pictures, e.g.
+  OUT/Set5/{HRx2,LRx2,HRx3,LRx3,HRx4,LRx4}.lmdb    baby, bird, butterfly, head, woman
+where the ground truth of each scale is cut to a multiple of it. Sets that are not there are left out, unless --splits
+asks for them.""",
+    sides=("LRx{scale}", "HRx{scale}"),
+    splits={name: Split(expected=count, cropped=False) for name, count in _PICTURES.items()},
+    default_splits=None,
+    crop=None,
+    find=find,
+    scales=_SCALES,
+)
