@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.reversible_column import sub_resnet
@@ -46,19 +46,17 @@ class FourierKernelEstimator(nn.Module):
         """Deblur features.
 
         Args:
-            f: (B, dim, H, W) with an even W.
+            f: (B, dim, H, W); an odd height or width is made even by reflection at the bottom or the right.
             previous: The features r_0.. of the estimator of the same scale in the unit before, each
-                (B, dim, H, W/2 + 1); None in the first unit.
+                (B, dim, H, W/2 + 1) of the even size; None in the first unit.
 
         Returns:
             The deblurred features (B, dim, H, W), and r_0.. of this estimator.
-
-        Raises:
-            OptionError: W is odd.
         """
         height, width = f.shape[2:]
-        if width % 2:
-            raise OptionError(f"the Fourier Kernel Estimator needs maps of an even width, got {height}x{width}")
+        if height % 2 or width % 2:
+            deblurred, features = self(F.pad(f, (0, width % 2, 0, height % 2), mode="reflect"), previous)
+            return deblurred[:, :, :height, :width], features
         blurred, frequencies = self.to_blurred(f), call(self.to_frequencies, f, keep=self.keep)
         with without_autocast(f):
             kernel, features = self.estimate_kernel(frequencies, previous)

@@ -24,36 +24,48 @@ def blend_weights(starts: Sequence[int], tile: int, like: Tensor) -> list[Tensor
     return weights
 
 
-def run_in_tiles(run: Callable[[list[Tensor]], Tensor], pyramid: Sequence[Tensor], tile: int, overlap: int) -> Tensor:
+def run_in_tiles(
+    run: Callable[[list[Tensor]], Tensor], pyramid: Sequence[Tensor], tile: int, overlap: int, upscale: int = 1
+) -> Tensor:
     """Run a network on tiles of a pyramid and blend the results.
 
     The weights of all tiles at a pixel sum to one wherever no more than two tiles overlap along an axis, as in the
     published evaluation; they are divided by their sum elsewhere.
 
     Args:
-        run: Maps the tiles of one place, finest first, to a picture of the size of the finest.
+        run: Maps the tiles of one place, finest first, to a picture ``upscale`` times the size of the finest.
         pyramid: (B, C, H, W) and its halvings.
         tile: Height and width of the tiles, in pixels of the finest picture.
         overlap: Pixels shared by neighbouring tiles; like ``tile`` a multiple of the network's size multiple.
+        upscale: Factor by which ``run`` enlarges.
 
     Returns:
-        (B, C, H, W).
+        (B, C', upscale H, upscale W), with the channels that ``run`` returns.
     """
     height, width = pyramid[0].shape[2:]
-    tile_height, tile_width = min(tile, height), min(tile, width)
     rows, columns = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
-    row_weights = blend_weights(rows, tile_height, pyramid[0])
-    column_weights = blend_weights(columns, tile_width, pyramid[0])
-    total = torch.zeros_like(pyramid[0])
-    weight_sum = total.new_zeros(height, width)
+    tile_height, tile_width = min(tile, height), min(tile, width)
+    row_weights = blend_weights([upscale * start for start in rows], upscale * tile_height, pyramid[0])
+    column_weights = blend_weights([upscale * start for start in columns], upscale * tile_width, pyramid[0])
+    weight_sum = pyramid[0].new_zeros(upscale * height, upscale * width)
+    total: Tensor | None = None
     for top, row_weight in zip(rows, row_weights, strict=True):
         for left, column_weight in zip(columns, column_weights, strict=True):
-            tiles = [
-                level[:, :, top >> k : (top + tile_height) >> k, left >> k : (left + tile_width) >> k]
-                for k, level in enumerate(pyramid)
-            ]
+            restored = run(
+                [
+                    level[:, :, top >> k : (top + tile_height) >> k, left >> k : (left + tile_width) >> k]
+                    for k, level in enumerate(pyramid)
+                ]
+            )
+            if total is None:
+                total = restored.new_zeros(*restored.shape[:2], *weight_sum.shape)
             weight = torch.outer(row_weight, column_weight)
-            place = (..., slice(top, top + tile_height), slice(left, left + tile_width))
-            total[place] += weight * run(tiles)
+            place = (
+                ...,
+                slice(upscale * top, upscale * (top + tile_height)),
+                slice(upscale * left, upscale * (left + tile_width)),
+            )
+            total[place] += weight * restored
             weight_sum[place] += weight
+    assert total is not None
     return total / weight_sum

@@ -1,0 +1,65 @@
+"""ATD's residual block: a group of transformer layers around one dictionary, a convolution and a skip connection."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
+from deeprftv2_arch.layers.atd.transformer_layer import ATDTransformerLayer
+from deeprftv2_arch.ops.reversible import call
+
+Connection = Literal["1conv", "3conv"]
+
+
+def connection(kind: Connection, dim: int) -> nn.Module:
+    """What follows a chain of layers before its skip connection: one 3x3 convolution, or three with a bottleneck."""
+    if kind == "1conv":
+        return nn.Conv2d(dim, dim, 3, padding=1)
+    return nn.Sequential(
+        nn.Conv2d(dim, dim // 4, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(dim // 4, dim // 4, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(dim // 4, dim, 3, padding=1),
+    )
+
+
+class DictionaryGroup(nn.Module):
+    """Transformer layers, every second one with shifted windows, that hand on and refine one learned dictionary.
+
+    Args:
+        layers: The layers.
+        dim: Channels C of the tokens.
+        tokens: Number of tokens.
+        use_checkpoint: Whether training keeps the layers' inputs alone and runs each layer again for its gradients.
+    """
+
+    def __init__(self, layers: list[ATDTransformerLayer], dim: int, tokens: int, use_checkpoint: bool) -> None:
+        super().__init__()
+        self.use_checkpoint = use_checkpoint
+        self.layers = nn.ModuleList(layers)
+        self.td = nn.Parameter(torch.randn(tokens, dim))
+
+    def forward(self, x: Tensor, position_index: Tensor) -> Tensor:
+        dictionary = self.td.expand(len(x), -1, -1)
+        for layer in self.layers:
+            x, dictionary = call(layer, x, dictionary, position_index, keep=not self.use_checkpoint)
+        return x
+
+
+class ResidualGroup(nn.Module):
+    """x + connection(group(x)) on (B, H, W, C) (ATDB in ATD's Figure 2).
+
+    Args:
+        group: The transformer layers.
+        conv: See :func:`connection`.
+    """
+
+    def __init__(self, group: DictionaryGroup, conv: nn.Module) -> None:
+        super().__init__()
+        self.residual_group = group
+        self.conv = conv
+
+    def forward(self, x: Tensor, position_index: Tensor) -> Tensor:
+        return to_tokens(self.conv(to_map(self.residual_group(x, position_index)))) + x

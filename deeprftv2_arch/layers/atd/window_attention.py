@@ -1,0 +1,94 @@
+"""Self-attention within windows, with a learned bias for every relative position (SW-MSA in ATD's Figure 2)."""
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.ops.attention import attention
+
+MASKED = -100.0  # added to the logits of pixels that must not see each other
+
+
+def relative_position_index(window: int) -> Tensor:
+    """Row of the bias table for every pair of pixels of a window: (window^2, window^2), whole numbers.
+
+    Relative positions (dy, dx), each from ``1 - window`` to ``window - 1``, are counted row by row.
+    """
+    y, x = (axis.flatten() for axis in torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij"))
+    dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
+    return (dy + window - 1) * (2 * window - 1) + (dx + window - 1)
+
+
+class WindowAttention(nn.Module):
+    """softmax(q k^T / sqrt(d) + bias) v within windows of ``window`` x ``window`` pixels, per head, then a projection.
+
+    Args:
+        dim: Channels C of queries, keys and values together for all heads.
+        window: Height and width of a window.
+        heads: Number of heads; d = C / heads.
+    """
+
+    def __init__(self, dim: int, window: int, heads: int) -> None:
+        super().__init__()
+        self.window = window
+        self.heads = heads
+        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, qkv: Tensor, position_index: Tensor, shift: int) -> Tensor:
+        """Attend.
+
+        Args:
+            qkv: (B, H, W, 3C), H and W multiples of the window.
+            position_index: What :func:`relative_position_index` returns.
+            shift: By how many pixels the grid of windows is shifted down and to the right. What this cuts off at one
+                border shares windows with what it cuts off at the other, but pixels of two borders do not attend.
+
+        Returns:
+            (B, H, W, C).
+        """
+        pixels = self.window**2
+        bias = self.relative_position_bias_table[position_index.flatten()].view(pixels, pixels, -1).permute(2, 0, 1)
+        bias = bias.contiguous().to(qkv.dtype)
+        if not shift:
+            q, k, v = self._windows(qkv)
+            return self.proj(self._merged(self._attend(q, k, v, bias)))
+        q, k, v = self._windows(qkv.roll((-shift, -shift), dims=(1, 2)))
+        return self.proj(self._merged(self._attend_shifted(q, k, v, bias, shift))).roll((shift, shift), dims=(1, 2))
+
+    def _windows(self, qkv: Tensor) -> Tensor:
+        """(B, H, W, 3C) -> queries, keys and values (3, B, rows, columns, heads, window^2, d)."""
+        batch, height, width, _ = qkv.shape
+        rows, columns = height // self.window, width // self.window
+        grid = qkv.reshape(batch, rows, self.window, columns, self.window, 3, self.heads, -1)
+        return grid.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6)
+
+    def _merged(self, attended: Tensor) -> Tensor:
+        """(B, rows, columns, heads, window^2, d) -> (B, H, W, C)."""
+        grid = attended.unflatten(4, (self.window, self.window)).permute(0, 1, 4, 2, 5, 3, 6)
+        return grid.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """Attend within every window of (B, rows, columns, heads, window^2, d)."""
+        scaled = q * q.shape[-1] ** -0.5
+        return attention(scaled.flatten(0, 2), k.flatten(0, 2), v.flatten(0, 2), bias).unflatten(0, q.shape[:3])
+
+    def _attend_shifted(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, shift: int) -> Tensor:
+        """The same where the last row and the last column of windows hold pixels of two borders."""
+        here = torch.arange(self.window, device=q.device) < self.window - shift  # of the lower or right border
+        apart = torch.where(here[:, None] == here[None, :], 0, MASKED).to(bias.dtype)
+        size = (self.window,) * 4
+        apart_rows = apart[:, None, :, None].expand(size).reshape(self.window**2, -1)
+        apart_columns = apart[None, :, None, :].expand(size).reshape(self.window**2, -1)
+        inner, last = slice(None, -1), slice(-1, None)
+        attended = torch.empty_like(q)
+        for rows, columns, part_bias in (
+            (inner, inner, bias),
+            (last, inner, bias + apart_rows),
+            (inner, last, bias + apart_columns),
+            (last, last, bias + torch.minimum(apart_rows, apart_columns)),
+        ):
+            part = (slice(None), rows, columns)
+            if q[part].numel():
+                attended[part] = self._attend(q[part], k[part], v[part], part_bias)
+        return attended

@@ -1,0 +1,234 @@
+"""ATD with and without Fourier Kernel Estimators: the paper's super-resolution networks (Table 5)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.atd.residual_group import Connection, DictionaryGroup, ResidualGroup, connection
+from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
+from deeprftv2_arch.layers.atd.transformer_layer import ATDTransformerLayer
+from deeprftv2_arch.layers.atd.upsampler import UpsamplerKind, upsampling_steps
+from deeprftv2_arch.layers.atd.window_attention import relative_position_index
+from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.tiling import run_in_tiles
+from deeprftv2_arch.layers.vs_block import SelectiveScan2d
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K
+FKE_BLOCKS = (1, 1, 1, 1)  # VSBlocks of every level of an estimator
+
+
+class PatchEmbedding(nn.Module):
+    """Map (B, C, H, W) -> normalised tokens (B, H, W, C), one per pixel."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(to_tokens(x))
+
+
+class ATD(nn.Module):
+    """ATD (CVPR 2024), and with ``fke`` the paper's ATD+FKE: a Fourier Kernel Estimator after every residual group.
+
+    Without ``fke``, names, shapes and results are those of the public implementation, whose checkpoints load as they
+    are. The estimators are those of :class:`DeepRFTv2`, one column each of a chain: a group's features go through the
+    estimator of the group, which also reads what the estimator before it kept.
+
+    Args:
+        upscale: Factor by which pictures are enlarged.
+        in_chans: Channels of the pictures, 3 (RGB) or 1.
+        img_size: Height and width of the low-resolution patches that the network is trained on. In eval mode a network
+            with ``fke`` works on larger pictures in tiles of this size, a multiple of the window; without ``fke`` it
+            has no effect, as in the public implementation.
+        embed_dim: Channels of the features. ATD-light has 48, ATD 210.
+        depths: Transformer layers of every residual group.
+        num_heads: Heads of every residual group.
+        window_size: Height and width of an attention window.
+        category_size: Pixels that attend to each other in the category attention.
+        num_tokens: Tokens of a dictionary.
+        reducted_dim: Dimensions in which pixels and tokens are compared.
+        convffn_kernel_size: Kernel size in the feed-forward parts, odd.
+        mlp_ratio: Hidden channels of the feed-forward parts, as a multiple of ``embed_dim``.
+        qkv_bias: Whether queries, keys and values have a bias.
+        img_range: Largest value of the pictures inside the network.
+        upsampler: ``pixelshuffledirect`` (ATD-light), ``pixelshuffle`` (ATD) or ``nearest+conv``.
+        resi_connection: ``1conv`` or ``3conv``, at the end of every residual group and of all.
+        use_checkpoint: Whether training keeps the inputs of layers and estimators alone and runs them again for the
+            gradients: less memory, more time, equal results.
+        fke: Whether there are Fourier Kernel Estimators.
+        tile_overlap: Low-resolution pixels that neighbouring tiles share.
+
+    Raises:
+        OptionError: An argument is out of range, or arguments do not fit together.
+    """
+
+    mean: Tensor
+    relative_position_index_SA: Tensor  # noqa: N815 (a name in checkpoints)
+
+    def __init__(
+        self,
+        upscale: int = 2,
+        in_chans: int = 3,
+        img_size: int = 64,
+        embed_dim: int = 48,
+        depths: Sequence[int] = (6, 6, 6, 6),
+        num_heads: Sequence[int] = (4, 4, 4, 4),
+        window_size: int = 16,
+        category_size: int = 128,
+        num_tokens: int = 64,
+        reducted_dim: int = 8,
+        convffn_kernel_size: int = 7,
+        mlp_ratio: float = 1.0,
+        qkv_bias: bool = True,
+        img_range: float = 1.0,
+        upsampler: UpsamplerKind = "pixelshuffledirect",
+        resi_connection: Connection = "1conv",
+        use_checkpoint: bool = False,
+        fke: bool = False,
+        tile_overlap: int = 16,
+    ) -> None:
+        super().__init__()
+        _check_arguments(embed_dim, depths, num_heads, window_size, convffn_kernel_size, in_chans)
+        if fke:
+            _check_tiles(img_size, tile_overlap, window_size)
+        self.upscale = upscale
+        self.in_chans = in_chans
+        self.window_size = window_size
+        self.img_range = img_range
+        self.tile, self.tile_overlap = img_size, tile_overlap
+        mean = RGB_MEAN if in_chans == 3 else (0.0,)
+        self.register_buffer("mean", torch.tensor(mean).view(1, in_chans, 1, 1), persistent=False)
+        self.register_buffer("relative_position_index_SA", relative_position_index(window_size))
+
+        self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
+        self.patch_embed = PatchEmbedding(embed_dim)
+        self.layers = nn.ModuleList(
+            ResidualGroup(
+                DictionaryGroup(
+                    [
+                        ATDTransformerLayer(
+                            embed_dim,
+                            heads,
+                            window_size,
+                            shift=window_size // 2 if index % 2 else 0,
+                            category_size=category_size,
+                            tokens=num_tokens,
+                            reduced=reducted_dim,
+                            kernel_size=convffn_kernel_size,
+                            mlp_ratio=mlp_ratio,
+                            bias=qkv_bias,
+                            refines=index < depth - 1,
+                        )
+                        for index in range(depth)
+                    ],
+                    embed_dim,
+                    num_tokens,
+                    use_checkpoint,
+                ),
+                connection(resi_connection, embed_dim),
+            )
+            for depth, heads in zip(depths, num_heads, strict=True)
+        )
+        self.fkes = nn.ModuleList(
+            FourierKernelEstimator(
+                embed_dim, FKE_BLOCKS, "VS", first=index == 0, memory="lean" if use_checkpoint else "none"
+            )
+            for index in range(len(depths) if fke else 0)
+        )
+        self.norm = nn.LayerNorm(embed_dim)
+        self.conv_after_body = connection(resi_connection, embed_dim)
+        steps = upsampling_steps(upsampler, upscale, embed_dim, in_chans)
+        for name, step in steps.items():
+            self.add_module(name, step)
+        self.upsampling = tuple(steps)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge pictures.
+
+        Args:
+            x: (B, in_chans, H, W) in 0..1, of any size: it is continued by its mirror image to a multiple of the
+                window at the bottom and the right, and the result is cropped.
+
+        Returns:
+            (B, in_chans, upscale H, upscale W), not clamped.
+
+        Raises:
+            OptionError: ``x`` has other channels.
+        """
+        if x.dim() != 4 or x.shape[1] != self.in_chans:
+            raise OptionError(
+                f"this ATD enlarges pictures (B, {self.in_chans}, H, W), got a tensor of shape {tuple(x.shape)}"
+            )
+        height, width = x.shape[2:]
+        x = _mirrored_to_multiple(x, self.window_size)
+        shallow = self.conv_first((x - self.mean) * self.img_range)
+        if self.fkes and not self.training and max(shallow.shape[2:]) > self.tile:
+            enlarged = run_in_tiles(
+                lambda tiles: self.enlarge(tiles[0]), [shallow], self.tile, self.tile_overlap, self.upscale
+            )
+        else:
+            enlarged = self.enlarge(shallow)
+        enlarged = enlarged / self.img_range + self.mean
+        return enlarged[:, :, : height * self.upscale, : width * self.upscale]
+
+    def enlarge(self, shallow: Tensor) -> Tensor:
+        """Shallow features (B, C, H, W) -> the enlarged picture, in the network's range and without its mean."""
+        x = self.patch_embed(shallow)
+        kernels = None
+        for index, group in enumerate(self.layers):
+            x = group(x, self.relative_position_index_SA)
+            if self.fkes:
+                deblurred, kernels = self.fkes[index](to_map(x), kernels)
+                x = to_tokens(deblurred)
+        x = self.conv_after_body(to_map(self.norm(x))) + shallow
+        for name in self.upsampling:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+def _mirrored_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Continue pictures (B, C, H, W) at the bottom and the right by their mirror images to multiples of a size."""
+    for axis in (2, 3):
+        length = x.shape[axis]
+        if length % multiple:
+            position = torch.arange(length + -length % multiple, device=x.device) % (2 * length)
+            x = x.index_select(axis, torch.minimum(position, 2 * length - 1 - position))
+    return x
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    """As the public ATD does linear layers, and the reference also those of the estimators' scans."""
+    projections: list[nn.Linear | nn.Conv2d] = [module] if isinstance(module, nn.Linear) else []
+    if isinstance(module, SelectiveScan2d):
+        projections = [module.scan_proj, module.gate_proj, module.out_proj]
+    for projection in projections:
+        nn.init.trunc_normal_(projection.weight, std=0.02)
+        if projection.bias is not None:
+            nn.init.zeros_(projection.bias)
+
+
+def _check_arguments(
+    dim: int, depths: Sequence[int], heads: Sequence[int], window: int, kernel_size: int, channels: int
+) -> None:
+    if channels not in (1, 3):
+        raise OptionError(f"ATD: in_chans must be 1 or 3, got {channels}")
+    if len(depths) != len(heads) or not depths:
+        raise OptionError(f"ATD: depths and num_heads must be as long as each other, got {list(depths)}, {list(heads)}")
+    if any(number < 1 for number in (*depths, *heads)) or window < 2:
+        raise OptionError("ATD: depths and num_heads must be positive, and window_size at least 2")
+    if any(dim % number for number in heads):
+        raise OptionError(f"ATD: embed_dim must be a multiple of every entry of num_heads, got {dim}, {list(heads)}")
+    if kernel_size % 2 == 0:
+        raise OptionError(f"ATD: convffn_kernel_size must be odd, got {kernel_size}")
+
+
+def _check_tiles(tile: int, overlap: int, window: int) -> None:
+    if tile < window or tile % window:
+        raise OptionError(f"ATD: img_size must be a multiple of window_size ({window}) where there is fke, got {tile}")
+    if not 0 <= overlap < tile:
+        raise OptionError(f"ATD: tile_overlap must be from 0 on and smaller than img_size, got {overlap} and {tile}")
