@@ -264,7 +264,7 @@ def test_checkpoint_of_another_variant_is_described(tmp_path: Path, changes: dic
 
 
 def test_checkpoint_of_another_network_is_described(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no DeepRFTv2.*weight, bias"):
+    with pytest.raises(CheckpointError, match=r"no network of this package.*weight, bias"):
         load_into(DeepRFTv2(**TINY), nn.Linear(2, 2).state_dict(), tmp_path / "a.pth")
 
 

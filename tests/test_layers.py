@@ -140,9 +140,16 @@ def test_kernel_estimator_stays_out_of_half_precision_in_fourier_space():
     assert dtypes == [torch.float32] * 4
 
 
-def test_kernel_estimator_refuses_an_odd_width():
-    with pytest.raises(OptionError, match="even width, got 6x7"):
-        FourierKernelEstimator(4, (1,), "VS", True, "none")(torch.randn(1, 4, 6, 7), None)
+@pytest.mark.parametrize(("height", "width"), [(5, 6), (6, 7), (5, 7)])
+def test_kernel_estimator_reflects_odd_maps_to_even_size_and_crops_back(height, width):
+    estimator = FourierKernelEstimator(4, (1,), "VS", True, "none").double()
+    f = torch.randn(1, 4, height, width, dtype=torch.float64)
+    rows, columns = [*range(height), *[height - 2] * (height % 2)], [*range(width), *[width - 2] * (width % 2)]
+    wanted, features = estimator(f[:, :, rows][:, :, :, columns], None)
+    out, found = estimator(f, None)
+    torch.testing.assert_close(out, wanted[:, :, :height, :width])
+    torch.testing.assert_close(found, features)
+    assert found[0].shape == (1, 4, 6, len(columns) // 2 + 1)
 
 
 def test_tiles_lie_where_the_published_evaluation_puts_them():

@@ -5,8 +5,8 @@ import torch
 from oracle_deeprftv2 import random_state, restore
 from ptflops import get_model_complexity_info
 
+from deeprftv2_arch.checkpoints.deeprftv2_variant import deduce_arguments
 from deeprftv2_arch.checkpoints.reference import translate_all
-from deeprftv2_arch.checkpoints.variant import deduce_arguments
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 

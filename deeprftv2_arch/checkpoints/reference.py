@@ -1,13 +1,17 @@
 """Conversion of checkpoints of the authors' reference implementation."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from deeprftv2_arch.checkpoints.deeprftv2_variant import deduce_arguments, describe
 from deeprftv2_arch.checkpoints.io import load_params, save_atomically
-from deeprftv2_arch.checkpoints.variant import check_complete, describe
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.checkpoints.variant import mismatch
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 # The reference's names and ours, applied one after the other. {i}: unit, {l}: level of a column, {k}: block.
 RENAMES = (
@@ -114,6 +118,23 @@ def convert_reference(source: Path, target: Path) -> str:
         raise CheckpointError(f"{target}: exists already; choose another name or remove it first")
     params = load_params(source, "params_ema")
     converted, names = translate_all(params, str(source))
-    check_complete(converted, source, names)
+    _check_complete(converted, source, names)
     save_atomically({"params": converted}, target)
     return f"{len(params)} tensors, {describe(converted)}"
+
+
+def _check_complete(state: Mapping[str, Tensor], source: Path, names: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless ``state`` has every tensor of the DeepRFTv2 that it looks like, and no other.
+
+    ``names`` has the names of the tensors in the file ``source``.
+    """
+    try:
+        with torch.device("meta"):
+            expected = DeepRFTv2(**deduce_arguments(state)).state_dict()
+    except DeepRFTv2Error as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    problem = mismatch(expected, state, names)
+    if problem:
+        raise CheckpointError(
+            f"{source}: looks like {describe(state)}, but has tensors {problem} (missing ones in this package's names)"
+        )

@@ -1,0 +1,71 @@
+"""Which DeepRFTv2 a state dict belongs to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from deeprftv2_arch.checkpoints.counting import count_entries
+from deeprftv2_arch.errors import CheckpointError
+
+BASE = {
+    "dim": 48,
+    "units": 2,
+    "scales": 2,
+    "blocks": [1, 4, 8],
+    "full_kinds": ["NAF", "NAFEVS", "NAFEVS"],
+    "half_kinds": ["NAF", "NAF", "NAF"],
+    "fke_blocks": [1, 1, 1, 1],
+    "fke_kind": "VS",
+}
+PUBLISHED = {"DeepRFTv2-B": BASE, "DeepRFTv2-S": {**BASE, "full_kinds": ["NAF", "NAF", "NAF"]}}
+
+
+def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of :class:`DeepRFTv2` that build a network with these keys.
+
+    Raises:
+        CheckpointError: The keys are not those of a DeepRFTv2.
+    """
+    embed = state.get("units.0.full_scale.embed.weight")
+    if embed is None:
+        raise CheckpointError("these are not the keys of a DeepRFTv2: 'units.0.full_scale.embed.weight' is missing")
+    full = _levels(state, "units.0.full_scale.encoder")
+    half = _levels(state, "units.0.half_scale.encoder")
+    fke = _levels(state, "units.0.full_scale.fke.sub_resnet")
+    arguments = {
+        "dim": embed.shape[0],
+        "units": count_entries(state, "units"),
+        "scales": 2 if half else 1,
+        "blocks": [count for _, count in full],
+        "full_kinds": [kind for kind, _ in full],
+        "half_kinds": [kind for kind, _ in half] or ["NAF"] * len(full),
+        "fke_blocks": [count for _, count in fke],
+    }
+    return {**arguments, "fke_kind": fke[0][0]} if fke else arguments
+
+
+def describe(state: Mapping[str, Tensor]) -> str:
+    """One phrase for people: "DeepRFTv2-B with dim 48, ..." or "DeepRFTv2 with dim 32, ...".
+
+    Raises:
+        CheckpointError: The keys are not those of a DeepRFTv2.
+    """
+    arguments = deduce_arguments(state)
+    name = next((name for name, published in PUBLISHED.items() if published == arguments), "DeepRFTv2")
+    return f"{name} with " + ", ".join(f"{argument} {value}" for argument, value in arguments.items())
+
+
+def _levels(state: Mapping[str, Tensor], column: str) -> list[tuple[str, int]]:
+    """Kind and number of the blocks of every level of a column; empty if there is no such column."""
+    return [
+        (_kind(state, f"{column}.levels.{level}.blocks.0."), count_entries(state, f"{column}.levels.{level}.blocks"))
+        for level in range(count_entries(state, f"{column}.levels"))
+    ]
+
+
+def _kind(state: Mapping[str, Tensor], block: str) -> str:
+    has_gate, has_scan = f"{block}expand.weight" in state, f"{block}scan.scan_proj.weight" in state
+    if has_gate:
+        return "NAFEVS" if has_scan else "NAF"
+    return "VS" if has_scan else "Res"
