@@ -27,11 +27,13 @@ circulation, to one LMDB (or folder) per side and split:
   -> datasets/GoPro/train/{blur,sharp}.lmdb    crops
      datasets/GoPro/test/{blur,sharp}.lmdb     whole pictures
   python -m datasets_prep df2k --root DIR --out datasets/DF2K
-  -> datasets/DF2K/train/{HR,LRx2,LRx3,LRx4}.lmdb    crops
+  -> datasets/DF2K/train/{HR,LRx2,LRx3,LRx4}.lmdb    crops, one HR for all scales
+  python -m datasets_prep sr-benchmarks --root DIR --out datasets/SR
+  -> datasets/SR/Set5/{HRx2,LRx2,...}.lmdb            whole pictures
 
 The tree is only read; nothing in it is moved or deleted. Pictures are paired by their names, never by their order, and
-counted against the published number. Low resolutions that are not there are made from the ground truth, as MATLAB's
-imresize makes them. A database gets its name when it is complete; until then the name ends in
+counted against the published number. For super-resolution, low resolutions that are not there are made from the ground
+truth as MATLAB's imresize makes them. A database gets its name when it is complete; until then the name ends in
 .partial. A command that was interrupted, even killed, goes on where it stopped when it is run again; one that was
 finished does nothing. Exit status: 0, or 2 with the reason on the error output."""
 
@@ -174,10 +176,14 @@ def _verify(request: Request) -> None:
 
 def _run(request: Request, dry_run: bool) -> None:
     plans = make_plans(request)
+    warned: set[str] = set()
     for plan in plans:
         _say(describe(request, plan))
         for text in (*plan.warnings, *(f"{line}; it is left out" for line in plan.too_small)):
-            _warn(text)
+            # Several scales share their ground truth, and what is wrong with it.
+            if text not in warned:
+                _warn(text)
+            warned.add(text)
     missing = absent(request, plans)
     if missing:
         _say(f"not in {request.root}, so not prepared: {', '.join(missing)}")

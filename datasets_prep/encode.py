@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from datasets_prep.errors import PreparationError
 from datasets_prep.imresize import imresize
 from datasets_prep.pictures import Image, decode, encode_png, is_plain_png
-from datasets_prep.plan import Sample, View
+from datasets_prep.plan import Sample
+from datasets_prep.views import View
 
 Encoded = tuple[dict[str, dict[str, bytes]], list[str]]
 """The outputs of one sample: side -> key -> PNG, and the problems that there were instead."""

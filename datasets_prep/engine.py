@@ -143,13 +143,13 @@ def describe(request: Request, plan: Plan) -> str:
     sources = " and ".join(dict.fromkeys(side.where for side in plan.sides.values()))
     targets = " and ".join(str(request.target(plan.split, side)) for side in plan.sides)
     made = f"{rule.size}x{rule.size} crops every {rule.step} pixels" if rule else "whole pictures"
-    if plan.scale > 1:
-        made += f" (x{plan.scale} smaller in {next(iter(plan.sides))})"
+    if rule and plan.scale > 1:
+        made += f" ({rule.size // plan.scale}x{rule.size // plan.scale} in {next(iter(plan.sides))})"
     size = _gigabytes(sum(plan.estimated_bytes.values()))
     lines = [
         f"{plan.name}: {plan.found} in {sources}",
         *(
-            f"  {side.made:,} of the {name} pictures are made from the ground truth, by MATLAB's bicubic imresize"
+            f"  {side.made:,} of the {name} pictures are made from the ground truth, as MATLAB's imresize makes them"
             for name, side in plan.sides.items()
             if side.made
         ),

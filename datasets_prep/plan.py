@@ -14,25 +14,9 @@ from datasets_prep.folder_writer import file_name
 from datasets_prep.lmdb_writer import require_valid_key
 from datasets_prep.pictures import Header
 from datasets_prep.sources import Picture, Side, Sides
+from datasets_prep.views import View, view_pair
 
 _NAMED = 5
-
-
-@dataclass(frozen=True)
-class View:
-    """What is taken of one picture.
-
-    Attributes:
-        picture: Where it is.
-        size: Its height and width as stored.
-        kept: Height and width of what is kept of it, from its top left corner on, before it is shrunk.
-        scale: How many times smaller than the ground truth the result is.
-    """
-
-    picture: Picture
-    size: tuple[int, int]
-    kept: tuple[int, int]
-    scale: int
 
 
 @dataclass(frozen=True)
@@ -168,42 +152,6 @@ def _read_headers(pictures: Iterable[Picture], problems: list[str]) -> list[tupl
     return headers
 
 
-def _views(sides: Sides, key: str, headers: list[Header]) -> dict[str, View]:
-    """What is taken of the pictures of one pair.
-
-    Raises:
-        PreparationError: Their sizes do not fit together, or a picture cannot be made from a larger one.
-    """
-    truth, truth_side = headers[-1], list(sides.values())[-1]
-    kept = truth.height - truth.height % truth_side.multiple, truth.width - truth.width % truth_side.multiple
-    if 0 in kept:
-        raise PreparationError(f"{truth_side.pictures[key]} is {truth}, smaller than the scale")
-    views = {}
-    for (name, side), header in zip(sides.items(), headers, strict=True):
-        picture, size = side.pictures[key], (header.height, header.width)
-        wanted = truth.height // side.scale, truth.width // side.scale
-        if picture.shrink > 1:
-            if header.bit_depth != 8:
-                raise PreparationError(
-                    f"{picture} has {header.bit_depth} bits: a low resolution is only made of pictures of 8 bits, "
-                    f"so that of {key} has to be there"
-                )
-            views[name] = View(picture, size, kept, side.scale)
-        elif size == wanted:
-            views[name] = View(picture, size, (kept[0] // side.scale, kept[1] // side.scale), side.scale)
-        else:
-            listed = " and ".join(
-                f"{side.pictures[key]} {size}" for side, size in zip(sides.values(), headers, strict=True)
-            )
-            if side.scale == 1:
-                raise PreparationError(f"sizes differ within the pair {key}: {listed}")
-            raise PreparationError(
-                f"sizes do not fit x{side.scale} within the pair {key}: {listed}, "
-                f"which asks for {wanted[1]}x{wanted[0]}"
-            )
-    return views
-
-
 def _outputs(key: str, kept: tuple[int, int], rule: CropRule | None) -> tuple[tuple[str, Window | None], ...]:
     """Keys and windows of the pictures that one pair gives; none if it is smaller than a crop."""
     if rule is None:
@@ -244,17 +192,20 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         if len(headers) < len(pictures):
             continue
         try:
-            views = _views(sides, key, [header for header, _ in headers])
+            views = view_pair(sides, key, [header for header, _ in headers])
         except PreparationError as error:
             problems.append(str(error))
             continue
-        # The first picture of full size: also that of the ground truth must not depend on the scale.
+        # Of full size, so that what is said of the ground truth is the same at every scale.
         full = next(view for view in views.values() if view.scale == 1)
         outputs = _outputs(key, full.kept, rule)
         if rule is not None and not outputs:
             too_small.append(
                 f"{full.picture} is {full.size[1]}x{full.size[0]}, smaller than a crop of {rule.size}x{rule.size}"
             )
+            continue
+        if 0 in full.kept:
+            problems.append(f"{full.picture} is {full.size[1]}x{full.size[0]}: nothing is left at x{scale}")
             continue
         for output, _ in outputs:
             require_valid_key(output)

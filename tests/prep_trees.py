@@ -66,3 +66,27 @@ def hashes(folder: Path) -> dict[str, str]:
     """Relative path -> hash of every file below `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def super_resolution_pair(key: str, height: int, width: int) -> dict[int, NDArray]:
+    """scale -> noise of that size; 1 is the ground truth. The low resolutions have nothing to do with it, so that it
+    shows whether they were taken or made.
+    """
+    return {scale: picture(f"{key} x{scale}", height // scale, width // scale) for scale in (1, 2, 3, 4)}
+
+
+# No side is a multiple of 12; what is left of them is 48x72 and 72x48.
+DF2K_SIZES = {"DIV2K/0001": (59, 76), "DIV2K/0002": (73, 50), "Flickr2K/000001": (50, 83), "Flickr2K/000002": (48, 72)}
+
+
+def make_df2k(root: Path, low: tuple[str, ...] = ("DIV2K", "Flickr2K")) -> Path:
+    """DIV2K and Flickr2K as downloaded, with low resolutions for those in `low`."""
+    for key, size in DF2K_SIZES.items():
+        part, stem = key.split("/")
+        base = root / part / ("DIV2K_train" if part == "DIV2K" else part)
+        for scale, image in super_resolution_pair(key, *size).items():
+            if scale == 1:
+                save(base.with_name(f"{base.name}_HR") / f"{stem}.png", image)
+            elif part in low:
+                save(base.with_name(f"{base.name}_LR_bicubic") / f"X{scale}" / f"{stem}x{scale}.png", image)
+    return root

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from prep_trees import gopro_pictures, make_gopro
+from prep_trees import DF2K_SIZES, gopro_pictures, make_df2k, make_gopro, super_resolution_pair
 
 from datasets_prep.cli import main
 
@@ -76,3 +76,28 @@ def test_metadata_of_both_kinds_agree(prepared):
     folder = json.loads((prepared / "folders/train/blur/.preparation.json").read_text())
     assert lmdb["settings"] == folder["settings"]
     assert lmdb["entries"] == folder["entries"] == 90
+
+
+def test_basicsr_reads_the_pairs_of_a_scale(tmp_path):
+    root = make_df2k(tmp_path / "root")
+    assert main(["df2k", "--root", str(root), "--out", str(tmp_path / "out"), "--crop", "0", "--workers", "1"]) == 0
+    for scale in (2, 3, 4):
+        data_set = paired_image_dataset.PairedImageDataset(
+            {
+                "name": "DF2K",
+                "phase": "val",
+                "scale": scale,
+                "dataroot_gt": str(tmp_path / "out/train/HR.lmdb"),
+                "dataroot_lq": str(tmp_path / f"out/train/LRx{scale}.lmdb"),
+                "io_backend": {"type": "lmdb"},
+            }
+        )
+        assert len(data_set) == 4
+        for index in range(4):
+            sample = data_set[index]
+            pictures = super_resolution_pair(sample["lq_path"], *DF2K_SIZES[sample["lq_path"]])
+            height, width = (size // 12 * 12 for size in DF2K_SIZES[sample["lq_path"]])
+            low = pictures[scale][: height // scale, : width // scale]
+            np.testing.assert_allclose(sample["lq"].numpy(), low.transpose(2, 0, 1) / 255, atol=1e-7)
+            truth = pictures[1][:height, :width]
+            np.testing.assert_allclose(sample["gt"].numpy(), truth.transpose(2, 0, 1) / 255, atol=1e-7)

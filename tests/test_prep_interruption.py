@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from prep_trees import gopro_pictures, hashes, make_gopro, read_lmdb, read_png
+from prep_trees import gopro_pictures, hashes, make_df2k, make_gopro, read_lmdb, read_png
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -47,11 +47,21 @@ def tree(tmp_path_factory):
     return make_gopro(tmp_path_factory.mktemp("gopro") / "GOPRO_Large")
 
 
-def start(tree, out, *options, steps=0, workers=1):
+def start(tree, out, *options, steps=0, workers=1, data_set="gopro"):
     driver = tree.parent / "driver.py"
     driver.write_text(DRIVER)
-    command = [sys.executable, str(driver), "gopro", "--root", str(tree), "--out", str(out), "--splits", "train"]
-    command += ["--crop", "32", "--step", "24", "--workers", str(workers), *options, "--", str(steps)]
+    command = [sys.executable, str(driver), data_set, "--root", str(tree), "--out", str(out), "--splits", "train"]
+    command += [
+        "--crop",
+        "24" if data_set == "df2k" else "32",
+        "--step",
+        "24",
+        "--workers",
+        str(workers),
+        *options,
+        "--",
+        str(steps),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -137,6 +147,23 @@ def test_folders_killed_after_some_steps(tree, tmp_path):
         kills += 1
         assert kills < 20
     assert kills > 3
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
+
+
+def test_scales_that_share_a_database_killed_after_some_steps(tmp_path):
+    tree = make_df2k(tmp_path / "root", ("DIV2K",))
+    assert finish(start(tree, tmp_path / "undisturbed", data_set="df2k"))[0] == 0
+    kills = 0
+    while True:
+        code, error = finish(start(tree, tmp_path / "out", data_set="df2k", steps=3 + kills % 3))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, error
+        for path in (tmp_path / "out/train").glob("*.lmdb"):
+            assert len(read_lmdb(path)) == len((path / "meta_info.txt").read_text().splitlines()) == 24
+        kills += 1
+        assert kills < 20
+    assert kills > 4
     assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
 
 
