@@ -82,6 +82,10 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
     for phase, section in opt["datasets"].items():
         check_dataset(phase, section, f"{file}: datasets: {phase}", is_train)
         check_suits(section["type"], opt["model_type"], f"{file}: datasets: {phase}: type")
+    measured = [section["name"] for phase, section in opt["datasets"].items() if phase != "train"]
+    for name in measured:
+        if measured.count(name) > 1:
+            raise OptionError(f"{file}: datasets: two are called {name!r}; results are kept by name, so rename one")
     if is_train and "train" not in opt["datasets"]:
         raise OptionError(f"{file}: datasets: train: missing; training needs a training set")
     for name, metric in ((opt.get("val") or {}).get("metrics") or {}).items():

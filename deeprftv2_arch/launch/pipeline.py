@@ -18,6 +18,7 @@ from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import Process, find_process, process_group
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
 from deeprftv2_arch.launch.options import Options, check_first_weights, load_options
+from deeprftv2_arch.launch.report import Report
 from deeprftv2_arch.launch.resume import load_resume_state
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
 
 
 def run_testing(arguments: Arguments, root: Path) -> None:
-    """Run BasicSR's ``test_pipeline``.
+    """Run BasicSR's ``test_pipeline``, then write the report.
 
     Args:
         arguments: The command line.
@@ -70,8 +71,13 @@ def run_testing(arguments: Arguments, root: Path) -> None:
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         build_datasets(opt)
         check_first_weights(opt)
-        with _replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None)):
+        report = Report(opt)
+        with _replaced(
+            basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=report.build_model
+        ):
             basicsr.test.test_pipeline(str(root))
+        if opt["rank"] == 0:
+            report.write(root / "results" / opt["name"])
 
 
 def _complete_for_process(opt: Options, arguments: Arguments) -> Process:

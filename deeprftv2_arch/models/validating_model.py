@@ -1,17 +1,40 @@
 """Validation on all processes at once, with the result of one."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import imwrite, tensor2img
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from deeprftv2_arch.models.collectives import gathered
 from deeprftv2_arch.models.picture_name import picture_name
+
+Picture = NDArray[np.uint8]
+# Makes a picture of the size (height, width) from the degraded one.
+Baseline = Callable[[Picture, tuple[int, int]], Picture]
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What was measured on a data set.
+
+    Attributes:
+        pictures: Number of its pictures.
+        network: Mean of every metric over the restored pictures, by the metric's name in the options.
+        baseline: The same over what the baseline makes of the degraded pictures; None where there is no baseline.
+    """
+
+    pictures: int
+    network: dict[str, float]
+    baseline: dict[str, float] | None
 
 
 class ValidatingModel(SRModel):
@@ -19,7 +42,17 @@ class ValidatingModel(SRModel):
 
     Every process restores and measures every ``world_size``-th picture. The values of all are then added up in the
     order of the pictures, so that the means do not depend on the number of processes, and every process knows them.
+
+    Attributes:
+        baseline: What to measure beside the network, by the same metrics; by default nothing.
+        set_results: What the last validation on each data set measured, by the name of the data set.
     """
+
+    baseline: Baseline | None = None
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.set_results: dict[str, SetResult] = {}
+        super().__init__(opt)
 
     def test(self) -> None:
         """Restore ``self.lq`` (B, 3, H, W) to ``self.output``, with the average weights if there are any."""
@@ -59,28 +92,37 @@ class ValidatingModel(SRModel):
             self.test()
             pictures = self._take_pictures()
             if save_img:
-                imwrite(pictures["img"], str(self._save_path(dataset, current_iter)))
-            measured[index] = {metric: float(calculate_metric(pictures, opt)) for metric, opt in metrics.items()}
+                imwrite(pictures["network"]["img"], str(self._save_path(dataset, current_iter)))
+            measured[index] = {
+                row: {metric: float(calculate_metric(compared, opt)) for metric, opt in metrics.items()}
+                for row, compared in pictures.items()
+            }
         if metrics:
             everything = {index: values for part in gathered(measured) for index, values in part.items()}
-            self.metric_results = {
-                metric: sum(everything[index][metric] for index in sorted(everything)) / len(everything)
-                for metric in metrics
-            }
+            self.set_results[name] = _mean_over_pictures([everything[index] for index in sorted(everything)])
+            self.metric_results = dict(self.set_results[name].network)
             self._initialize_best_metric_results(name)
             for metric, value in self.metric_results.items():
                 self._update_best_metric_result(name, metric, value, current_iter)
             self._log_validation_metric_values(current_iter, name, tb_logger)
 
-    def _take_pictures(self) -> dict[str, Any]:
-        """Return what the metrics compare, (H, W, 3) BGR of 8 bits, and let go of the tensors."""
+    def _take_pictures(self) -> dict[str, dict[str, Picture]]:
+        """Return what the metrics compare, (H, W, 3) BGR of 8 bits, and let go of the tensors.
+
+        Returns:
+            For ``network`` and, if there is one, ``baseline``: ``img`` and, where it is known, the ground truth
+            ``img2``.
+        """
         visuals = self.get_current_visuals()
-        pictures = {"img": tensor2img([visuals["result"]])}
+        restored = {"network": tensor2img([visuals["result"]])}
+        if self.baseline is not None:
+            restored["baseline"] = self.baseline(tensor2img([visuals["lq"]]), restored["network"].shape[:2])
+        known = {}
         if "gt" in visuals:
-            pictures["img2"] = tensor2img([visuals["gt"]])
+            known["img2"] = tensor2img([visuals["gt"]])
             del self.gt
         del self.lq, self.output
-        return pictures
+        return {row: {"img": picture, **known} for row, picture in restored.items()}
 
     def _save_path(self, dataset: Any, current_iter: int | str) -> Path:
         """Return where BasicSR would save the current picture, in sub-folders as the data set has them."""
@@ -95,3 +137,12 @@ class ValidatingModel(SRModel):
         """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""
         super().feed_data(data)
         self.lq_paths = list(data.get("lq_path", ()))
+
+
+def _mean_over_pictures(values: list[dict[str, dict[str, float]]]) -> SetResult:
+    """Average the metrics of every row over the pictures, in their order."""
+    means = {
+        row: {metric: sum(value[row][metric] for value in values) / len(values) for metric in metrics}
+        for row, metrics in values[0].items()
+    }
+    return SetResult(len(values), means["network"], means.get("baseline"))
