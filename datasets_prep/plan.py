@@ -222,7 +222,7 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         samples=tuple(samples),
         problems=tuple(dict.fromkeys(problems)),
         too_small=tuple(too_small),
-        warnings=tuple(_count_warnings(name, keys, data_set.splits[split])),
+        warnings=tuple(_count_warnings(split, keys, data_set.splits[split])),
         estimated_bytes={side: int(size) for side, size in estimated.items()},
     )
     _require_unique(plan.keys, flat_names)

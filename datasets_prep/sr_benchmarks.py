@@ -25,7 +25,7 @@ def _set_folders(folder: Path, split: str) -> list[Path]:
 def _candidates(root: Path, split: str, names: tuple[str, ...], common: str, scale: int) -> list[Path]:
     """Folders that may hold one side: `names` in the folder of the set, or the set's in the folder `common` to all."""
     # The root may also be the folder of one set.
-    bases = [root] * _is_named(root.resolve(), split) + _set_folders(root, split)
+    bases = [*([root] if _is_named(root.resolve(), split) else []), *_set_folders(root, split)]
     return [base / name for base in bases for name in names] + [
         folder / f"x{scale}" for folder in _set_folders(root / common, split)
     ]

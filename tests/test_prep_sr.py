@@ -79,7 +79,8 @@ def test_df2k_as_downloaded(tmp_path, capsys):
     output = capsys.readouterr()
     assert "train x3: 4 of 3,450 expected pairs (DIV2K 2 of 800, Flickr2K 2 of 2,650) in " in output.out
     assert "24 pairs of 24x24 crops every 24 pixels (8x8 in LRx3)" in output.out
-    assert "warning: found 4 of 3,450 pairs (DIV2K 2 of 800, Flickr2K 2 of 2,650) in train x2: the" in output.err
+    assert "warning: found 4 of 3,450 pairs (DIV2K 2 of 800, Flickr2K 2 of 2,650) in train: the" in output.err
+    assert output.err.count("warning") == 1
     assert "made from" not in output.out
     settings = {side: settings_of(tmp_path / f"out/train/{side}.lmdb") for side in ("HR", "LRx4")}
     assert settings["HR"]["source_folder"] == "DIV2K/DIV2K_train_HR and Flickr2K/Flickr2K_HR"
@@ -308,7 +309,7 @@ def test_three_conventions_give_the_same(tmp_path, capsys, convention):
     output = capsys.readouterr()
     assert f"not in {tmp_path / 'root'}, so not prepared: Set14, B100, Manga109\n" in output.out
     assert "Urban100 x4: 3 of 100 expected pairs in " in output.out
-    assert "found 3 of 5 pairs in Set5 x2: the result is not the published set" in output.err
+    assert "found 3 of 5 pairs in Set5: the result is not the published set" in output.err
     assert "found 3 of 109" not in output.err
 
 
@@ -340,6 +341,17 @@ def test_only_ground_truth(tmp_path, capsys, folder):
     assert [settings[name] for name in ("scale", "cut_to_multiple_of", "made_by_imresize")] == [3, 3, 3]
     assert settings["source_folder"] == (f"Set14/{folder}" if folder != "." else "Set14")
     assert settings_of(tmp_path / "out/Set14/HRx3.lmdb")["made_by_imresize"] == 0
+
+
+def test_truth_cut_for_every_scale_goes_before_the_original(tmp_path):
+    for stem, pictures in sr_pictures("Set5").items():
+        save(tmp_path / f"root/Set5/original/{stem}.png", pictures[1])
+        save(tmp_path / f"root/Set5/GTmod12/{stem}.png", cut(pictures[1], 12))
+        for scale in SCALES:
+            save(tmp_path / f"root/Set5/LRbicx{scale}/{stem}.png", made_low(pictures[1], scale, 12))
+    assert benchmarks(tmp_path / "root", tmp_path / "out") == 0
+    assert_set(tmp_path / "out/Set5", "Set5", made=True, multiple=12)
+    assert settings_of(tmp_path / "out/Set5/LRx2.lmdb")["made_by_imresize"] == 0
 
 
 def test_one_scale_has_low_resolutions_and_the_others_not(tmp_path):
