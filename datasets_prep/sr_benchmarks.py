@@ -26,9 +26,8 @@ def _candidates(root: Path, split: str, names: tuple[str, ...], common: str, sca
     """Folders that may hold one side: `names` in the folder of the set, or the set's in the folder `common` to all."""
     # The root may also be the folder of one set.
     bases = [*([root] if _is_named(root.resolve(), split) else []), *_set_folders(root, split)]
-    return [base / name for base in bases for name in names] + [
-        folder / f"x{scale}" for folder in _set_folders(root / common, split)
-    ]
+    in_common = _set_folders(root / common, split) or [root / common / split]
+    return [base / name for base in bases for name in names] + [folder / f"x{scale}" for folder in in_common]
 
 
 def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], scale: int, multiple: int) -> Side:

@@ -396,6 +396,7 @@ def test_what_is_asked_for_has_to_be_there(tmp_path, capsys):
         (1, "Set5/LRbicx4/baby.png", "1 of 3 HRx4 pictures have no LRx4 picture in Set5/LRbicx4: "),
         (2, "Set5/HR/baby.PNG", "1 of 3 LRx4 pictures have no HRx4 picture in Set5/HR: "),
         (3, "HR/Set5/x4/baby_HR_x4.png", "1 of 3 LRx4 pictures have no HRx4 picture in HR/Set5/x4: "),
+        (3, "HR", "3 of 3 LRx4 pictures have no HRx4 picture in HR/Set5/x4: "),
         (1, "Set5/GTmod4", "3 of 3 LRx4 pictures have no HRx4 picture in Set5/GTmod4 or Set5/HR or "),
     ],
 )
