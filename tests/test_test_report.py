@@ -203,10 +203,17 @@ def test_blurred_picture_itself_is_the_row_beside_a_deblurring_network(tmp_path:
     assert "| None |" not in text
 
 
-def test_tiles_are_named() -> None:
-    network = build_network({**TINY_NETWORK, "tile": 64, "tile_overlap": 16})
-    assert how_restored(network) == "tiled (64x64, overlap 16) where larger than a tile, else whole"
-    assert how_restored(build_network(TINY_NETWORK)) == "whole"
+@pytest.mark.parametrize(
+    ("whole", "tiled"),
+    [
+        (TINY_NETWORK, {"tile": 64, "tile_overlap": 16}),
+        ({"type": "ATD", "depths": [1], "num_heads": [1]}, {"fke": True}),
+    ],
+)
+def test_tiles_are_named(whole: dict[str, Any], tiled: dict[str, Any]) -> None:
+    assert how_restored(build_network(whole)) == "whole"
+    expected = "tiled (64x64, overlap 16) where larger than a tile, else whole"
+    assert how_restored(build_network(whole | tiled)) == expected
 
 
 def test_number_of_processes_does_not_change_the_report(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ class ATD(nn.Module):
         self.in_chans = in_chans
         self.window_size = window_size
         self.img_range = img_range
-        self.tile, self.tile_overlap = img_size, tile_overlap
+        self.tile = img_size if fke else None  # in eval mode
+        self.tile_overlap = tile_overlap
         mean = RGB_MEAN if in_chans == 3 else (0.0,)
         self.register_buffer("mean", torch.tensor(mean).view(1, in_chans, 1, 1), persistent=False)
         self.register_buffer("relative_position_index_SA", relative_position_index(window_size))
@@ -166,7 +167,7 @@ class ATD(nn.Module):
         height, width = x.shape[2:]
         x = _mirrored_to_multiple(x, self.window_size)
         shallow = self.conv_first((x - self.mean) * self.img_range)
-        if self.fkes and not self.training and max(shallow.shape[2:]) > self.tile:
+        if self.tile is not None and not self.training and max(shallow.shape[2:]) > self.tile:
             enlarged = run_in_tiles(
                 lambda tiles: self.enlarge(tiles[0]), [shallow], self.tile, self.tile_overlap, self.upscale
             )
