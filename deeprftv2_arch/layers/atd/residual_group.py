@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
 from deeprftv2_arch.layers.atd.transformer_layer import ATDTransformerLayer
 from deeprftv2_arch.ops.reversible import call
@@ -13,9 +14,15 @@ Connection = Literal["1conv", "3conv"]
 
 
 def connection(kind: Connection, dim: int) -> nn.Module:
-    """What follows a chain of layers before its skip connection: one 3x3 convolution, or three with a bottleneck."""
+    """What follows a chain of layers before its skip connection: one 3x3 convolution, or three with a bottleneck.
+
+    Raises:
+        OptionError: The kind is unknown.
+    """
     if kind == "1conv":
         return nn.Conv2d(dim, dim, 3, padding=1)
+    if kind != "3conv":
+        raise OptionError(f"ATD: resi_connection must be 1conv or 3conv, got {kind!r}")
     return nn.Sequential(
         nn.Conv2d(dim, dim // 4, 3, padding=1),
         nn.LeakyReLU(0.2),

@@ -30,7 +30,7 @@ def upsampling_steps(kind: UpsamplerKind, upscale: int, dim: int, channels: int)
     """
     before: dict[str, nn.Module] = {"conv_before_upsample": nn.Sequential(_conv(dim, FEATURES), nn.LeakyReLU())}
     after: dict[str, nn.Module] = {"conv_last": _conv(FEATURES, channels)}
-    if kind == "pixelshuffledirect":
+    if kind == "pixelshuffledirect" and upscale >= 1:
         return {"upsample": nn.Sequential(_conv(dim, channels * upscale**2), nn.PixelShuffle(upscale))}
     if kind == "pixelshuffle" and (upscale == 3 or upscale.bit_count() == 1):
         factors = [3] if upscale == 3 else [2] * (upscale.bit_length() - 1)
