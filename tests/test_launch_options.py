@@ -1,12 +1,13 @@
 """What is refused in an option file, and what a user reads then."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from launch_helpers import evaluation_options, training_options, write_options
+from launch_helpers import data_section, evaluation_options, training_options, write_options
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import parse_arguments
@@ -119,6 +120,82 @@ def test_name_of_a_run_is_a_plain_folder_name(tmp_path: Path, name: str, model: 
 def test_name_of_a_run_from_the_command_line(tmp_path: Path) -> None:
     message = fault(tmp_path, training_options(tmp_path, tmp_path), "--debug", "--force_yml", "name=..")
     assert message == "name: expected the name of a folder, without a path, not '..'"
+
+
+SUPER_RESOLUTION = {
+    "model_type": "SuperResolutionModel",
+    "scale": 2,
+    "datasets__train__type": "SuperResolutionPairDataset",
+    "datasets__val__type": "SuperResolutionPairDataset",
+    "network_g": {"type": "ATD", "upscale": 2, "depths": [1], "num_heads": [1]},
+}
+
+
+def test_options_of_super_resolution_pass(tmp_path: Path) -> None:
+    opt = load(tmp_path, training_options(tmp_path, tmp_path, **SUPER_RESOLUTION))
+    assert [section["scale"] for section in opt["datasets"].values()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"scale": 4}, "scale: 4, but network_g: upscale: 2; the network must enlarge by the scale of the data"),
+        ({"network_g__upscale": 3}, "scale: 2, but network_g: upscale: 3; the network must enlarge by the scale"),
+        ({"network_g": {"type": "ATD"}, "scale": 3}, "scale: 3, but network_g: upscale: 2; the network must"),
+        ({"scale": 0}, "scale: expected a whole number from 1 on, not 0"),
+        ({"train__scale_weights": {"full": 1.0}}, "train: unknown key 'scale_weights'"),
+        ({"datasets__train__scale": 2}, "datasets: train: unknown key 'scale'"),
+        ({"datasets__train__gt_size": 128}, "datasets: train: unknown key 'gt_size'"),
+        (
+            {"datasets__val__type": "DeblurPairDataset"},
+            "datasets: val: type: SuperResolutionModel takes SuperResolutionPairDataset, not DeblurPairDataset",
+        ),
+        ({"train__scheduler": {"type": "MultiStepLR"}}, "train: scheduler: milestones: missing"),
+        ({"network_g__img_siz": 64}, "network_g: unknown key 'img_siz'; did you mean 'img_size'?"),
+    ],
+)
+def test_fault_of_super_resolution_is_named(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    message = fault(tmp_path, training_options(tmp_path, tmp_path, **copy.deepcopy(SUPER_RESOLUTION) | changes))
+    assert message.startswith(expected)
+
+
+def test_deblurring_takes_no_pairs_of_two_resolutions(tmp_path: Path) -> None:
+    options = training_options(tmp_path, tmp_path, datasets__val__type="SuperResolutionPairDataset")
+    assert fault(tmp_path, options) == (
+        "datasets: val: type: DeblurModel takes DeblurPairDataset, not SuperResolutionPairDataset"
+    )
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [
+        ({"val": {"psnr": 34.5}}, "published: name: missing; say whose figures these are"),
+        ({"name": 5}, "published: name: expected text, not 5"),
+        (["a"], "published: expected keys with values, not ['a']"),
+        ({"name": "paper", "Set5": {"psnr": 34.5}}, "published: no data set has the name 'Set5'; known are val"),
+        ({"name": "paper", "vla": {"psnr": 34.5}}, "published: no data set has the name 'vla'; did you mean 'val'?"),
+        ({"name": "paper", "val": {"psnr": "34.5"}}, "published: val: psnr: expected a number, not '34.5'"),
+        ({"name": "paper", "val": 34.5}, "published: val: expected keys with values, not 34.5"),
+        ({"name": "paper", "val": {"psrn": 34.5}}, "published: val: there is no metric 'psrn'; did you mean 'psnr'?"),
+    ],
+)
+def test_fault_in_published_figures_is_named(tmp_path: Path, published: Any, expected: str) -> None:
+    options = evaluation_options(
+        tmp_path / "val", tmp_path / "a.pth", datasets={"test": data_section(tmp_path / "val")}
+    )
+    message = fault(tmp_path, {**options, "published": published}, is_train=False)
+    assert message.startswith(expected)
+
+
+def test_published_figures_have_no_place_in_training(tmp_path: Path) -> None:
+    options = {**training_options(tmp_path, tmp_path), "published": {"name": "paper"}}
+    assert fault(tmp_path, options).startswith("unknown key 'published'")
+
+
+def test_two_data_sets_of_one_name(tmp_path: Path) -> None:
+    sections = {key: data_section(tmp_path / "Set5") for key in ("test_1", "test_2")}
+    message = fault(tmp_path, evaluation_options(tmp_path, tmp_path / "a.pth", datasets=sections), is_train=False)
+    assert message == "datasets: two are called 'Set5'; results are kept by name, so rename one"
 
 
 @pytest.mark.parametrize(("num_gpu", "available"), [("auto", False), (1, False), (0, True)])

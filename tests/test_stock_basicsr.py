@@ -52,13 +52,16 @@ def test_stock_scripts_train_and_test(tmp_path: Path, python_path: Path) -> None
     assert output.count("deeprftv2_arch.train") == 1
 
     weights = folder / "models" / "net_g_6.pth"
-    options = write_options(tmp_path / "test.yml", evaluation_options(tmp_path / "val", weights))
+    settings = evaluation_options(tmp_path / "val", weights)
+    settings["published"] = {"name": "paper", "val": {"psnr": 30.0}}  # for the report of our launcher
+    options = write_options(tmp_path / "test.yml", settings)
     code, output = run(
         stock_script("test.py", tmp_path), "-opt", options, cwd=python_path, python_path=python_path, TQDM_DISABLE="1"
     )
     assert code == 0, output
     assert output.count("# psnr: ") == 1
     assert len(list((tmp_path / "results" / "tiny_test").rglob("*.png"))) == 2
+    assert not list((tmp_path / "results").rglob("report.*"))
 
 
 def test_without_the_plugin_line_nothing_is_registered(tmp_path: Path, python_path: Path) -> None:

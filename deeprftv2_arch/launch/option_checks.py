@@ -153,7 +153,9 @@ def check_scale(opt: Mapping[str, Any], file: str) -> None:
 
 def check_published(published: Mapping[str, Any], opt: Mapping[str, Any], where: str) -> None:
     """Check the published figures that the report of a test shows: {name, <test set>: {<metric>: figure}}."""
-    check_value(published.get("name"), str, f"{where}: name")
+    if "name" not in published:
+        raise OptionError(f"{where}: name: missing; say whose figures these are")
+    check_value(published["name"], str, f"{where}: name")
     data_sets = [section["name"] for section in opt["datasets"].values()]
     metrics = opt["val"].get("metrics") or {}
     for data_set, figures in published.items():
@@ -165,7 +167,7 @@ def check_published(published: Mapping[str, Any], opt: Mapping[str, Any], where:
         for metric in figures:
             if metric not in metrics:
                 raise OptionError(
-                    f"{where}: {data_set}: val: metrics has no {metric!r}{_suggestion(str(metric), metrics)}"
+                    f"{where}: {data_set}: there is no metric {metric!r}{_suggestion(str(metric), metrics)}"
                 )
 
 
