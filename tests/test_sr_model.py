@@ -104,8 +104,8 @@ def test_warm_up_then_steps(tmp_path: Path) -> None:
         model.update_learning_rate(iteration, warmup_iter=4)
         model.optimizer_g.step()
         found.append(model.get_current_learning_rate()[0])
-    # k/4 of 0.8 at iteration k < 4. After every milestone BasicSR halves what it finds: here 3/4 of 0.8, after a warm-up
-    # of 20,000 iterations 0.99995 of the full value.
+    # k/4 of 0.8 at iteration k < 4. After every milestone BasicSR halves what it finds: 3/4 of 0.8 here, 0.99995 of the
+    # full value after a warm-up of 20,000 iterations.
     assert found == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.6, 0.6, 0.3, 0.3, 0.15, 0.15])
 
 
