@@ -12,6 +12,7 @@ from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.naf_block import NAFBlock
 from deeprftv2_arch.layers.nafevs_block import NAFEVSBlock
 from deeprftv2_arch.layers.vs_block import VSBlock
+from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.ops import scan_backend
 
@@ -93,6 +94,19 @@ def test_a_network_restores_sizes_that_need_padding_in_one_graph():
             picture = torch.rand(2, 3, height, width, dtype=torch.float64)
             assert_same([compiled(picture)], [network(picture)])
             assert counter.frame_count == 1
+
+
+def test_atd_with_estimators_trains_and_restores_in_one_graph_each():
+    network = with_all_branches(
+        ATD(embed_dim=8, depths=(2,), num_heads=(2,), window_size=4, category_size=10, num_tokens=4, fke=True)
+    )
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    picture = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    assert_same(values_and_gradients(compiled, network, picture), values_and_gradients(network, network, picture))
+    network.eval()
+    with torch.no_grad():
+        picture = torch.rand(1, 3, 7, 9, dtype=torch.float64)
+        assert_same([compiled(picture)], [network(picture)])
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the default compiler of torch.compile needs g++ on a CPU")
