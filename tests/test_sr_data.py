@@ -90,10 +90,9 @@ def test_sizes_that_do_not_fit_the_scale_are_named(tmp_path: Path, form: str, gt
     with pytest.raises(DataError) as caught:
         build(roots, 4, phase=phase, patch_stages=stages)[PatchRequest(0, 4, 0)]
     lq_place, gt_place = (f"{root}: a" if form == "lmdb" else str(root / "a.png") for root in roots)
-    needed = "must be 4 times that, 28x20"
-    more = " or up to 3 pixels more, which are cut off at the right and the bottom" if phase == "val" else ""
+    more = ", or up to 3 pixels more, which are cut off at the right and the bottom" if phase == "val" else ""
     assert str(caught.value) == (
-        f"{lq_place} is 7x5, {gt_place} is {gt[1]}x{gt[0]}; the size of the ground truth {needed}{more}"
+        f"{lq_place} is 7x5, {gt_place} is {gt[1]}x{gt[0]}; at scale 4 the second must be 28x20{more}"
     )
 
 
