@@ -142,14 +142,10 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
         # Test sets as published keep the rows and columns that are no whole pixel of the low resolution.
         spare = 0 if self.is_train else self.scale - 1
         if not (0 <= gt[0] - height <= spare and 0 <= gt[1] - width <= spare):
-            needed = (
-                f"at scale {self.scale} the second must be {width}x{height}"
-                if self.scale > 1
-                else "both must be of one size"
-            )
             more = f", or up to {spare} pixels more, which are cut off at the right and the bottom" if spare else ""
             raise DataError(
-                f"{self.lq.place(pair[0])} is {_text(lq)}, {self.gt.place(pair[1])} is {_text(gt)}; {needed}{more}"
+                f"{self.lq.place(pair[0])} is {_text(lq)}, {self.gt.place(pair[1])} is {_text(gt)}; at scale "
+                f"{self.scale} the second must be {_text((height, width))}{more}"
             )
         if self.is_train and min(lq) < self.largest_patch_size:
             raise DataError(
