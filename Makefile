@@ -10,14 +10,15 @@ SOURCES := deeprftv2_arch datasets_prep quickstart benchmarks
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint clean
+.PHONY: help install quickstart quickstart-sr test lint clean
 
 help:
-	@echo "make quickstart   train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
-	@echo "make test         lint, type check and every test"
-	@echo "make lint         ruff and mypy alone"
-	@echo "make install      only the virtual environment, in $(VENV)"
-	@echo "make clean        remove $(VENV), quickstart_output and caches"
+	@echo "make quickstart      train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
+	@echo "make quickstart-sr   the same with a small ATD+FKE, which doubles the size of photographs"
+	@echo "make test            lint, type check and every test"
+	@echo "make lint            ruff and mypy alone"
+	@echo "make install         only the virtual environment, in $(VENV)"
+	@echo "make clean           remove $(VENV), the quickstarts' output and caches"
 
 install: $(INSTALLED)
 
@@ -40,6 +41,9 @@ $(INSTALLED): setup.py pyproject.toml
 quickstart: $(INSTALLED)
 	$(BIN)/python -m quickstart
 
+quickstart-sr: $(INSTALLED)
+	$(BIN)/python -m quickstart.super_resolution
+
 test: $(INSTALLED) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
@@ -48,5 +52,5 @@ lint: $(INSTALLED)
 	$(BIN)/mypy $(SOURCES)
 
 clean:
-	rm -rf $(VENV) quickstart_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) quickstart_output quickstart_sr_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

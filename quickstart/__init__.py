@@ -1,6 +1,11 @@
-"""The quickstart: a small DeepRFTv2 learns to deblur photographs on this computer's CPU, in a few minutes.
+"""Quickstarts: small networks that learn to restore photographs on this computer's CPU, in a few minutes.
 
-Run it with ``make quickstart`` or ``python -m quickstart`` from the checkout's folder.
+Run them from the checkout's folder:
+
+    make quickstart       or  python -m quickstart                     a DeepRFTv2 learns to deblur
+    make quickstart-sr    or  python -m quickstart.super_resolution    an ATD learns to enlarge
+
+What both do is in ``command.py``, what they differ in is a ``Task``.
 """
 
 import os

@@ -1,5 +1,6 @@
-"""The comparison picture: blurred, restored and sharp, whole and in detail, and the estimated kernels."""
+"""The comparison picture: versions of a photograph side by side, whole and in detail, and estimated kernels."""
 
+from dataclasses import dataclass
 from io import BytesIO
 
 import cv2
@@ -8,11 +9,25 @@ from PIL import Image, ImageDraw, ImageFont
 
 TILE_WIDTH = 320
 DETAIL_HEIGHT = 214
-DETAIL_ZOOM = 2
 MARGIN = 10
 LABEL_HEIGHT = 30
 KERNEL_RADIUS = 10
 INK, PAPER, MARK = (25, 25, 25), (255, 255, 255), (255, 210, 0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the comparison: a label, and below it a picture and its details, both TILE_WIDTH wide.
+
+    Attributes:
+        label: What is shown.
+        whole: As high as that of the other columns.
+        detail: DETAIL_HEIGHT high.
+    """
+
+    label: str
+    whole: Image.Image
+    detail: Image.Image
 
 
 def strongest_kernels(kernels: np.ndarray, number: int) -> np.ndarray:
@@ -54,48 +69,61 @@ def busiest_window(sharp: np.ndarray, height: int, width: int) -> tuple[int, int
     return int(top), int(left)
 
 
-def comparison_png(columns: dict[str, np.ndarray], kernels: np.ndarray) -> bytes:
-    """Lays out the comparison.
+def photograph_columns(photographs: dict[str, np.ndarray], zoom: int) -> list[Column]:
+    """The columns of a photograph's versions, with the same details of each.
 
     Args:
-        columns: Label -> photograph, (H, W, 3) uint8 RGB, all of one size, the sharp one last.
-        kernels: (C, H, W) kernels, see strongest_kernels.
-
-    Returns:
-        The bytes of a PNG.
+        photographs: Label -> version, (H, W, 3) uint8 RGB, all of one size, the true one last.
+        zoom: How much the details are enlarged.
     """
-    height, width = next(iter(columns.values())).shape[:2]
-    detail_height, detail_width = DETAIL_HEIGHT // DETAIL_ZOOM, TILE_WIDTH // DETAIL_ZOOM
-    top, left = busiest_window(list(columns.values())[-1], detail_height, detail_width)
-    tile_height = round(height * TILE_WIDTH / width)
-    detail_y = LABEL_HEIGHT + tile_height + MARGIN
-    size = (4 * (TILE_WIDTH + MARGIN) + MARGIN, detail_y + DETAIL_HEIGHT + MARGIN)
+    height, width = next(iter(photographs.values())).shape[:2]
+    detail_height, detail_width = DETAIL_HEIGHT // zoom, TILE_WIDTH // zoom
+    top, left = busiest_window(list(photographs.values())[-1], detail_height, detail_width)
+    window = (left, top, left + detail_width, top + detail_height)
+    scale = TILE_WIDTH / width
+    columns = []
+    for label, photograph in photographs.items():
+        picture = Image.fromarray(photograph)
+        detail = picture.crop(window).resize((TILE_WIDTH, DETAIL_HEIGHT), Image.Resampling.BICUBIC)
+        whole = picture.resize((TILE_WIDTH, round(height * scale)), Image.Resampling.LANCZOS)
+        ImageDraw.Draw(whole).rectangle([scale * side for side in window], outline=MARK, width=2)
+        columns.append(Column(label, whole, detail))
+    return columns
+
+
+def kernel_column(kernels: np.ndarray, height: int) -> Column:
+    """The column of the strongest kernels, one large and four small.
+
+    Args:
+        kernels: (C, H, W), see strongest_kernels.
+        height: Of the pictures beside the large one.
+    """
+    first, *others = strongest_kernels(kernels, 5)
+    whole = Image.new("RGB", (TILE_WIDTH, height), PAPER)
+    side = min(TILE_WIDTH, height)
+    whole.paste(Image.fromarray(kernel_tile(first, side)), ((TILE_WIDTH - side) // 2, 0))
+    detail = Image.new("RGB", (TILE_WIDTH, DETAIL_HEIGHT), PAPER)
+    side = (DETAIL_HEIGHT - MARGIN) // 2
+    left = (TILE_WIDTH - 2 * side - MARGIN) // 2
+    for index, kernel in enumerate(others):
+        row, column = divmod(index, 2)
+        place = (left + column * (side + MARGIN), row * (side + MARGIN))
+        detail.paste(Image.fromarray(kernel_tile(kernel, side)), place)
+    return Column("estimated kernels", whole, detail)
+
+
+def comparison_png(columns: list[Column]) -> bytes:
+    """Lays out the columns from left to right, and returns the bytes of a PNG."""
+    detail_y = LABEL_HEIGHT + columns[0].whole.height + MARGIN
+    size = (len(columns) * (TILE_WIDTH + MARGIN) + MARGIN, detail_y + DETAIL_HEIGHT + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(19)
-
-    for column, (label, photograph) in enumerate(columns.items()):
-        x = MARGIN + column * (TILE_WIDTH + MARGIN)
-        draw.text((x + TILE_WIDTH / 2, LABEL_HEIGHT / 2), label, INK, font, anchor="mm")
-        whole = Image.fromarray(photograph)
-        sheet.paste(whole.resize((TILE_WIDTH, tile_height), Image.Resampling.LANCZOS), (x, LABEL_HEIGHT))
-        scale = TILE_WIDTH / width
-        corners = [left * scale, top * scale, (left + detail_width) * scale, (top + detail_height) * scale]
-        draw.rectangle([a + b for a, b in zip(corners, 2 * (x, LABEL_HEIGHT), strict=True)], outline=MARK, width=2)
-        detail = whole.crop((left, top, left + detail_width, top + detail_height))
-        sheet.paste(detail.resize((TILE_WIDTH, DETAIL_HEIGHT), Image.Resampling.BICUBIC), (x, detail_y))
-
-    x = MARGIN + 3 * (TILE_WIDTH + MARGIN)
-    draw.text((x + TILE_WIDTH / 2, LABEL_HEIGHT / 2), "estimated kernels", INK, font, anchor="mm")
-    first, *others = strongest_kernels(kernels, 5)
-    side = min(TILE_WIDTH, tile_height)
-    sheet.paste(Image.fromarray(kernel_tile(first, side)), (x + (TILE_WIDTH - side) // 2, LABEL_HEIGHT))
-    side = (DETAIL_HEIGHT - MARGIN) // 2
-    x += (TILE_WIDTH - 2 * side - MARGIN) // 2
-    for index, kernel in enumerate(others):
-        row, column = divmod(index, 2)
-        place = (x + column * (side + MARGIN), detail_y + row * (side + MARGIN))
-        sheet.paste(Image.fromarray(kernel_tile(kernel, side)), place)
+    for index, column in enumerate(columns):
+        x = MARGIN + index * (TILE_WIDTH + MARGIN)
+        draw.text((x + TILE_WIDTH / 2, LABEL_HEIGHT / 2), column.label, INK, font, anchor="mm")
+        sheet.paste(column.whole, (x, LABEL_HEIGHT))
+        sheet.paste(column.detail, (x, detail_y))
     buffer = BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -1,53 +1,33 @@
-"""What the trained network does to the held-out photographs: a table and a comparison picture for each."""
+"""What the trained network does to the held-out photographs, as a table."""
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from quickstart.task import Words
 
 
 @dataclass(frozen=True)
 class Result:
-    """One held-out photograph. PSNR in dB and SSIM against the sharp photograph, on RGB of 8 bits.
+    """One held-out photograph, without the network and after it: PSNR in dB and SSIM against the true one.
 
-    SSIM has Gaussian windows of sigma 1.5 and population covariances, as in its paper. Seconds are those of the
-    network alone.
+    Seconds are those of the network alone.
     """
 
     photograph: str
-    blurred_psnr: float
-    restored_psnr: float
-    blurred_ssim: float
-    restored_ssim: float
+    psnr_before: float
+    psnr_after: float
+    ssim_before: float
+    ssim_after: float
     seconds: float
 
     @property
     def gain(self) -> float:
-        """What restoring adds to the PSNR, in dB."""
-        return self.restored_psnr - self.blurred_psnr
-
-
-def ssim(image: np.ndarray, sharp: np.ndarray) -> float:
-    """Structural similarity of two (H, W, 3) uint8 pictures, mean over the channels."""
-    return float(
-        structural_similarity(sharp, image, channel_axis=2, gaussian_weights=True, use_sample_covariance=False)
-    )
-
-
-def measure(photograph: str, blurred: np.ndarray, restored: np.ndarray, sharp: np.ndarray, seconds: float) -> Result:
-    """The figures of one photograph from its three versions, each (H, W, 3) uint8 RGB."""
-    return Result(
-        photograph=photograph,
-        blurred_psnr=float(peak_signal_noise_ratio(sharp, blurred)),
-        restored_psnr=float(peak_signal_noise_ratio(sharp, restored)),
-        blurred_ssim=ssim(blurred, sharp),
-        restored_ssim=ssim(restored, sharp),
-        seconds=seconds,
-    )
+        """What the network adds to the PSNR, in dB."""
+        return self.psnr_after - self.psnr_before
 
 
 def average(results: list[Result]) -> Result:
@@ -57,25 +37,42 @@ def average(results: list[Result]) -> Result:
     return Result(photograph="mean", **{name: mean(figure[name] for figure in figures) for name in names})
 
 
-def markdown_table(results: list[Result]) -> str:
+def markdown_table(results: list[Result], words: Words) -> str:
     """The results and their mean as a Markdown table."""
     rows = [*results, average(results)]
-    width = max(len("picture"), *(len(row.photograph) for row in rows))
-    lines = [
-        f"| {'picture':<{width}} | PSNR blurred | PSNR restored |     gain | SSIM blurred | SSIM restored | seconds |",
-        f"|{'-' * (width + 2)}|-------------:|--------------:|---------:|-------------:|--------------:|--------:|",
-    ]
-    lines += [
-        f"| {row.photograph:<{width}} | {row.blurred_psnr:9.2f} dB | {row.restored_psnr:10.2f} dB |"
-        f" {row.gain:+.2f} dB | {row.blurred_ssim:12.4f} | {row.restored_ssim:13.4f} | {row.seconds:7.2f} |"
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+    columns = {
+        f"PSNR {words.before}": [f"{row.psnr_before:.2f} dB" for row in rows],
+        f"PSNR {words.after}": [f"{row.psnr_after:.2f} dB" for row in rows],
+        "gain": [f"{row.gain:+.2f} dB" for row in rows],
+        f"SSIM {words.before}": [f"{row.ssim_before:.4f}" for row in rows],
+        f"SSIM {words.after}": [f"{row.ssim_after:.4f}" for row in rows],
+        "seconds": [f"{row.seconds:.2f}" for row in rows],
+    }
+    widths = [max(map(len, (heading, *cells))) for heading, cells in columns.items()]
+    first = max(len("picture"), *(len(row.photograph) for row in rows))
+
+    def line(name: str, cells: Iterable[str]) -> str:
+        return f"| {name:<{first}} | " + " | ".join(map(str.rjust, cells, widths)) + " |\n"
+
+    rule = "|" + "-" * (first + 2) + "|" + "".join("-" * (width + 1) + ":|" for width in widths) + "\n"
+    body = zip((row.photograph for row in rows), zip(*columns.values(), strict=True), strict=True)
+    return line("picture", columns) + rule + "".join(line(name, cells) for name, cells in body)
 
 
-def to_json(results: list[Result]) -> str:
+def to_json(results: list[Result], words: Words) -> str:
     """The results and their mean as JSON, unrounded."""
-    rows = [{**asdict(row), "gain": row.gain} for row in [*results, average(results)]]
+    rows = [
+        {
+            "photograph": row.photograph,
+            f"{words.before}_psnr": row.psnr_before,
+            f"{words.after}_psnr": row.psnr_after,
+            f"{words.before}_ssim": row.ssim_before,
+            f"{words.after}_ssim": row.ssim_after,
+            "seconds": row.seconds,
+            "gain": row.gain,
+        }
+        for row in [*results, average(results)]
+    ]
     return json.dumps({"photographs": rows[:-1], "mean": rows[-1]}, indent=2) + "\n"
 
 

@@ -1,16 +1,14 @@
-"""Restores the held-out photographs with the trained network and looks into its last kernel estimator."""
+"""Restores photographs with a trained network."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from quickstart.training import read_options
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -19,42 +17,28 @@ class Restored:
 
     Attributes:
         photograph: (H, W, 3) uint8 RGB.
-        kernels: (C, H', W') the kernels that the last Fourier Kernel Estimator multiplies the features' spectra by, one
-            per channel, as pictures; zero lag is in the corner, H' and W' are H and W padded.
         seconds: What the network took.
+        kernels: (C, H', W') the kernels that the last Fourier Kernel Estimator multiplies the features' spectra by, one
+            per channel, as pictures; zero lag is in the corner, H' and W' are H and W padded. None if nobody looked.
     """
 
     photograph: np.ndarray
-    kernels: np.ndarray
     seconds: float
+    kernels: np.ndarray | None = None
 
 
-def load_network(weights: Path) -> DeepRFTv2:
-    """The network of options/quickstart.yml with trained weights, for evaluation."""
-    arguments = {key: value for key, value in read_options()["network_g"].items() if key != "type"}
-    network = DeepRFTv2(**arguments)
+def load_network(network_class: type[nn.Module], options: Mapping[str, Any], weights: Path) -> nn.Module:
+    """The network of an option file with trained weights, for evaluation."""
+    network = network_class(**{key: value for key, value in options.items() if key != "type"})
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["params"])
     return network.eval()
 
 
 @torch.no_grad()
-def restore(network: DeepRFTv2, blurred: np.ndarray) -> Restored:
+def restore(network: nn.Module, degraded: np.ndarray) -> Restored:
     """Restores one (H, W, 3) uint8 RGB photograph."""
-    spectra: list[Tensor] = []
-
-    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        spectra.append(output)
-
-    x = torch.from_numpy(np.ascontiguousarray(blurred.transpose(2, 0, 1))).float().div(255)[None]
-    kernel_head = network.get_submodule(f"units.{len(network.units) - 1}.full_scale.fke.kernel_head")
-    handle = kernel_head.register_forward_hook(keep)
-    try:
-        start = time.perf_counter()
-        y = network(x)
-        seconds = time.perf_counter() - start
-    finally:
-        handle.remove()
-    real, imaginary = spectra[-1].chunk(2, dim=1)
-    kernels = torch.fft.irfft2(torch.complex(real, imaginary))[0].numpy()
-    photograph = y[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
-    return Restored(photograph, kernels, seconds)
+    x = torch.from_numpy(np.ascontiguousarray(degraded.transpose(2, 0, 1))).float().div(255)[None]
+    start = time.perf_counter()
+    y = network(x)
+    seconds = time.perf_counter() - start
+    return Restored(y[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy(), seconds)

@@ -6,30 +6,23 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DeepRFTv2Error
-from deeprftv2_arch.launch.options import read_option_file
+from quickstart.task import Task
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-OPTIONS = CHECKOUT / "options" / "quickstart.yml"
-WEIGHTS = Path("experiments/quickstart/models/net_g_latest.pth")
 
 _ITERATION = re.compile(r"iter:\s*([\d,]+)")
-_LOSS = re.compile(r"l1_full: (\S+)")
+_LOSS = re.compile(r"\bl1\w*: (\S+)")
 
 
-def read_options() -> dict[str, Any]:
-    """What options/quickstart.yml says."""
-    return read_option_file(OPTIONS)
-
-
-def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
-    """Trains on the databases in ``out / "datasets"`` and returns the file of the weights.
+def train(task: Task, out: Path, iterations: int, seed: int, threads: int) -> Path:
+    """Trains on the databases of ``out`` and returns the file of the weights.
 
     Args:
+        task: Whose option file is used.
         out: Folder that gets ``experiments/``, with the log, the weights and the validation's pictures.
         iterations: Number of training steps; the learning rate falls to zero over them.
         seed: Of the first weights, the order of the data, the crops and the flips.
@@ -38,14 +31,14 @@ def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
     Raises:
         DeepRFTv2Error: training ended early; the message has the last line of its output.
     """
-    stage = read_options()["datasets"]["train"]["patch_stages"][0] | {"iters": iterations}
+    stage = task.options["datasets"]["train"]["patch_stages"][0] | {"iters": iterations}
     changes = [
         f"manual_seed={seed}",
         f"datasets:train:patch_stages={json.dumps([stage])}",
         f"train:total_iter={iterations}",
         f"train:scheduler:T_max={iterations}",
     ]
-    command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(OPTIONS), "--force_yml", *changes]
+    command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(task.option_file), "--force_yml", *changes]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": str(threads),
@@ -65,4 +58,4 @@ def train(out: Path, iterations: int, seed: int, threads: int) -> Path:
                     bar.set_postfix_str(f"L1 {float(loss[1]):.4f}")
     if process.returncode:
         raise DeepRFTv2Error(f"training stopped with exit code {process.returncode}: {last_line}")
-    return out / WEIGHTS
+    return out / "experiments" / task.options["name"] / "models" / "net_g_latest.pth"

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from quickstart.databases import crop_corners, crops
+from quickstart.deblurring import motion_of
 from quickstart.photographs import HELD_OUT, TRAINING, load_photograph
-from quickstart.prepare import crop_corners, crops, motion_of
 from quickstart.synthetic_blur import (
     Motion,
     blur_linear,

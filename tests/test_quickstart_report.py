@@ -8,11 +8,22 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from quickstart.comparison import KERNEL_RADIUS, busiest_window, comparison_png, kernel_tile, strongest_kernels
-from quickstart.report import Result, average, markdown_table, measure, to_json
+from quickstart.comparison import (
+    KERNEL_RADIUS,
+    busiest_window,
+    comparison_png,
+    kernel_column,
+    kernel_tile,
+    photograph_columns,
+    strongest_kernels,
+)
+from quickstart.deblurring import Deblurring
+from quickstart.report import Result, average, markdown_table, to_json
+from quickstart.task import Words
 
 FIRST = Result("cat", 20.0, 23.0, 0.5, 0.75, 1.0)
 SECOND = Result("dog", 30.0, 30.5, 0.9, 0.95, 3.0)
+WORDS = Words("blurred", "restored", "sharp")
 
 
 @pytest.fixture
@@ -25,26 +36,21 @@ def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_psnr_is_that_of_the_mean_square(pictures):
     blurred, restored, sharp = pictures
-    result = measure("noise", blurred, restored, sharp, 1.5)
-    for figure, picture in ((result.blurred_psnr, blurred), (result.restored_psnr, restored)):
+    for picture in (blurred, restored):
         mean_square = np.mean((picture.astype(float) - sharp) ** 2)
-        assert figure == pytest.approx(10 * np.log10(255**2 / mean_square), abs=1e-9)
-    # Half the amplitude everywhere.
-    assert result.gain == pytest.approx(20 * np.log10(2), abs=1e-9)
-    assert result.seconds == 1.5
+        assert Deblurring().psnr(picture, sharp) == pytest.approx(10 * np.log10(255**2 / mean_square), abs=1e-9)
 
 
 def test_ssim_is_that_of_its_paper(pictures):
     blurred, restored, sharp = pictures
-    result = measure("noise", blurred, restored, sharp, 1.5)
     by_channel = [
         structural_similarity(
             sharp[:, :, c], blurred[:, :, c], gaussian_weights=True, sigma=1.5, use_sample_covariance=False
         )
         for c in range(3)
     ]
-    assert result.blurred_ssim == pytest.approx(np.mean(by_channel), abs=1e-12)
-    assert result.blurred_ssim < result.restored_ssim < 1
+    assert Deblurring().ssim(blurred, sharp) == pytest.approx(np.mean(by_channel), abs=1e-12)
+    assert Deblurring().ssim(blurred, sharp) < Deblurring().ssim(restored, sharp) < 1
 
 
 def test_average_is_the_mean_of_every_column():
@@ -53,15 +59,17 @@ def test_average_is_the_mean_of_every_column():
 
 
 def test_table_has_the_figures():
-    lines = markdown_table([FIRST, SECOND]).splitlines()
+    lines = markdown_table([FIRST, SECOND], WORDS).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["picture", "PSNR blurred", "PSNR restored", "gain", "SSIM blurred", "SSIM restored", "seconds"]
     assert cells[2] == ["cat", "20.00 dB", "23.00 dB", "+3.00 dB", "0.5000", "0.7500", "1.00"]
     assert cells[4] == ["mean", "25.00 dB", "26.75 dB", "+1.75 dB", "0.7000", "0.8500", "2.00"]
     assert {len(row) for row in cells} == {7}
+    assert len({len(line) for line in lines}) == 1
 
 
 def test_json_has_the_same_figures():
-    content = json.loads(to_json([FIRST, SECOND]))
+    content = json.loads(to_json([FIRST, SECOND], WORDS))
     assert [row["gain"] for row in content["photographs"]] == [3.0, 0.5]
     assert content["mean"]["restored_psnr"] == 26.75
 
@@ -97,8 +105,8 @@ def test_comparison_shows_the_photographs_side_by_side():
     red, green, blue = (np.full((100, 160, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
     kernels = np.zeros((6, 64, 64))
     kernels[:, 0, 0] = 1
-    png = comparison_png({"blurred": red, "restored": green, "sharp": blue}, kernels)
+    columns = photograph_columns({"blurred": red, "restored": green, "sharp": blue}, zoom=2)
+    png = comparison_png([*columns, kernel_column(kernels, columns[0].whole.height)])
     sheet = np.asarray(Image.open(BytesIO(png)))
-    columns = [sheet[150, x].tolist() for x in (170, 500, 830)]
-    assert columns == [[200, 0, 0], [0, 200, 0], [0, 0, 200]]
+    assert [sheet[150, x].tolist() for x in (170, 500, 830)] == [[200, 0, 0], [0, 200, 0], [0, 0, 200]]
     assert (sheet == (255, 190, 90)).all(axis=2).any()

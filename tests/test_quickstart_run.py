@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quickstart.deblurring import motion_of
 from quickstart.photographs import HELD_OUT, load_photograph
-from quickstart.prepare import motion_of
 from quickstart.synthetic_blur import blur_photograph
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -78,7 +78,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     process = quickstart("--out", str(tmp_path))
     assert process.returncode == 2
     assert process.stderr.splitlines() == [
-        f"error: --out {tmp_path}: holds files that are not the quickstart's; name an empty or a new folder"
+        f"error: --out {tmp_path}: holds files that are not this quickstart's; name an empty or a new folder"
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

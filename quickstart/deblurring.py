@@ -1,0 +1,80 @@
+"""The quickstart of DeepRFTv2: photographs blurred by simulated camera shake and moving objects are deblurred."""
+
+from zlib import crc32
+
+import numpy as np
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor, nn
+
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from quickstart.photographs import load_photograph
+from quickstart.restoring import Restored, restore
+from quickstart.synthetic_blur import Motion, blur_photograph, random_motion
+from quickstart.task import OPTION_FILES, Task, Words
+
+
+def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
+    """The motion of one exposure of a photograph: a pure function of its arguments."""
+    height, width = load_photograph(file_name).shape[:2]
+    return random_motion(np.random.default_rng((seed, crc32(file_name.encode()), exposure)), height, width)
+
+
+class Deblurring(Task):
+    """Every version of a photograph is another exposure. PSNR and SSIM are those of RGB of 8 bits.
+
+    SSIM has Gaussian windows of sigma 1.5 and population covariances, as in its paper.
+    """
+
+    command = "python -m quickstart"
+    description = (
+        "Trains a small DeepRFTv2 on photographs that come with scikit-image, blurred by simulated camera "
+        "shake and moving objects, and shows what it makes of photographs that it never saw. Needs no GPU."
+    )
+    option_file = OPTION_FILES / "quickstart.yml"
+    network = DeepRFTv2
+    words = Words("blurred", "restored", "sharp")
+    versions = 10
+    scale = 1
+    detail_zoom = 2
+
+    def true_version(self, file_name: str, version: int) -> np.ndarray:
+        """The photograph: all exposures show the same."""
+        return load_photograph(file_name)
+
+    def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
+        """The photograph blurred by the motion of that exposure."""
+        return blur_photograph(photograph, motion_of(file_name, version, seed))
+
+    def without_network(self, degraded: np.ndarray) -> np.ndarray:
+        """The blurred photograph as it is."""
+        return degraded
+
+    def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
+        """Deblurs, and looks into the last kernel estimator."""
+        spectra: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            spectra.append(output)
+
+        *_, kernel_head = (
+            part for name, part in network.named_modules() if name.endswith("full_scale.fke.kernel_head")
+        )
+        handle = kernel_head.register_forward_hook(keep)
+        try:
+            restored = restore(network, degraded)
+        finally:
+            handle.remove()
+        real, imaginary = spectra[-1].chunk(2, dim=1)
+        kernels = torch.fft.irfft2(torch.complex(real, imaginary))[0].numpy()
+        return Restored(restored.photograph, restored.seconds, kernels)
+
+    def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
+        """Peak signal-to-noise ratio in dB."""
+        return float(peak_signal_noise_ratio(truth, photograph))
+
+    def ssim(self, photograph: np.ndarray, truth: np.ndarray) -> float:
+        """Structural similarity, mean over the channels."""
+        return float(
+            structural_similarity(truth, photograph, channel_axis=2, gaussian_weights=True, use_sample_covariance=False)
+        )
