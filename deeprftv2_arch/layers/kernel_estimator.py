@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.reversible_column import sub_resnet
+from deeprftv2_arch.layers.tiling import TileGrid
 from deeprftv2_arch.ops.fourier import irfft2, rfft2
 from deeprftv2_arch.ops.full_precision import without_autocast
 from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns
@@ -29,11 +30,18 @@ class FourierKernelEstimator(nn.Module):
         kind: Kind of the sub-resnet's blocks.
         first: Whether no estimator of the same scale comes before this one.
         memory: How much the sub-resnet, and what lies before it, keeps for the backward pass.
+
+    Attributes:
+        window: Height and width of the windows in which larger maps are worked on, each with a spectrum of its own:
+            side by side in training, overlapping and blended in eval mode. None, as at first, for whole maps.
+        window_overlap: Pixels that neighbouring windows share in eval mode.
     """
 
     def __init__(self, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> None:
         super().__init__()
         self.keep = keeps_between_columns(memory)
+        self.window: int | None = None
+        self.window_overlap = 0
         self.to_kernel = nn.Conv2d(dim, dim, 1, bias=False)
         self.to_blurred = nn.Conv2d(dim, dim, 1, bias=False)
         self.stem = nn.Conv2d(2 * dim, dim, 1, bias=False)
@@ -47,15 +55,24 @@ class FourierKernelEstimator(nn.Module):
 
         Args:
             f: (B, dim, H, W); an odd height or width is made even by reflection at the bottom or the right.
-            previous: The features r_0.. of the estimator of the same scale in the unit before, each
-                (B, dim, H, W/2 + 1) of the even size; None in the first unit.
+            previous: The features r_0.. of the estimator of the same scale in the unit before; None in the first unit.
 
         Returns:
-            The deblurred features (B, dim, H, W), and r_0.. of this estimator.
+            The deblurred features (B, dim, H, W), and r_0.. of this estimator, each (B, dim, H, W/2 + 1) of the even
+            size; with windows (B windows, dim, h, w/2 + 1), window by window.
         """
+        if self.window is None or max(f.shape[2:]) <= self.window:
+            return self.deblur(f, previous)
+        grid = TileGrid(f.shape[2:], self.window, 0 if self.training else self.window_overlap)
+        windows = grid.cut(f)
+        deblurred, features = self.deblur(torch.cat(windows), previous)
+        return grid.join(deblurred.chunk(len(windows)), blend=not self.training), features
+
+    def deblur(self, f: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """:meth:`forward` on whole maps."""
         height, width = f.shape[2:]
         if height % 2 or width % 2:
-            deblurred, features = self(F.pad(f, (0, width % 2, 0, height % 2), mode="reflect"), previous)
+            deblurred, features = self.deblur(F.pad(f, (0, width % 2, 0, height % 2), mode="reflect"), previous)
             return deblurred[:, :, :height, :width], features
         blurred, frequencies = self.to_blurred(f), call(self.to_frequencies, f, keep=self.keep)
         with without_autocast(f):

@@ -35,8 +35,11 @@ class NAFBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         g = self.gated(x)
-        attention = self.channel_attention(g)
-        return by_strips(lambda x, g: self.feed_forward(torch.addcmul(x, self.beta, self.project(g * attention))), x, g)
+
+        def rest(x: Tensor, g: Tensor, attention: Tensor) -> Tensor:
+            return self.feed_forward(torch.addcmul(x, self.beta, self.project(g * attention)))
+
+        return by_strips(rest, x, g, self.channel_attention(g))
 
     def gated(self, x: Tensor) -> Tensor:
         """g above."""

@@ -37,11 +37,11 @@ class NAFEVSBlock(NAFBlock):
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(2, 3).contiguous(memory_format=torch.channels_last) if self.transposes else x.flip(2, 3)
         g = self.gated(x)
-        attention, scanned = self.channel_attention(g), self.scan(self.scan_norm(g))
+        scanned = self.scan(self.scan_norm(g))
         to_local, to_scan = self.beta * self.lambda_local, self.beta * self.lambda_scan * (self.alpha + 1)
 
-        def rest(x: Tensor, g: Tensor, scanned: Tensor) -> Tensor:
+        def rest(x: Tensor, g: Tensor, scanned: Tensor, attention: Tensor) -> Tensor:
             y = torch.addcmul(x, to_local, self.project(g * attention))
             return self.feed_forward(torch.addcmul(y, to_scan, scanned))
 
-        return by_strips(rest, x, g, scanned)
+        return by_strips(rest, x, g, scanned, self.channel_attention(g))

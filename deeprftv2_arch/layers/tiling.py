@@ -1,6 +1,7 @@
-"""Inference in overlapping tiles, as in the published evaluation of pictures larger than the training patches."""
+"""Tiles that cover a map: to restore large pictures piece by piece, and to estimate kernels of a map's parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -13,24 +14,82 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, length - tile, tile - overlap), length - tile]
 
 
-def blend_weights(starts: Sequence[int], tile: int, like: Tensor) -> list[Tensor]:
-    """Weights of every tile along one axis: linear from 0 to 1 where it meets a neighbour, 1 elsewhere."""
+def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor) -> list[Tensor]:
+    """Weights of every tile along one axis, 1 but where it meets the one before it.
+
+    There they go from 0 to 1 in a line, and those of the other from 1 to 0; or, unless ``blend``, are 0.
+    """
     weights = [like.new_ones(tile) for _ in starts]
     for index in range(1, len(starts)):
         shared = starts[index - 1] + tile - starts[index]
-        ramp = torch.linspace(0, 1, shared, dtype=like.dtype, device=like.device)
-        weights[index - 1][tile - shared :] *= ramp.flip(0)
-        weights[index][:shared] *= ramp
+        if blend:
+            ramp = torch.linspace(0, 1, shared, dtype=like.dtype, device=like.device)
+            weights[index - 1][tile - shared :] *= ramp.flip(0)
+            weights[index][:shared] *= ramp
+        else:
+            weights[index][:shared] = 0
     return weights
+
+
+class TileGrid:
+    """Where the tiles of a map lie.
+
+    Args:
+        size: Height and width of the map.
+        tile: Height and width of the tiles; a map that is smaller in one direction has smaller tiles.
+        overlap: Pixels that neighbouring tiles share; the last two of a row or column may share more.
+    """
+
+    def __init__(self, size: Sequence[int], tile: int, overlap: int) -> None:
+        self.size = size
+        self.tile_size = [min(tile, length) for length in size]
+        self.starts = [tile_starts(length, tile, overlap) for length in size]
+
+    def places(self, upscale: int = 1) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of every tile, row by row, in a map ``upscale`` times as large."""
+        height, width = (upscale * length for length in self.tile_size)
+        for top in self.starts[0]:
+            for left in self.starts[1]:
+                yield slice(upscale * top, upscale * top + height), slice(upscale * left, upscale * left + width)
+
+    def cut(self, x: Tensor, level: int = 0) -> list[Tensor]:
+        """The tiles (B, C, h, w) of a map that has been halved ``level`` times."""
+        return [
+            x[:, :, rows.start >> level : rows.stop >> level, columns.start >> level : columns.stop >> level]
+            for rows, columns in self.places()
+        ]
+
+    def join(self, tiles: Iterable[Tensor], upscale: int = 1, blend: bool = True) -> Tensor:
+        """The map that the tiles make.
+
+        Args:
+            tiles: (B, C, upscale h, upscale w), in the order of ``places``.
+            upscale: How many times as large as the places they are.
+            blend: Whether tiles that overlap are mixed linearly, or the earlier one counts alone.
+
+        Returns:
+            (B, C, upscale H, upscale W). Weights sum to one wherever no more than two tiles overlap along an axis, as
+            in the published evaluation; they are divided by their sum elsewhere.
+        """
+        tiles = iter(tiles)
+        first = next(tiles)
+        total = first.new_zeros(*first.shape[:2], *(upscale * length for length in self.size))
+        weight_sum = first.new_zeros(*total.shape[2:])
+        row_weights, column_weights = (
+            tile_weights([upscale * start for start in starts], upscale * length, blend, first)
+            for starts, length in zip(self.starts, self.tile_size, strict=True)
+        )
+        weights = [torch.outer(row, column) for row in row_weights for column in column_weights]
+        for tile, weight, (rows, columns) in zip(chain([first], tiles), weights, self.places(upscale), strict=True):
+            total[:, :, rows, columns] += weight * tile
+            weight_sum[rows, columns] += weight
+        return total / weight_sum
 
 
 def run_in_tiles(
     run: Callable[[list[Tensor]], Tensor], pyramid: Sequence[Tensor], tile: int, overlap: int, upscale: int = 1
 ) -> Tensor:
-    """Run a network on tiles of a pyramid and blend the results.
-
-    The weights of all tiles at a pixel sum to one wherever no more than two tiles overlap along an axis, as in the
-    published evaluation; they are divided by their sum elsewhere.
+    """Run a network on tiles of a pyramid, one after the other, and blend the results.
 
     Args:
         run: Maps the tiles of one place, finest first, to a picture ``upscale`` times the size of the finest.
@@ -42,30 +101,6 @@ def run_in_tiles(
     Returns:
         (B, C', upscale H, upscale W), with the channels that ``run`` returns.
     """
-    height, width = pyramid[0].shape[2:]
-    rows, columns = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
-    tile_height, tile_width = min(tile, height), min(tile, width)
-    row_weights = blend_weights([upscale * start for start in rows], upscale * tile_height, pyramid[0])
-    column_weights = blend_weights([upscale * start for start in columns], upscale * tile_width, pyramid[0])
-    weight_sum = pyramid[0].new_zeros(upscale * height, upscale * width)
-    total: Tensor | None = None
-    for top, row_weight in zip(rows, row_weights, strict=True):
-        for left, column_weight in zip(columns, column_weights, strict=True):
-            restored = run(
-                [
-                    level[:, :, top >> k : (top + tile_height) >> k, left >> k : (left + tile_width) >> k]
-                    for k, level in enumerate(pyramid)
-                ]
-            )
-            if total is None:
-                total = restored.new_zeros(*restored.shape[:2], *weight_sum.shape)
-            weight = torch.outer(row_weight, column_weight)
-            place = (
-                ...,
-                slice(upscale * top, upscale * (top + tile_height)),
-                slice(upscale * left, upscale * (left + tile_width)),
-            )
-            total[place] += weight * restored
-            weight_sum[place] += weight
-    assert total is not None
-    return total / weight_sum
+    grid = TileGrid(pyramid[0].shape[2:], tile, overlap)
+    tiles = zip(*(grid.cut(x, level) for level, x in enumerate(pyramid)), strict=True)
+    return grid.join((run(list(of_one_place)) for of_one_place in tiles), upscale)

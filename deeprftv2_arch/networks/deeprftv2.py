@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.local_pooling import use_local_pooling
 from deeprftv2_arch.layers.pyramid import image_pyramid
 from deeprftv2_arch.layers.resample import downsample
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
@@ -71,6 +72,17 @@ class SubUNet(nn.Module):
         self.decoded_head = nn.Conv2d(dim, 3, 3, padding=1)
         self.fke = FourierKernelEstimator(dim, fke_blocks, fke_kind, first, memory) if fke_blocks else None
         self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1) if fke_blocks else None
+
+    def pool_locally(self, train_size: float) -> None:
+        """Train-size local pooling; ``train_size`` in pixels of this scale."""
+        for level, (down, up) in enumerate(zip(self.encoder.levels, reversed(self.decoder.levels), strict=True)):
+            use_local_pooling(down, train_size / 2**level)
+            use_local_pooling(up, train_size / 2**level)
+
+    def estimate_in_windows(self, window: int, overlap: int) -> None:
+        """Let the estimator work in windows; sizes in pixels of this scale."""
+        if self.fke is not None:
+            self.fke.window, self.fke.window_overlap = window, overlap
 
     def encode(
         self, picture: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
@@ -159,6 +171,10 @@ class DMSUNet(nn.Module):
         full_features, full_pictures = self.full_scale.decode(pyramid[0], latent, encoded, before[0])
         return [full_features, *features], [full_pictures, *pictures]
 
+    def sub_unets(self) -> list[SubUNet]:
+        """Full scale first."""
+        return [self.full_scale] if self.half_scale is None else [self.full_scale, self.half_scale]
+
     def join(self, deblurred: Tensor, encoded: Tensor) -> Tensor:
         """Half scale's deblurred features and the full scale's deepest encoder features -> the full scale's latent."""
         return self.fuse_latent(torch.cat([self.half_to_latent(deblurred), encoded], dim=1))
@@ -180,6 +196,14 @@ class DeepRFTv2(nn.Module):
             ``reversible`` (the level outputs; the levels run again) or ``lean`` (less, and block by block).
         tile: In eval mode, height and width of the tiles in which larger pictures are restored; None: whole.
         tile_overlap: Pixels that neighbouring tiles share.
+        smallest_size: In eval mode, height and width to which smaller pictures are padded with zeros at the bottom and
+            the right before they are restored; multiples of 8. The paper's for RealBlur is [776, 680].
+        train_size: Side of the training patches, where channel attention is to average over windows of 1.5 times that
+            (at half resolution half of it, and so on) instead of over the whole map: train-size local pooling, TLC. The
+            paper's is 256 for REDS and 320 for DPDD.
+        fke_window: Height and width of the windows in which the estimators work on larger pictures (at half resolution
+            half of it). The paper's is 320 for DPDD.
+        fke_overlap: Pixels that neighbouring windows share in eval mode, where they are blended.
 
     Raises:
         OptionError: An argument is out of range, or lists that belong together differ in length.
@@ -198,16 +222,25 @@ class DeepRFTv2(nn.Module):
         memory: Memory | Sequence[Memory] = "reversible",
         tile: int | None = None,
         tile_overlap: int = 0,
+        smallest_size: tuple[int, int] | None = None,
+        train_size: int | None = None,
+        fke_window: int | None = None,
+        fke_overlap: int = 0,
     ) -> None:
         super().__init__()
         memories = [memory] * units if isinstance(memory, str) else list(memory)
         self.size_multiple = 2 ** (LEVELS - 1 + scales - 1)
         _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, fke_blocks, memories)
-        _check_tiles(tile, tile_overlap, self.size_multiple)
+        _check_tiles("tile", tile, tile_overlap, self.size_multiple)
+        _check_tiles("fke_window", fke_window, fke_overlap, self.size_multiple)
+        _check_smallest_size(smallest_size, self.size_multiple)
+        if train_size is not None and train_size < 1:
+            raise OptionError(f"DeepRFTv2: train_size must be positive or null, got {train_size}")
         self.scales = scales
         self.tile = tile
         self.tile_overlap = tile_overlap
-        self.units = nn.ModuleList(
+        self.smallest_size = smallest_size or (0, 0)
+        units_in_order = [
             DMSUNet(
                 dim,
                 scales,
@@ -220,15 +253,21 @@ class DeepRFTv2(nn.Module):
                 memory=memories[index],
             )
             for index in range(units)
-        )
+        ]
+        self.units = nn.ModuleList(units_in_order)
+        for level, sub_unet in (pair for unit in units_in_order for pair in enumerate(unit.sub_unets())):
+            if train_size is not None:
+                sub_unet.pool_locally(train_size / 2**level)
+            if fke_window is not None:
+                sub_unet.estimate_in_windows(fke_window >> level, fke_overlap >> level)
 
     def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
         """Restore blurred pictures.
 
         Args:
             x: (B, 3, H, W), RGB in 0..1. In eval mode of any size: it is zero-padded at the bottom and the right to a
-                multiple of 8 (4 with one scale), as in the paper's evaluation, and cropped back. In training height
-                and width must be such multiples.
+                multiple of 8 (4 with one scale), and to the smallest size, as in the paper's evaluation, and cropped
+                back. In training height and width must be such multiples.
 
         Returns:
             In eval mode the restored pictures (B, 3, H, W), not clamped. In training every supervised picture by
@@ -238,7 +277,7 @@ class DeepRFTv2(nn.Module):
             OptionError: ``x`` is not RGB, or in training not of a fitting size.
         """
         height, width = self._check_input(x)
-        x = F.pad(x, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        x = self._padded(x)
         pyramid = image_pyramid(x.contiguous(memory_format=torch.channels_last), self.scales)
         if self.training:
             return dict(zip(SCALES, self.restore(pyramid), strict=False))
@@ -257,6 +296,13 @@ class DeepRFTv2(nn.Module):
             for scale, new in zip(pictures, restored, strict=True):
                 scale.extend(new)
         return pictures
+
+    def _padded(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        smallest = (0, 0) if self.training else self.smallest_size
+        below = max(smallest[0] - height, -height % self.size_multiple)
+        right = max(smallest[1] - width, -width % self.size_multiple)
+        return F.pad(x, (0, right, 0, below))
 
     def _check_input(self, x: Tensor) -> tuple[int, int]:
         if x.dim() != 4 or x.shape[1] != 3:
@@ -296,10 +342,20 @@ def _check_arguments(
         raise OptionError(f"DeepRFTv2: memory must be one mode, or one per unit ({units}), got {list(memories)}")
 
 
-def _check_tiles(tile: int | None, overlap: int, multiple: int) -> None:
+def _check_tiles(name: str, tile: int | None, overlap: int, multiple: int) -> None:
     if tile is None:
         return
+    overlap_name = {"tile": "tile_overlap", "fke_window": "fke_overlap"}[name]
     if tile < multiple or tile % multiple or overlap % multiple:
-        raise OptionError(f"DeepRFTv2: tile and tile_overlap must be multiples of {multiple}, got {tile}, {overlap}")
+        raise OptionError(
+            f"DeepRFTv2: {name} and {overlap_name} must be multiples of {multiple}, got {tile}, {overlap}"
+        )
     if not 0 <= overlap < tile:
-        raise OptionError(f"DeepRFTv2: tile_overlap must be smaller than tile, got {overlap} and {tile}")
+        raise OptionError(f"DeepRFTv2: {overlap_name} must be smaller than {name}, got {overlap} and {tile}")
+
+
+def _check_smallest_size(size: Sequence[int] | None, multiple: int) -> None:
+    if size is not None and (len(size) != 2 or any(side < multiple or side % multiple for side in size)):
+        raise OptionError(
+            f"DeepRFTv2: smallest_size must be a height and a width, multiples of {multiple}, got {list(size)}"
+        )

@@ -17,7 +17,8 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
 
     Args:
         function: Called with maps of all or of some rows.
-        maps: (B, C_i, H, W), each with its own number of channels.
+        maps: (B, C_i, H, W), each with its own number of channels; those behind the first may also be (B, C_i, 1, 1),
+            the same for all pixels.
 
     Returns:
         (B, C, H, W); in ``channels_last`` where strips were cut.
@@ -27,12 +28,16 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     height, width = maps[0].shape[2:]
     elements = sum(x.numel() for x in maps)
     rows = max(1, STRIP_ELEMENTS * height // elements)
-    first = function(*(x[:, :, :rows] for x in maps))
+    first = function(*_strip(maps, 0, rows))
     result = first.new_empty(1, height, width, first.shape[1]).permute(0, 3, 1, 2)
     result[:, :, :rows] = first
     for top in range(rows, height, rows):
-        result[:, :, top : top + rows] = function(*(x[:, :, top : top + rows] for x in maps))
+        result[:, :, top : top + rows] = function(*_strip(maps, top, rows))
     return result
+
+
+def _strip(maps: tuple[Tensor, ...], top: int, rows: int) -> list[Tensor]:
+    return [x[:, :, top : top + rows] if x.shape[2] > 1 else x for x in maps]
 
 
 def _worth_cutting(maps: tuple[Tensor, ...]) -> bool:
