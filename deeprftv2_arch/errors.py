@@ -17,5 +17,9 @@ class CheckpointError(DeepRFTv2Error, ValueError):
     """A checkpoint is missing, torn, unsafe to read, or belongs to another network."""
 
 
+class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
+    """A metric needs a package or weights that cannot be had here."""
+
+
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):
     """A loss or a gradient is infinite or not a number, and no more steps may be skipped."""

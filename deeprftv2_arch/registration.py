@@ -2,11 +2,17 @@
 
 from typing import Any
 
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.data.super_resolution_pair_dataset import SuperResolutionPairDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
+from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned
+from deeprftv2_arch.metrics.lpips_distance import calculate_lpips
+from deeprftv2_arch.metrics.mae import calculate_mae
+from deeprftv2_arch.metrics.psnr_float import calculate_psnr_float
+from deeprftv2_arch.metrics.ssim_3d import calculate_ssim_3d
+from deeprftv2_arch.metrics.ssim_uniform import calculate_ssim_uniform
 from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 from deeprftv2_arch.networks.atd import ATD
@@ -16,6 +22,15 @@ REGISTERED: dict[Any, tuple[Any, ...]] = {
     ARCH_REGISTRY: (ATD, DeepRFTv2),
     DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
     LOSS_REGISTRY: (FrequencyLoss,),
+    METRIC_REGISTRY: (
+        calculate_lpips,
+        calculate_mae,
+        calculate_psnr_aligned,
+        calculate_psnr_float,
+        calculate_ssim_3d,
+        calculate_ssim_aligned,
+        calculate_ssim_uniform,
+    ),
     MODEL_REGISTRY: (DeblurModel, SuperResolutionModel),
 }
 

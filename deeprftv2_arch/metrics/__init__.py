@@ -1,0 +1,1 @@
+"""Figures of restored pictures beside BasicSR's own, by the protocols of the deblurring literature."""
