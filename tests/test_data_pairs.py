@@ -311,3 +311,44 @@ def test_pictures_of_two_sizes_are_named(tmp_path: Path) -> None:
 def test_bad_options_are_named(tmp_path: Path, changes: dict, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         DeblurPairDataset({**options(*write(tmp_path, "disk")), **changes})
+
+
+TALL = [{"iters": 1, "patch_size": 16, "batch_size": 1}, {"iters": 1, "patch_size": [22, 18], "batch_size": 1}]
+
+
+def test_pictures_smaller_than_the_patch_are_continued_by_zeros_and_flipped_in_four_ways(tmp_path: Path) -> None:
+    """As the published training on RealBlur: 20x17 pictures in patches of 22x18, and cut to 16x16 from the same."""
+    dataset = DeblurPairDataset(
+        options(*write(tmp_path, "lmdb", (20, 17)), patch_stages=TALL, augment="flips", zero_pad=True)
+    )
+    rows, columns = np.mgrid[:20, :17]
+    whole = np.zeros((22, 18, 3))
+    whole[:20, :17] = np.stack([np.ones_like(rows), columns, rows], axis=-1)  # red is 1 for the sharp picture
+    flips = {
+        f: {"": whole, "x": whole[:, ::-1], "y": whole[::-1], "xy": whole[::-1, ::-1]}[f] for f in ("", "x", "y", "xy")
+    }
+    seen = Counter()
+    for seed in range(60):
+        found = np.rint(np.moveaxis(dataset[PatchRequest(0, (22, 18), seed)]["gt"].numpy(), 0, -1) * 65535)
+        seen.update(name for name, flipped in flips.items() if (found == flipped).all())
+    assert set(seen) == set(flips)
+    assert sum(seen.values()) == 60
+    tops = set()
+    for seed in range(80):
+        item = dataset[PatchRequest(0, 16, seed)]
+        assert item["lq"].shape == (3, 16, 16)
+        tops.add(int(positions(item["gt"])[0].max()))
+    assert tops == {15, 16, 17, 18, 19}  # the last row of the picture, or that of the patch where it ends before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"patch_stages": TALL, "zero_pad": True}, "patches that are no squares cannot be turned; set flips"),
+        ({"augment": "turns"}, "augment: expected true, false or flips, not 'turns'"),
+        ({"patch_stages": TALL, "augment": "flips"}, "smaller than the patch of 18x22; .* or set zero_pad: true"),
+    ],
+)
+def test_patches_that_cannot_be_cut_or_turned_are_refused(tmp_path: Path, more: dict, message: str) -> None:
+    with pytest.raises((OptionError, DataError), match=message):
+        DeblurPairDataset(options(*write(tmp_path, "lmdb", (20, 17)), **more))

@@ -3,6 +3,7 @@
 import numpy as np
 
 COUNT = 8
+FLIPS = (0, 2, 4, 6)  # the ways that leave height and width as they are
 
 
 def turned(picture: np.ndarray, way: int) -> np.ndarray:

@@ -1,10 +1,18 @@
 """The stages of progressive training: which patch and batch size from which iteration on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from deeprftv2_arch.errors import OptionError
+
+PatchSize = int | tuple[int, int]  # of a square, or height and width
+
+
+def height_and_width(patch_size: PatchSize | Sequence[int]) -> tuple[int, int]:
+    """Both sides of a patch."""
+    height, width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+    return height, width
 
 
 @dataclass(frozen=True)
@@ -13,12 +21,12 @@ class PatchStage:
 
     Attributes:
         iters: Its number of iterations.
-        patch_size: Height and width of the patches in pixels.
+        patch_size: Height and width of the patches in pixels: one number for squares, or both.
         batch_size: Patches per iteration, on all processes together.
     """
 
     iters: int
-    patch_size: int
+    patch_size: PatchSize
     batch_size: int
 
 
@@ -37,8 +45,16 @@ def read_stages(entries: Sequence[Mapping[str, Any]] | None) -> tuple[PatchStage
             raise OptionError(
                 f"datasets: train: patch_stages: item {number} has the keys {', '.join(entry)}, not {', '.join(names)}"
             )
-    stages = tuple(PatchStage(**entry) for entry in entries)
-    for number, stage in enumerate(stages, 1):
-        if not all(isinstance(value, int) and value > 0 for value in astuple(stage)):
-            raise OptionError(f"datasets: train: patch_stages: item {number} must hold positive whole numbers: {stage}")
-    return stages
+    return tuple(_read_stage(number, entry) for number, entry in enumerate(entries, 1))
+
+
+def _read_stage(number: int, entry: Mapping[str, Any]) -> PatchStage:
+    size = entry["patch_size"]
+    sides = list(size) if isinstance(size, list | tuple) else [size, size]
+    values = [*sides, entry["iters"], entry["batch_size"]]
+    if len(sides) != 2 or not all(isinstance(value, int) and value > 0 for value in values):
+        raise OptionError(
+            f"datasets: train: patch_stages: item {number} must hold positive whole numbers, and patch_size one or two "
+            f"of them: {dict(entry)}"
+        )
+    return PatchStage(entry["iters"], size if isinstance(size, int) else (sides[0], sides[1]), entry["batch_size"])

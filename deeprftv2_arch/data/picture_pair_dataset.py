@@ -2,7 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from datasets_prep.errors import PreparationError
 from datasets_prep.pictures import Image, decode
 from deeprftv2_arch.data import dihedral
 from deeprftv2_arch.data.pairing import pair_names
-from deeprftv2_arch.data.patch_stages import read_stages
+from deeprftv2_arch.data.patch_stages import PatchSize, PatchStage, height_and_width, read_stages
 from deeprftv2_arch.data.picture_stores import PictureDatabase, PictureFolder
 from deeprftv2_arch.data.progressive_sampler import PatchRequest
 from deeprftv2_arch.errors import DataError, OptionError
@@ -38,7 +38,9 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
         opt: The data set's section of the option file. ``dataroot_lq``, ``dataroot_gt`` and ``io_backend: {type}``
             (``lmdb`` or ``disk``) say where the pictures are, ``filename_tmpl`` how a degraded one is called if its
             ground truth is called ``{}``. In the phase ``train`` also ``patch_stages``, whose ``patch_size`` is that of
-            the degraded picture, and ``augment`` (one of the eight flips and turns, each as likely; default true).
+            the degraded picture, ``augment`` (true, the default: one of the eight flips and turns, each as likely;
+            ``flips``: one of the four that turn nothing by a quarter; or false), and ``zero_pad`` (whether pictures
+            smaller than the largest patch are continued by zeros at the bottom and the right; default false).
 
     Attributes:
         scale: How many times as high and as wide as the degraded picture the ground truth is.
@@ -58,12 +60,15 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
             self.lq.names, self.gt.names, opt.get("filename_tmpl", "{}"), self.lq.root, self.gt.root
         )
         self.is_train = opt["phase"] == "train"
-        self.first_patch_size = 0
+        self.first_patch_size: PatchSize = 0
+        self.largest_patch: Size = (0, 0)
         if self.is_train:
             stages = read_stages(opt.get("patch_stages"))
             self.first_patch_size = stages[0].patch_size
+            self.ways = self._ways(opt, stages)
             # Of all stages, so that a picture that is too small is found at once and not after weeks.
-            self.largest_patch_size = max(stage.patch_size for stage in stages)
+            heights, widths = zip(*(height_and_width(stage.patch_size) for stage in stages), strict=True)
+            self.largest_patch = max(heights), max(widths)
         for pair in self.pairs:
             if pair[0] in self.lq.sizes and pair[1] in self.gt.sizes:
                 self._check_sizes(pair, self.lq.sizes[pair[0]], self.gt.sizes[pair[1]])
@@ -76,6 +81,18 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
         Raises:
             OptionError: The options do not say it.
         """
+
+    @staticmethod
+    def _ways(opt: Mapping[str, Any], stages: Sequence[PatchStage]) -> Sequence[int]:
+        """Return the flips and turns that ``augment`` allows."""
+        augment = opt.get("augment", True)
+        if augment == "flips":
+            return dihedral.FLIPS
+        if augment not in (True, False):
+            raise OptionError(f"datasets: train: augment: expected true, false or flips, not {augment!r}")
+        if augment and any(not isinstance(stage.patch_size, int) for stage in stages):
+            raise OptionError("datasets: train: augment: patches that are no squares cannot be turned; set flips")
+        return range(dihedral.COUNT) if augment else (0,)
 
     @staticmethod
     def _store_type(opt: Mapping[str, Any]) -> type[Store]:
@@ -125,13 +142,15 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
 
     def _patch(self, request: PatchRequest, lq: Image, gt: Image) -> tuple[Image, Image]:
         """Cut the patch that is asked for out of both pictures and turn it, both alike."""
-        height, width = lq.shape[:2]
+        size = height_and_width(request.patch_size)
+        if self.opt.get("zero_pad"):
+            lq, gt = _continued(lq, self.largest_patch, 1), _continued(gt, self.largest_patch, self.scale)
         choose = random.Random(request.seed).randrange
-        top, left = choose(height - request.patch_size + 1), choose(width - request.patch_size + 1)
-        way = choose(dihedral.COUNT) if self.opt.get("augment", True) else 0
+        top, left = (choose(length - side + 1) for length, side in zip(lq.shape[:2], size, strict=True))
+        way = self.ways[choose(len(self.ways))] if len(self.ways) > 1 else 0
 
         def cut(picture: Image, scale: int) -> Image:
-            rows, columns = (slice(scale * at, scale * (at + request.patch_size)) for at in (top, left))
+            rows, columns = (slice(scale * at, scale * (at + side)) for at, side in zip((top, left), size, strict=True))
             return dihedral.turned(picture[rows, columns], way)
 
         return cut(lq, 1), cut(gt, self.scale)
@@ -147,11 +166,11 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
                 f"{self.lq.place(pair[0])} is {_text(lq)}, {self.gt.place(pair[1])} is {_text(gt)}; at scale "
                 f"{self.scale} the second must be {_text((height, width))}{more}"
             )
-        if self.is_train and min(lq) < self.largest_patch_size:
+        too_small = any(length < side for length, side in zip(lq, self.largest_patch, strict=True))
+        if too_small and not self.opt.get("zero_pad"):
             raise DataError(
-                f"{self.lq.place(pair[0])} is {_text(lq)}, smaller than the patch of "
-                f"{self.largest_patch_size}x{self.largest_patch_size}; remove the picture or choose a smaller "
-                "patch_size"
+                f"{self.lq.place(pair[0])} is {_text(lq)}, smaller than the patch of {_text(self.largest_patch)}; "
+                "remove the picture, choose a smaller patch_size or set zero_pad: true"
             )
 
 
@@ -160,6 +179,12 @@ def _decode(store: Store, name: str) -> Image:
         return decode(store.read(name))
     except PreparationError as error:
         raise DataError(f"{store.place(name)} {error}; replace the picture or prepare the data again") from error
+
+
+def _continued(picture: Image, size: Size, scale: int) -> Image:
+    """Zeros at the bottom and the right, up to ``scale`` times the size."""
+    missing = [max(0, scale * side - length) for side, length in zip(size, picture.shape[:2], strict=True)]
+    return np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else picture
 
 
 def _text(size: Size) -> str:

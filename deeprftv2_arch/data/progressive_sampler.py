@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from deeprftv2_arch.data.patch_stages import PatchStage, read_stages
+from deeprftv2_arch.data.patch_stages import PatchSize, PatchStage, read_stages
 from deeprftv2_arch.errors import OptionError
 
 # First entries of numpy's spawn keys, which tell the two streams of random numbers of one seed apart.
@@ -22,12 +22,12 @@ class PatchRequest:
 
     Attributes:
         index: Number of the picture pair.
-        patch_size: Height and width of the patch in pixels.
+        patch_size: Height and width of the patch in pixels: one number for a square, or both.
         seed: Decides where the patch is cut and how it is turned.
     """
 
     index: int
-    patch_size: int
+    patch_size: PatchSize
     seed: int
 
 
@@ -114,7 +114,7 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
             done -= stage.iters
         raise IndexError(f"iteration {iteration} lies beyond the last stage")
 
-    def _request(self, number: int, patch_size: int) -> PatchRequest:
+    def _request(self, number: int, patch_size: PatchSize) -> PatchRequest:
         turn, position = divmod(number, self.dataset_size)
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_PATCH, number))
         index = _shuffled(self.dataset_size, self.seed, turn)[position]

@@ -75,7 +75,8 @@ class TrainingDataSection(EvaluationDataSection):
     patch_stages: list[PatchStage]
     batch_size_per_gpu: Positive
     num_worker_per_gpu: NotNegative
-    augment: bool = True
+    augment: bool | Literal["flips"] = True
+    zero_pad: bool = False
     dataset_enlarge_ratio: Positive = 1
     prefetch_mode: Literal["cpu", "cuda"] | None = None
     pin_memory: bool = False

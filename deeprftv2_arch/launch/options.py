@@ -12,6 +12,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from deeprftv2_arch.checkpoints.io import load_params, require_fit
+from deeprftv2_arch.data.patch_stages import height_and_width
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.option_checks import check_options
@@ -162,7 +163,7 @@ def _check_network(opt: Options, file: Path) -> None:
         raise OptionError(f"{file}: network_g: {error}") from error
     multiple = getattr(network, "size_multiple", 1)
     for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
-        if stage["patch_size"] % multiple:
+        if any(side % multiple for side in height_and_width(stage["patch_size"])):
             raise OptionError(
                 f"{file}: datasets: train: patch_stages: item {number}: patch_size: {stage['patch_size']} is no "
                 f"multiple of {multiple}, which this network trains on"
