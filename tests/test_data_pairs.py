@@ -352,3 +352,11 @@ def test_pictures_smaller_than_the_patch_are_continued_by_zeros_and_flipped_in_f
 def test_patches_that_cannot_be_cut_or_turned_are_refused(tmp_path: Path, more: dict, message: str) -> None:
     with pytest.raises((OptionError, DataError), match=message):
         DeblurPairDataset(options(*write(tmp_path, "lmdb", (20, 17)), **more))
+
+
+def test_pictures_of_16_bits_are_read_by_their_upper_bytes_where_8_are_asked_for(tmp_path: Path) -> None:
+    picture = np.arange(20 * 24 * 3, dtype=np.uint16).reshape(20, 24, 3) * 45
+    roots = (write_folder(tmp_path / name, {"a": picture}) for name in ("blur", "sharp"))
+    item = DeblurPairDataset(options(*roots, phase="test", bit_depth=8))[0]
+    read = cv2.imread(str(tmp_path / "blur" / "a.png"))  # what everybody's reader gives
+    np.testing.assert_array_equal(np.rint(item["lq"].numpy() * 255), np.moveaxis(read[:, :, ::-1], -1, 0))

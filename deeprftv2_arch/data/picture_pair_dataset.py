@@ -37,7 +37,8 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
     Args:
         opt: The data set's section of the option file. ``dataroot_lq``, ``dataroot_gt`` and ``io_backend: {type}``
             (``lmdb`` or ``disk``) say where the pictures are, ``filename_tmpl`` how a degraded one is called if its
-            ground truth is called ``{}``. In the phase ``train`` also ``patch_stages``, whose ``patch_size`` is that of
+            ground truth is called ``{}``; ``bit_depth: 8`` reads pictures of 16 bits as 8, by their upper bytes. In the
+            phase ``train`` also ``patch_stages``, whose ``patch_size`` is that of
             the degraded picture, ``augment`` (true, the default: one of the eight flips and turns, each as likely;
             ``flips``: one of the four that turn nothing by a quarter; or false), and ``zero_pad`` (whether pictures
             smaller than the largest patch are continued by zeros at the bottom and the right; default false).
@@ -124,7 +125,7 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
         """
         asked = request if isinstance(request, PatchRequest) else self._request(request)
         pair = self.pairs[asked.index]
-        lq, gt = _decode(self.lq, pair[0]), _decode(self.gt, pair[1])
+        lq, gt = self._read(self.lq, pair[0]), self._read(self.gt, pair[1])
         height, width = lq.shape[:2]
         self._check_sizes(pair, (height, width), gt.shape[:2])
         gt = gt[: self.scale * height, : self.scale * width]
@@ -133,6 +134,15 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
             item["scheduled"] = asked is request
             lq, gt = self._patch(asked, lq, gt)
         return {"lq": _to_tensor(lq), "gt": _to_tensor(gt), **item}
+
+    def _read(self, store: Store, name: str) -> Image:
+        try:
+            picture = decode(store.read(name))
+        except PreparationError as error:
+            raise DataError(f"{store.place(name)} {error}; replace the picture or prepare the data again") from error
+        if self.opt.get("bit_depth") == 8 and picture.dtype == np.uint16:
+            return (picture >> 8).astype(np.uint8)
+        return picture
 
     def _request(self, index: int) -> PatchRequest:
         """Return what a bare number asks for: in training, any patch of the first stage."""
@@ -172,13 +182,6 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
                 f"{self.lq.place(pair[0])} is {_text(lq)}, smaller than the patch of {_text(self.largest_patch)}; "
                 "remove the picture, choose a smaller patch_size or set zero_pad: true"
             )
-
-
-def _decode(store: Store, name: str) -> Image:
-    try:
-        return decode(store.read(name))
-    except PreparationError as error:
-        raise DataError(f"{store.place(name)} {error}; replace the picture or prepare the data again") from error
 
 
 def _continued(picture: Image, size: Size, scale: int) -> Image:

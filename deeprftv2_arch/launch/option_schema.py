@@ -66,6 +66,7 @@ class EvaluationDataSection(DataSection):
     dataroot_lq: str
     io_backend: IoBackendSection
     filename_tmpl: str = "{}"
+    bit_depth: Literal[8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
