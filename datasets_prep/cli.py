@@ -9,15 +9,18 @@ from pathlib import Path
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.df2k import DF2K
+from datasets_prep.dpdd import DPDD
 from datasets_prep.engine import Request, absent, describe, describe_space, make_plans, prepare
 from datasets_prep.errors import PreparationError
 from datasets_prep.gopro import GOPRO
 from datasets_prep.hide import HIDE
 from datasets_prep.plan import name_part
+from datasets_prep.realblur import REALBLUR
+from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 
-DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, DF2K, SR_BENCHMARKS)
+DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
 
 _DESCRIPTION = """\
 Prepares a data set for training and testing with BasicSR: from the tree as it is downloaded, or one of the repacks in
@@ -26,16 +29,23 @@ circulation, to one LMDB (or folder) per side and split:
   python -m datasets_prep gopro --root GOPRO_Large --out datasets/GoPro
   -> datasets/GoPro/train/{blur,sharp}.lmdb    crops
      datasets/GoPro/test/{blur,sharp}.lmdb     whole pictures
+  python -m datasets_prep realblur --root DIR --out datasets/RealBlur
+  -> datasets/RealBlur/{RealBlur_J,RealBlur_R}/{train,test}/{blur,sharp}.lmdb    whole pictures
+  python -m datasets_prep reds --root DIR --out datasets/REDS
+  -> datasets/REDS/{train,val,val300}/{blur,sharp}.lmdb      whole pictures
+  python -m datasets_prep dpdd --root dd_dp_dataset_png --out datasets/DPDD
+  -> datasets/DPDD/{train,val,test}/{blur,sharp}.lmdb        16 bits; crops for training, else whole pictures
   python -m datasets_prep df2k --root DIR --out datasets/DF2K
   -> datasets/DF2K/train/{HR,LRx2,LRx3,LRx4}.lmdb    crops, one HR for all scales
   python -m datasets_prep sr-benchmarks --root DIR --out datasets/SR
   -> datasets/SR/Set5/{HRx2,LRx2,...}.lmdb            whole pictures
 
-The tree is only read; nothing in it is moved or deleted. Pictures are paired by their names, never by their order, and
-counted against the published number. For super-resolution, low resolutions that are not there are made from the ground
-truth as MATLAB's imresize makes them. A database gets its name when it is complete; until then the name ends in
-.partial. A command that was interrupted, even killed, goes on where it stopped when it is run again; one that was
-finished does nothing. Exit status: 0, or 2 with the reason on the error output."""
+The tree is only read; nothing in it is moved or deleted. Pictures are paired by their names or by the list that comes
+with them, by their order only where there is nothing else (DPDD), and counted against the published number. For
+super-resolution, low resolutions that are not there are made from the ground truth as MATLAB's imresize makes them. A
+database gets its name when it is complete; until then the name ends in .partial. A command that was interrupted, even
+killed, goes on where it stopped when it is run again; one that was finished does nothing. Exit status: 0, or 2 with the
+reason on the error output."""
 
 _EPILOG = "python -m datasets_prep DATA_SET --help tells which trees are accepted, and all options."
 
@@ -112,7 +122,7 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=1,
         metavar="0..9",
         help="zlib level of PNGs that are encoded anew, 0 is fastest, 9 smallest (default: 1); whole pictures that are "
-        "PNGs already are copied byte for byte",
+        "PNGs already, and in LMDBs also JPEGs, are copied byte for byte",
     )
     processors = os.cpu_count() or 1
     parser.add_argument(
@@ -159,13 +169,14 @@ def _verify(request: Request) -> None:
     checked = False
     for split in request.splits:
         for scale in request.scales:
-            targets = [request.target(split, side) for side in request.data_set.side_names(scale)]
+            targets = [request.target(split, side) for side in request.data_set.side_names(scale, request.flags)]
             if request.only_present and not any(is_begun(target) for target in targets):
                 continue
-            count, found = verify(targets, request.workers)
+            name = name_part(split, scale)
+            count, found = verify(targets, name, request.workers)
             checked = True
             problems += found
-            _say(f"{name_part(split, scale)}: checked {count:,} pairs, {len(found):,} problems")
+            _say(f"{name}: checked {count:,} pairs, {len(found):,} problems")
     if not checked:
         raise PreparationError(f"no {request.data_set.command} in {request.out}: run the same without --verify")
     if problems:

@@ -1,4 +1,4 @@
-"""From the pictures of one sample to the PNGs that are stored."""
+"""From the pictures of one sample to the bytes that are stored."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -8,36 +8,44 @@ from numpy.typing import NDArray
 
 from datasets_prep.errors import PreparationError
 from datasets_prep.imresize import imresize
-from datasets_prep.pictures import Image, decode, encode_png, is_plain_png
+from datasets_prep.pictures import Image, decode, encode_png, is_plain_jpeg, is_plain_png
 from datasets_prep.plan import Sample
 from datasets_prep.views import View
 
 Encoded = tuple[dict[str, dict[str, bytes]], list[str]]
-"""The outputs of one sample: side -> key -> PNG, and the problems that there were instead."""
+"""The outputs of one sample: side -> key -> bytes, and the problems that there were instead."""
 
 
-def _read_view(view: View) -> tuple[bytes | None, Image]:
+def _read_view(view: View, keep_jpegs: bool) -> tuple[bytes | None, Image]:
     """The picture that is wanted, with its bytes where they can be stored as they are."""
     data = view.picture.read()
     image = decode(data)
     (height, width), kept, shrink = view.size, view.kept, view.picture.shrink
     if image.shape[:2] != view.size:
         raise PreparationError(f"is decoded to {image.shape[1]}x{image.shape[0]}, not to {width}x{height}")
-    as_stored = kept == view.size and shrink == 1 and is_plain_png(data)
+    is_plain = is_plain_png(data) or (keep_jpegs and is_plain_jpeg(data))
+    as_stored = kept == view.size and shrink == 1 and is_plain
     image = image[: kept[0], : kept[1]]
     if shrink > 1:
         image = imresize(cast(NDArray[np.uint8], image), (kept[0] // shrink, kept[1] // shrink))
     return data if as_stored else None, image
 
 
-def encode_sample(sample: Sample, sides: Sequence[str], compression: int) -> Encoded:
-    """Decodes the named sides of a sample and encodes their outputs; a whole plain PNG keeps its bytes."""
+def encode_sample(sample: Sample, sides: Sequence[str], compression: int, keep_jpegs: bool) -> Encoded:
+    """Decodes the named sides of a sample and encodes their outputs as PNGs.
+
+    Args:
+        sample: The pictures, and what is made of them.
+        sides: Those that are wanted.
+        compression: zlib level of the PNGs.
+        keep_jpegs: Whether a whole plain JPEG keeps its bytes, as a whole plain PNG always does.
+    """
     encoded: dict[str, dict[str, bytes]] = {}
     problems = []
     for side in sides:
         view = sample.views[side]
         try:
-            data, image = _read_view(view)
+            data, image = _read_view(view, keep_jpegs)
         except PreparationError as error:
             problems.append(f"{view.picture} {error}")
             continue

@@ -68,7 +68,7 @@ class Writer(Protocol):
     """What the engine needs of a writer; see LmdbWriter and FolderWriter."""
 
     def __contains__(self, key: str) -> bool: ...
-    def put_png(self, key: str, data: bytes) -> None: ...
+    def put_encoded(self, key: str, data: bytes) -> None: ...
     def finish(self) -> None: ...
     def abandon(self) -> None: ...
 
@@ -107,7 +107,7 @@ def _find(request: Request) -> dict[tuple[str, int], Sides]:
     for split in request.splits:
         sides = data_set.find(request.root, split, request.flags) or {}
         for scale in request.scales:
-            pair = {name: sides[name] for name in data_set.side_names(scale) if name in sides}
+            pair = {name: sides[name] for name in data_set.side_names(scale, request.flags) if name in sides}
             if any(side.pictures for side in pair.values()):
                 found[split, scale] = pair
             elif not request.only_present:
@@ -153,9 +153,25 @@ def describe(request: Request, plan: Plan) -> str:
             for name, side in plan.sides.items()
             if side.made
         ),
+        *_describe_rule(plan),
         f"  -> {len(plan.keys):,} pairs of {made}, about {size}, in {targets}",
     ]
     return "\n".join(lines)
+
+
+def _describe_rule(plan: Plan) -> list[str]:
+    """How the pictures were paired, with the first and the last of them, and the groups that they make."""
+    (first, _), *others = plan.sides.items()
+    lines = []
+    for name, side in others:
+        if side.rule and plan.samples:
+            ends = [plan.samples[at].views for at in (0, -1)]
+            pairs = [f"{views[first].picture.path.name} with {views[name].picture.path.name}" for views in ends]
+            lines.append(f"  {first} and {name} paired {side.rule}: {', ..., '.join(pairs)}")
+    groups = plan.sides[first].groups
+    if groups:
+        lines.append("  groups: " + ", ".join(f"{name} {len(keys):,}" for name, keys in groups.items()))
+    return lines
 
 
 def describe_space(request: Request, plans: Sequence[Plan]) -> str:
@@ -176,14 +192,14 @@ def _gigabytes(size: int) -> str:
 
 
 def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
-    rule = request.rule(plan.split)
-    settings = {
+    rule, found = request.rule(plan.split), plan.sides[side]
+    settings: dict[str, Any] = {
         "data_set": request.data_set.command,
         "split": plan.split,
         "side": side,
         "source": str(request.root.resolve()),
-        "source_folder": plan.sides[side].where,
-        "flags": sorted(request.flags),
+        "source_folder": found.where,
+        "flags": sorted(request.flags - request.data_set.more_sides.keys()),
         "crop": rule.size if rule else None,
         "step": rule.step if rule else None,
         "compression": request.compression,
@@ -194,9 +210,16 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
         "fingerprint": plan.fingerprint(),
     }
     if request.data_set.scales != (1,):
-        settings["scale"] = plan.sides[side].scale
-        settings["made_by_imresize"] = plan.sides[side].made
+        settings["scale"] = found.scale
+        settings["made_by_imresize"] = found.made
         settings["cut_to_multiple_of"] = plan.multiple
+    if found.rule:
+        settings["paired"] = found.rule
+        settings["pictures_by_key"] = {
+            key: picture.path.relative_to(request.root).as_posix() for key, picture in found.pictures.items()
+        }
+    if found.groups:
+        settings["groups"] = dict(found.groups)
     return settings
 
 
@@ -260,7 +283,8 @@ def _write_samples(request: Request, plan: Plan, writers: dict[str, Writer]) -> 
     problems: list[str] = []
     progress = tqdm(total=len(plan.samples), initial=len(plan.samples) - len(remaining), desc=plan.name, unit="pair")
     with progress:
-        encode = partial(encode_sample, sides=sides, compression=request.compression)
+        # The files of a folder are PNGs by their names, and pair with PNGs.
+        encode = partial(encode_sample, sides=sides, compression=request.compression, keep_jpegs=not request.folders)
         for outputs, found in map_in_order(encode, remaining, request.workers):
             progress.update()
             problems += found
@@ -268,5 +292,5 @@ def _write_samples(request: Request, plan: Plan, writers: dict[str, Writer]) -> 
                 continue
             for side, writer in writers.items():
                 for key, data in outputs[side].items():
-                    writer.put_png(key, data)
+                    writer.put_encoded(key, data)
     return problems

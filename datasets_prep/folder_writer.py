@@ -31,7 +31,7 @@ class FolderWriter:
         """True if an earlier, interrupted run has stored `key` for good."""
         return file_name(key) in self._stored
 
-    def put_png(self, key: str, data: bytes) -> None:
+    def put_encoded(self, key: str, data: bytes) -> None:
         """Stores the bytes of a PNG, unless they are stored already."""
         if key in self:
             return

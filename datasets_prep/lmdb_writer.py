@@ -2,16 +2,18 @@
 
     with LmdbWriter("datasets/toy/train/blur.lmdb", compression=1) as writer:
         writer.put("scene_a/0001", image)        # (H, W, 3) or (H, W), BGR, uint8 or uint16
-        writer.put_png("scene_a/0002", data)     # the bytes of a PNG
+        writer.put_encoded("scene_a/0002", data) # the bytes of a PNG or a JPEG
 
 Everything goes to `blur.lmdb.partial`; leaving the block without an exception writes `meta_info.txt` and renames the
 folder. A run that was killed is continued by the same calls in the same order: `key in writer` tells what is stored
 already, and putting such a key again does nothing. `settings` (JSON values) say what decides the content: a partial
 database that was made with other settings is refused.
 
-    blur.lmdb/data.mdb            key -> bytes of a PNG
+    blur.lmdb/data.mdb            key -> bytes of a PNG or a JPEG
     blur.lmdb/meta_info.txt       "<key>.png (<height>,<width>,<channels>) <compression>", sorted by key
-    blur.lmdb/preparation.json    settings, number of entries, bit depths
+    blur.lmdb/preparation.json    settings, number of entries, bit depths; the number of JPEGs, if there are any
+
+BasicSR cuts ".png" off the lines of meta_info.txt to get the keys; it decodes by content, whatever the name says.
 """
 
 import mmap
@@ -33,7 +35,6 @@ BATCH_BYTES = 64 << 20
 INITIAL_MAP_SIZE = 1 << 30
 """First size of the memory map in bytes; it costs address space, not disk space."""
 
-_HEADER_BYTES = 33
 _EMPTY_DATABASE_BYTES = 2 * mmap.PAGESIZE
 
 
@@ -99,10 +100,10 @@ class LmdbWriter:
     def put(self, key: str, image: Image) -> None:
         """Stores a picture, (H, W, 3) BGR or (H, W), uint8 or uint16, under `key` as PNG."""
         if key not in self._stored:
-            self.put_png(key, encode_png(image, self.compression))
+            self.put_encoded(key, encode_png(image, self.compression))
 
-    def put_png(self, key: str, data: bytes) -> None:
-        """Stores the bytes of a PNG under `key`.
+    def put_encoded(self, key: str, data: bytes) -> None:
+        """Stores the bytes of a PNG or a JPEG under `key`.
 
         Raises:
             PreparationError: `key` was put before in this run or is not valid, or the disk is full.
@@ -125,12 +126,14 @@ class LmdbWriter:
                 self._commit()
             if not self._stored and not self._new:
                 raise PreparationError(f"no picture for {self._folder.final}: it is not made")
-            lines, depths = [], set()
+            lines, depths, jpegs = [], set(), 0
             for key, header in self._entries():
                 lines.append(f"{key}.png ({header.height},{header.width},{header.channels}) {self.compression}\n")
                 depths.add(header.bit_depth)
+                jpegs += header.is_jpeg
             self._write("meta_info.txt", "".join(lines))
-            self._folder.publish({"entries": len(lines), "bit_depths": sorted(depths)})
+            summary = {"entries": len(lines), "bit_depths": sorted(depths)}
+            self._folder.publish(summary | ({"jpegs": jpegs} if jpegs else {}))
         finally:
             self.abandon()
 
@@ -171,7 +174,7 @@ class LmdbWriter:
             return
         with self._open(0) as database, database.begin(buffers=True) as transaction:
             for key, data in transaction.cursor():
-                yield bytes(key).decode("ascii"), read_header(bytes(data[:_HEADER_BYTES]))
+                yield bytes(key).decode("ascii"), read_header(data)
 
     def _commit(self) -> None:
         # A map size of 0 stands for the one that the database itself records.

@@ -9,6 +9,8 @@ from typing import Any
 
 from datasets_prep.errors import PreparationError
 
+_SHOWN = 300  # characters of a setting in a message
+
 
 def metadata_path(folder: Path) -> Path:
     """Where the settings of a finished or partial folder are kept.
@@ -57,8 +59,14 @@ def _require_same_settings(folder: Path, settings: Mapping[str, Any], advice: st
     wanted = json.loads(json.dumps(dict(settings)))
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
-            change = f"{name} {found.get(name)!r}, now {wanted.get(name)!r}"
+            change = f"{name} {_short(found.get(name))}, now {_short(wanted.get(name))}"
             raise PreparationError(f"{folder} was made with other settings ({change}): {advice}")
+
+
+def _short(value: object) -> str:
+    """`value` in a message; a list of all pictures would drown the rest of it."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class PartialFolder:

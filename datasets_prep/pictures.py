@@ -23,37 +23,38 @@ _JPEG_NOT_FRAME = {0xC4, 0xC8, 0xCC}
 
 @dataclass(frozen=True)
 class Header:
-    """Size of a picture in pixels, its channels and the bits of each."""
+    """Size of a picture in pixels, its channels and the bits of each; whether it is a JPEG, else it is a PNG."""
 
     height: int
     width: int
     channels: int
     bit_depth: int
+    is_jpeg: bool = False
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes | memoryview) -> Header:
     """Header of a PNG or a JPEG from its first bytes (33 are enough for a PNG).
 
     Raises:
         PreparationError: `data` begins neither a PNG nor a JPEG; the message lacks the file's name, which the caller
             knows.
     """
-    if data.startswith(PNG_SIGNATURE) and data[12:16] == b"IHDR" and len(data) >= 33:
+    if data[:8] == PNG_SIGNATURE and data[12:16] == b"IHDR" and len(data) >= 33:
         width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
         if colour in _PNG_CHANNELS:
             # A palette's entries have eight bits, however few its indices have; fewer bits are decoded to eight.
             return Header(height, width, _PNG_CHANNELS[colour], max(depth, 8))
-    if data.startswith(b"\xff\xd8"):
+    if data[:2] == b"\xff\xd8":
         return _read_jpeg_header(data)
     if not data:
         raise PreparationError("is empty")
     raise PreparationError("is neither a PNG nor a JPEG, or its header is damaged")
 
 
-def _read_jpeg_header(data: bytes) -> Header:
+def _read_jpeg_header(data: bytes | memoryview) -> Header:
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -62,7 +63,7 @@ def _read_jpeg_header(data: bytes) -> Header:
             continue
         if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NOT_FRAME:
             depth, height, width, channels = struct.unpack(">BHHB", data[position + 4 : position + 10])
-            return Header(height, width, channels, depth)
+            return Header(height, width, channels, depth, is_jpeg=True)
         position += 2 + int(struct.unpack(">H", data[position + 2 : position + 4])[0])
     raise PreparationError("is a JPEG without a frame header, or is truncated")
 
@@ -119,3 +120,9 @@ def encode_png(image: Image, compression: int) -> bytes:
 def is_plain_png(data: bytes) -> bool:
     """True for a PNG that every reader decodes to three channels of 8 or 16 bits, so that it may be stored as it is."""
     return data.startswith(PNG_SIGNATURE) and data[24] in (8, 16) and data[25] == _PNG_TRUECOLOUR
+
+
+def is_plain_jpeg(data: bytes) -> bool:
+    """True for a JPEG that every reader decodes to three channels of 8 bits."""
+    header = read_header(data)
+    return header.is_jpeg and (header.channels, header.bit_depth) == (3, 8)

@@ -116,7 +116,7 @@ def _count(split: Split, keys: list[str]) -> str:
 def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
     if len(keys) == split.expected:
         return []
-    gaps = _gaps(keys)
+    gaps = sorted(split.keys - set(keys)) or (_gaps(keys) if split.numbered else [])
     # More gaps than pairs are missing: then the numbers do not count the frames one by one.
     missing = f", missing e.g. {name_some(gaps)}" if 0 < len(gaps) <= split.expected - len(keys) else ""
     found = _count(split, keys).replace(" expected pairs", " pairs")
@@ -210,7 +210,9 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         for output, _ in outputs:
             require_valid_key(output)
         share = len(outputs) * rule.size**2 / (full.size[0] * full.size[1]) if rule else 1.0
-        for side, view, (_, size) in zip(sides, views.values(), headers, strict=True):
+        for side, view, (header, size) in zip(sides, views.values(), headers, strict=True):
+            if header.is_jpeg and (rule or flat_names):  # becomes a PNG, which takes about half of what the samples do
+                size = header.height * header.width * header.channels // 2
             estimated[side] += share * size / view.picture.shrink**2
         samples.append(Sample(views, outputs))
     plan = Plan(

@@ -1,7 +1,7 @@
 """Where the pictures of a data set are, before anything is decoded: files and values of LMDBs, listed by key."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets_prep.errors import PreparationError
@@ -47,12 +47,17 @@ class Side:
         where: The pattern of the paths in words, relative to the root, e.g. `train/<sequence>/blur`.
         scale: How many times smaller its pictures are than those of the last side.
         multiple: Only in the last side: height and width are first cut to a multiple of this, at the bottom and right.
+        rule: In words, how the pictures were paired, where that depends on what was found; then the metadata lists
+            which picture has which key.
+        groups: Keys of the pictures of each group that has an average of its own, e.g. indoor and outdoor.
     """
 
     pictures: dict[str, Picture]
     where: str
     scale: int = 1
     multiple: int = 1
+    rule: str = ""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def made(self) -> int:

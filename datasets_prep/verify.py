@@ -12,7 +12,7 @@ from datasets_prep.lmdb_reader import read_keys, read_meta_info
 from datasets_prep.parallel import map_in_order
 from datasets_prep.partial_folder import metadata_path, read_metadata
 from datasets_prep.pictures import decode
-from datasets_prep.plan import name_part, name_some
+from datasets_prep.plan import name_some
 from datasets_prep.sources import Picture, find_side
 
 
@@ -42,11 +42,12 @@ def is_begun(target: Path) -> bool:
     return target.is_dir() or _partial(target).is_dir()
 
 
-def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
+def verify(targets: Sequence[Path], name: str, workers: int) -> tuple[int, list[str]]:
     """Checks the sides of one split against each other and against their metadata.
 
     Args:
         targets: The finished databases or folders, one per side.
+        name: What the progress bar calls them.
         workers: Number of processes.
 
     Returns:
@@ -82,8 +83,7 @@ def verify(targets: Sequence[Path], workers: int) -> tuple[int, list[str]]:
         Pair(key, tuple(side[key] for side in sides), tuple(known.get(key) for known in shapes), tuple(scales))
         for key in keys
     ]
-    label = name_part(targets[0].parent.name, max(scales))
-    for found in tqdm(map_in_order(partial(check_pair), pairs, workers), desc=label, total=len(pairs), unit="pair"):
+    for found in tqdm(map_in_order(partial(check_pair), pairs, workers), desc=name, total=len(pairs), unit="pair"):
         problems += found
     return len(pairs), problems
 

@@ -90,3 +90,90 @@ def make_df2k(root: Path, low: tuple[str, ...] = ("DIV2K", "Flickr2K")) -> Path:
             elif part in low:
                 save(base.with_name(f"{base.name}_LR_bicubic") / f"X{scale}" / f"{stem}x{scale}.png", image)
     return root
+
+
+# Two scenes with pictures of the same names; scene002 is for testing.
+REALBLUR_SCENES = {"train": ("scene001", "scene003"), "test": ("scene002",)}
+REALBLUR_FOLDERS = {
+    "J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref",
+    "R": "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref",
+}
+
+
+def realblur_pictures(subset: str, split: str) -> dict[str, dict[str, NDArray]]:
+    """key -> side -> RGB picture; the sizes differ from scene to scene, as those of RealBlur do."""
+    return {
+        f"{scene}/blur_{number}": {
+            side: picture(f"{subset} {scene} {number} {side}", 40 + int(scene[-1]), 50) for side in ("blur", "sharp")
+        }
+        for scene in REALBLUR_SCENES[split]
+        for number in (1, 2)
+    }
+
+
+def make_realblur(root: Path, subsets: str = "JR") -> Path:
+    """RealBlur as it is downloaded, with its lists: ground truth first."""
+    for subset in subsets:
+        folder = REALBLUR_FOLDERS[subset]
+        for split in REALBLUR_SCENES:
+            lines = []
+            for key, sides in realblur_pictures(subset, split).items():
+                scene, stem = key.split("/")
+                blur, sharp = (
+                    f"{folder}/{scene}/blur/{stem}.png",
+                    f"{folder}/{scene}/gt/{stem.replace('blur', 'gt')}.png",
+                )
+                save(root / blur, sides["blur"])
+                save(root / sharp, sides["sharp"])
+                save(root / folder / scene / "avg" / f"{stem}.png", picture("something else"))
+                lines.append(f"{sharp} {blur} \n")
+            (root / f"RealBlur_{subset}_{split}_list.txt").write_text("".join(lines))
+    return root
+
+
+def smooth_picture(seed: str, height: int = HEIGHT, width: int = WIDTH) -> NDArray:
+    """(H, W, 3) RGB that JPEG can hold."""
+    return np.asarray(Image.fromarray(picture(seed, 4, 5)).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def make_reds(root: Path, clips: dict[str, tuple[str, ...]], frames: tuple[int, ...]) -> Path:
+    """REDS as it is downloaded: blurred JPEGs and sharp PNGs; split -> clips."""
+    for split, names in clips.items():
+        for clip in names:
+            for frame in frames:
+                blurred = root / split / f"{split}_blur_jpeg" / clip / f"{frame:08d}.jpg"
+                blurred.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(smooth_picture(f"{split} {clip} {frame}")).save(blurred, quality=90)
+                sharp = root / split / f"{split}_sharp" / clip / f"{frame:08d}.png"
+                save(sharp, smooth_picture(f"{split} {clip} {frame} sharp"))
+    return root
+
+
+# The camera numbers the pictures of a scene, source and target, one after the other.
+DPDD_SCENES = {"train": (917, 921, 1000), "val": (15,), "test": (1693, 1697, 1701)}
+DPDD_VIEWS = {"blur": "c", "left": "l", "right": "r"}
+
+
+def dpdd_pictures(split: str) -> dict[str, dict[str, NDArray]]:
+    """key -> side -> RGB picture of 16 bits."""
+    return {
+        f"1P0A{number:04d}": {
+            side: picture(f"{split} {number} {side}", 40, 60, np.uint16) for side in (*DPDD_VIEWS, "sharp")
+        }
+        for number in DPDD_SCENES[split]
+    }
+
+
+def dpdd_target_name(key: str) -> str:
+    """Name of the ground truth: the picture that the camera took next."""
+    return f"1P0A{int(key[4:]) + 1:04d}"
+
+
+def make_dpdd(root: Path) -> Path:
+    """dd_dp_dataset_png as it is downloaded; the ground truth is there once per view, as in the original."""
+    for split in DPDD_SCENES:
+        for key, sides in dpdd_pictures(split).items():
+            for side, view in DPDD_VIEWS.items():
+                save(root / f"{split}_{view}" / "source" / f"{key}.png", sides[side])
+                save(root / f"{split}_{view}" / "target" / f"{dpdd_target_name(key)}.png", sides["sharp"])
+    return root
