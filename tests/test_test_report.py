@@ -15,7 +15,7 @@ from basicsr.archs import build_network
 from launch_helpers import TINY_NETWORK, evaluation_options, run, write_options, write_pictures
 
 import deeprftv2_arch
-from deeprftv2_arch.errors import DeepRFTv2Error
+from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.launch import report as report_module
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
@@ -243,6 +243,20 @@ def test_report_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(report_module, "write_atomically", fail)
     with pytest.raises(DeepRFTv2Error, match=r"report\.json: cannot be written: No space left on device; the figures"):
         report_of(tmp_path, super_resolution_options(weights, 2, datasets={"test": section}))
+
+
+@pytest.mark.parametrize(("size", "metric"), [(4, "psnr"), (8, "ssim")])  # nothing is left; less than a window is left
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_picture_that_is_too_small_to_be_measured_is_named(tmp_path: Path, size: int, metric: str) -> None:
+    for side, pixels in (("LR", size // 2), ("HR", size)):
+        (tmp_path / "small" / side).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "small" / side / "a.png"), np.full((pixels, pixels, 3), 9, np.uint8))
+    weights = write_enlarger(tmp_path / "weights.pth", 2)
+    options = super_resolution_options(weights, 2, datasets={"test": pairs(tmp_path / "small")})
+    with pytest.raises(
+        DataError, match=rf"LR.a\.png: .*{metric} has no value for this picture of {size}x{size} pixels"
+    ):
+        report_of(tmp_path, options)
 
 
 @pytest.mark.parametrize("change", ["no metrics", "a model of BasicSR's"])

@@ -20,7 +20,7 @@ from deeprftv2_arch import __version__
 from deeprftv2_arch.checkpoints.io import find_params
 from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.launch.options import Options
-from deeprftv2_arch.models.validating_model import Baseline, Picture, ValidatingModel
+from deeprftv2_arch.models.validating_model import Baseline, Picture
 
 BLOCK = 1 << 20  # bytes of a file that are read at once
 
@@ -81,7 +81,7 @@ class Report:
     def build_model(self, opt: Options) -> Any:
         """Build the model as BasicSR does, and let it measure the baseline too."""
         self.model = build_model(opt)
-        if isinstance(self.model, ValidatingModel):
+        if opt["model_type"] in BASELINES:
             self.baseline_name, self.model.baseline = BASELINES[opt["model_type"]]
             # Now, because a training may replace the file while the test is running.
             self.weights = Weights.of(opt["path"])
@@ -93,7 +93,7 @@ class Report:
         Raises:
             DeepRFTv2Error: A file cannot be written.
         """
-        if not isinstance(self.model, ValidatingModel) or not self.model.set_results:
+        if self.opt["model_type"] not in BASELINES or not self.model.set_results:
             return
         content = self.content()
         text = as_markdown(content)

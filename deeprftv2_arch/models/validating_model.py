@@ -1,10 +1,12 @@
 """Validation on all processes at once, with the result of one."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from basicsr.metrics import calculate_metric
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.models.collectives import gathered
 from deeprftv2_arch.models.picture_name import picture_name
 
@@ -93,10 +96,7 @@ class ValidatingModel(SRModel):
             pictures = self._take_pictures()
             if save_img:
                 imwrite(pictures["network"]["img"], str(self._save_path(dataset, current_iter)))
-            measured[index] = {
-                row: {metric: float(calculate_metric(compared, opt)) for metric, opt in metrics.items()}
-                for row, compared in pictures.items()
-            }
+            measured[index] = {row: self._measure(compared, metrics) for row, compared in pictures.items()}
         if metrics:
             everything = {index: values for part in gathered(measured) for index, values in part.items()}
             self.set_results[name] = _mean_over_pictures([everything[index] for index in sorted(everything)])
@@ -123,6 +123,26 @@ class ValidatingModel(SRModel):
             del self.gt
         del self.lq, self.output
         return {row: {"img": picture, **known} for row, picture in restored.items()}
+
+    def _measure(self, compared: dict[str, Picture], metrics: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        """Return the value of every metric for the current picture.
+
+        Raises:
+            DataError: A metric has no value, as where a picture is too small for it.
+        """
+        values = {}
+        for name, opt in metrics.items():
+            try:
+                values[name] = float(calculate_metric(compared, opt))
+            except cv2.error:
+                values[name] = math.nan
+            if math.isnan(values[name]):
+                height, width = compared["img"].shape[:2]
+                raise DataError(
+                    f"{self.lq_paths[0]}: val: metrics: {name} has no value for this picture of {width}x{height} "
+                    "pixels; if it is too small for the metric's window and the cropped border, remove it"
+                )
+        return values
 
     def _save_path(self, dataset: Any, current_iter: int | str) -> Path:
         """Return where BasicSR would save the current picture, in sub-folders as the data set has them."""
