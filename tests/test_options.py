@@ -14,7 +14,38 @@ TRAINING = sorted((REPOSITORY / "options").glob("DeepRFTv2*.yml"))
 TESTING = sorted((REPOSITORY / "options" / "test").glob("DeepRFTv2*.yml"))
 SR_TRAINING = sorted((REPOSITORY / "options").glob("ATD*.yml"))
 SR_TESTING = sorted((REPOSITORY / "options" / "test").glob("ATD*.yml"))
-PARAMETERS = {"DeepRFTv2": 30_117_560, "DeepRFTv2_S": 21_191_096}
+B, S = 30_117_560, 21_191_096
+# By training file: parameters, iterations, and of every stage iterations, patch size and batch size.
+RECIPES = {
+    "DeepRFTv2_GoPro": (B, 600_000, [(450_000, 256, 16), (150_000, 512, 8)]),
+    "DeepRFTv2_S_GoPro": (S, 600_000, [(450_000, 256, 16), (150_000, 512, 8)]),
+    "DeepRFTv2_RealBlur_R": (B, 150_000, [(50_000, 512, 16), (100_000, [776, 680], 8)]),
+    "DeepRFTv2_RealBlur_J": (B, 150_000, [(50_000, 512, 16), (100_000, [776, 680], 8)]),
+    "DeepRFTv2_REDS": (B, 600_000, [(600_000, 512, 8)]),
+    "DeepRFTv2_S_DPDD": (S, 150_000, [(150_000, 640, 8)]),
+}
+# By test file: the training whose network it tests, and where its pictures are.
+TRAINED_AS = {
+    "DeepRFTv2_GoPro": ("DeepRFTv2_GoPro", "GoPro/test"),
+    "DeepRFTv2_HIDE": ("DeepRFTv2_GoPro", "HIDE/test"),
+    "DeepRFTv2_S_GoPro": ("DeepRFTv2_S_GoPro", "GoPro/test"),
+    "DeepRFTv2_S_HIDE": ("DeepRFTv2_S_GoPro", "HIDE/test"),
+    "DeepRFTv2_RealBlur_R": ("DeepRFTv2_RealBlur_R", "RealBlur/RealBlur_R/test"),
+    "DeepRFTv2_RealBlur_J": ("DeepRFTv2_RealBlur_J", "RealBlur/RealBlur_J/test"),
+    "DeepRFTv2_REDS": ("DeepRFTv2_REDS", "REDS/val300"),
+    "DeepRFTv2_S_DPDD": ("DeepRFTv2_S_DPDD", "DPDD/test"),
+}
+# Tables 1 to 4 of the paper and row 14 of its Table 6.
+PUBLISHED = {
+    "DeepRFTv2_GoPro": {"GoPro-test": {"psnr": 34.52, "ssim": 0.971}},
+    "DeepRFTv2_HIDE": {"HIDE-test": {"psnr": 32.22, "ssim": 0.953}},
+    "DeepRFTv2_S_GoPro": {"GoPro-test": {"psnr": 34.10}},
+    "DeepRFTv2_S_HIDE": None,
+    "DeepRFTv2_RealBlur_R": {"RealBlur-R-test": {"psnr": 38.26, "psnr_aligned": 41.39, "ssim_aligned": 0.977}},
+    "DeepRFTv2_RealBlur_J": {"RealBlur-J-test": {"psnr": 31.10, "psnr_aligned": 34.46, "ssim_aligned": 0.945}},
+    "DeepRFTv2_REDS": {"REDS-val-300": {"psnr": 29.42, "ssim": 0.872}},
+    "DeepRFTv2_S_DPDD": {"DPDD-test": {"psnr": 26.54, "ssim": 0.827, "mae": 0.036, "lpips": 0.164}},
+}
 UNUSED_ALPHAS_OF_FIRST_UNIT = 3 * (48 + 96 + 192)
 SR_PARAMETERS = {
     "ATDlight_SRx2": 753_204,
@@ -44,14 +75,9 @@ def by_folder_and_name(path: Path) -> str:
     return f"{path.parent.name}-{path.stem}"
 
 
-def variant(path: Path) -> str:
-    return path.stem.rpartition("_")[0]
-
-
-def test_every_variant_has_its_files() -> None:
-    assert {path.name for path in TRAINING} == {"DeepRFTv2_GoPro.yml", "DeepRFTv2_S_GoPro.yml"}
-    expected = {f"{stem}_{data}.yml" for stem in PARAMETERS for data in ("GoPro", "HIDE")}
-    assert {path.name for path in TESTING} == expected
+def test_every_experiment_has_its_files() -> None:
+    assert {path.stem for path in TRAINING} == RECIPES.keys()
+    assert {path.stem for path in TESTING} == TRAINED_AS.keys()
     assert {path.stem for path in SR_TRAINING} == {path.stem for path in SR_TESTING} == SR_PARAMETERS.keys()
 
 
@@ -66,16 +92,17 @@ def test_file_loads_with_its_network_and_begins_with_the_plugin_line(path: Path,
 def test_network_has_the_parameters_of_the_paper(path: Path) -> None:
     network = build_network(read_option_file(path)["network_g"])
     count = sum(parameter.numel() for parameter in network.parameters())
-    assert PARAMETERS[variant(path)] - count in (0, UNUSED_ALPHAS_OF_FIRST_UNIT)
+    assert RECIPES[path.stem][0] - count in (0, UNUSED_ALPHAS_OF_FIRST_UNIT)
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=by_name)
 def test_recipe_is_the_paper_s(path: Path) -> None:
     opt = read_option_file(path)
     train = opt["train"]
+    _, total_iter, wanted_stages = RECIPES[path.stem]
     assert train["optim_g"] == {"type": "AdamW", "lr": 1e-3, "weight_decay": 1e-3, "betas": [0.9, 0.9]}
-    assert train["scheduler"] == {"type": "CosineAnnealingLR", "T_max": 600_000, "eta_min": 1e-7}
-    assert train["total_iter"] == 600_000
+    assert train["scheduler"] == {"type": "CosineAnnealingLR", "T_max": total_iter, "eta_min": 1e-7}
+    assert train["total_iter"] == total_iter
     assert train["clip_grad_norm"] == 0.01
     assert (train["ema_decay"], train["amp"]) == (0, None)
     assert {name: (loss["type"], loss["loss_weight"]) for name, loss in train["losses"].items()} == {
@@ -83,34 +110,52 @@ def test_recipe_is_the_paper_s(path: Path) -> None:
         "frequency": ("FrequencyLoss", 0.01),
     }
     stages = opt["datasets"]["train"]["patch_stages"]
-    assert [tuple(stage.values()) for stage in stages] == [(450_000, 256, 16), (150_000, 512, 8)]
+    assert [tuple(stage.values()) for stage in stages] == wanted_stages
+    assert opt["datasets"]["train"]["batch_size_per_gpu"] == wanted_stages[0][2] // 8
+    assert opt["datasets"]["train"]["augment"] == ("flips" if "RealBlur" in path.stem else True)
     assert opt["manual_seed"] == 100
 
 
 @pytest.mark.parametrize("path", TESTING, ids=by_name)
 def test_tests_take_the_network_that_its_training_makes(path: Path) -> None:
-    test, train = (read_option_file(p) for p in (path, REPOSITORY / "options" / f"{variant(path)}_GoPro.yml"))
+    training, place = TRAINED_AS[path.stem]
+    test, train = (read_option_file(p) for p in (path, REPOSITORY / "options" / f"{training}.yml"))
     only_testing = {"tile_overlap", "memory"}
     structures = [{k: v for k, v in opt["network_g"].items() if k not in only_testing} for opt in (test, train)]
     assert structures[0] == structures[1]
     assert test["path"]["pretrain_network_g"] == f"experiments/{train['name']}/models/net_g_latest.pth"
-    data = path.stem.rpartition("_")[2]
-    assert test["datasets"]["test"]["dataroot_lq"] == f"datasets/{data}/test/blur.lmdb"
-    assert test["datasets"]["test"]["dataroot_gt"] == f"datasets/{data}/test/sharp.lmdb"
+    assert test["datasets"]["test"]["dataroot_lq"] == f"datasets/{place}/blur.lmdb"
+    assert test["datasets"]["test"]["dataroot_gt"] == f"datasets/{place}/sharp.lmdb"
 
 
-@pytest.mark.parametrize(
-    ("stem", "psnr"),
-    [("DeepRFTv2_GoPro", 34.52), ("DeepRFTv2_HIDE", 32.22), ("DeepRFTv2_S_GoPro", 34.10), ("DeepRFTv2_S_HIDE", None)],
-)
-def test_published_figures_of_deblurring(stem: str, psnr: float | None) -> None:
-    published = read_option_file(REPOSITORY / "options" / "test" / f"{stem}.yml").get("published")
-    if psnr is None:
-        assert published is None
-    else:
-        assert {key: value for key, value in published.items() if key != "name"} == {
-            f"{stem.rpartition('_')[2]}-test": {"psnr": psnr}
-        }
+@pytest.mark.parametrize("path", TESTING, ids=by_name)
+def test_published_figures_of_deblurring_are_the_paper_s(path: Path) -> None:
+    opt = read_option_file(path)
+    published = opt.get("published")
+    assert (published and {key: value for key, value in published.items() if key != "name"}) == PUBLISHED[path.stem]
+    if published:
+        assert published["name"].startswith(f"DeepRFTv2-{'S' if '_S_' in path.stem else 'B'} (paper, Table")
+        (figures,) = (value for key, value in published.items() if key != "name")
+        assert figures.keys() <= opt["val"]["metrics"].keys()
+
+
+def test_pictures_are_tiled_padded_and_pooled_as_published() -> None:
+    names = ("tile", "tile_overlap", "smallest_size", "train_size", "fke_window", "fke_overlap")
+    sizes = {
+        path.stem: {n: v for n, v in read_option_file(path)["network_g"].items() if n in names} for path in TESTING
+    }
+    gopro = {"tile": 512, "tile_overlap": 128}
+    realblur = {"tile": None, "smallest_size": [776, 680]}
+    assert sizes == {
+        "DeepRFTv2_GoPro": gopro,
+        "DeepRFTv2_HIDE": gopro,
+        "DeepRFTv2_S_GoPro": gopro,
+        "DeepRFTv2_S_HIDE": gopro,
+        "DeepRFTv2_RealBlur_R": realblur,
+        "DeepRFTv2_RealBlur_J": realblur,
+        "DeepRFTv2_REDS": gopro | {"train_size": 256},
+        "DeepRFTv2_S_DPDD": {"train_size": 320, "tile": None, "fke_window": 320, "fke_overlap": 48},
+    }
 
 
 def scale_of(path: Path) -> int:
