@@ -57,10 +57,10 @@ def align(restored: FloatPicture, sharp: FloatPicture) -> Aligned:
 
 
 def _of_same_intensity(restored: FloatPicture, sharp: FloatPicture) -> FloatPicture:
-    energy = (restored * restored).sum()
-    if not energy:
-        raise _NotAlignedError("the restored picture is black")
-    return (sharp * restored).sum() / energy * restored
+    for name, picture in (("restored picture", restored), ("ground truth", sharp)):
+        if not np.ptp(picture, axis=(0, 1)).any():
+            raise _NotAlignedError(f"the {name} is of one colour")
+    return (sharp * restored).sum() / (restored * restored).sum() * restored
 
 
 def _homography(restored: NDArray[np.float32], sharp: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,7 +72,7 @@ def _homography(restored: NDArray[np.float32], sharp: NDArray[np.float32]) -> ND
         found = cv2.findTransformECC(
             grey_sharp, grey_restored, start, cv2.MOTION_HOMOGRAPHY, criteria, everywhere, SMOOTHING
         )
-    except cv2.error as error:  # flat pictures, or pictures of different things
+    except cv2.error as error:  # pictures of different things
         reason = " ".join(str(error.err).split())
         raise _NotAlignedError(f"OpenCV's search for a homography failed: {reason}") from error
     return np.asarray(found[1], np.float32)

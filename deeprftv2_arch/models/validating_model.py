@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
-from basicsr.utils import imwrite, tensor2img
+from basicsr.utils import get_root_logger, imwrite, tensor2img
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.metrics.availability import unavailable_metrics
 from deeprftv2_arch.models.collectives import gathered
 from deeprftv2_arch.models.picture_name import picture_name
 
@@ -46,15 +47,23 @@ class ValidatingModel(SRModel):
     Every process restores and measures every ``world_size``-th picture. The values of all are then added up in the
     order of the pictures, so that the means do not depend on the number of processes, and every process knows them.
 
+    Metrics that some process cannot measure, for want of a package or weights, are left out everywhere; that is found
+    and logged when the model is built.
+
     Attributes:
         baseline: What to measure beside the network, by the same metrics; by default nothing.
         set_results: What the last validation on each data set measured, by the name of the data set.
+        unavailable: Why a metric is left out, by its name in the options.
     """
 
     baseline: Baseline | None = None
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.set_results: dict[str, SetResult] = {}
+        found = gathered(unavailable_metrics((opt.get("val") or {}).get("metrics") or {}))
+        self.unavailable = {name: reason for part in found for name, reason in part.items()}
+        for name, reason in self.unavailable.items():
+            get_root_logger().warning("val: metrics: %s is left out: %s", name, reason)
         super().__init__(opt)
 
     def test(self) -> None:
@@ -86,7 +95,8 @@ class ValidatingModel(SRModel):
         """
         dataset: Any = dataloader.dataset
         name = dataset.opt["name"]
-        metrics = self.opt["val"].get("metrics") or {}
+        asked = self.opt["val"].get("metrics") or {}
+        metrics = {metric: section for metric, section in asked.items() if metric not in self.unavailable}
         share = range(self.opt["rank"], len(dataset), self.opt["world_size"])
         hidden = self.opt["rank"] != 0 or not self.opt["val"].get("pbar", True)
         measured = {}
