@@ -1,6 +1,8 @@
 """`python -m datasets_prep gopro` and `hide`: every documented tree, the crops, and what is refused."""
 
+import errno
 import json
+import os
 import re
 import shutil
 
@@ -377,6 +379,19 @@ def test_target_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     assert prepare(root, tmp_path / "out") == 2
     assert f"cannot write to {tmp_path / 'out/train/blur.lmdb.partial'}: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [(), ("--folders",)], ids=["lmdb", "folders"])
+def test_target_that_is_read_only(tmp_path, capsys, monkeypatch, options):
+    def refuse(path, *arguments, **named):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    root = make_gopro(tmp_path / "GOPRO_Large")
+    monkeypatch.setattr(os, "mkdir", refuse)
+    assert prepare(root, tmp_path / "out", *options) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"error: cannot write to {tmp_path / 'out/train/blur'}")
+    assert message.endswith(".partial: Read-only file system")
 
 
 def test_verify_finds_what_is_wrong(tmp_path, capsys):

@@ -9,7 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from prep_trees import gopro_pictures, hashes, make_df2k, make_gopro, read_lmdb, read_png
+from prep_trees import (
+    gopro_pictures,
+    hashes,
+    make_df2k,
+    make_dpdd,
+    make_gopro,
+    make_realblur,
+    make_reds,
+    read_lmdb,
+    read_png,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,6 +50,17 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:split]))
 """
 FINAL_NAMES = {"train/blur.lmdb", "train/sharp.lmdb"}
+OPTIONS = {
+    "gopro": ("--splits", "train", "--crop", "32", "--step", "24"),
+    "df2k": ("--splits", "train", "--crop", "24", "--step", "24"),
+    "realblur": (),
+    "reds": (),
+    "dpdd": ("--crop", "32", "--step", "28", "--dual-pixel"),
+}
+
+
+def make_small_reds(root):
+    return make_reds(root, {"train": ("000", "001"), "val": ("000",)}, frames=(8, 9, 19))
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +71,8 @@ def tree(tmp_path_factory):
 def start(tree, out, *options, steps=0, workers=1, data_set="gopro"):
     driver = tree.parent / "driver.py"
     driver.write_text(DRIVER)
-    command = [sys.executable, str(driver), data_set, "--root", str(tree), "--out", str(out), "--splits", "train"]
-    command += [
-        "--crop",
-        "24" if data_set == "df2k" else "32",
-        "--step",
-        "24",
-        "--workers",
-        str(workers),
-        *options,
-        "--",
-        str(steps),
-    ]
+    command = [sys.executable, str(driver), data_set, "--root", str(tree), "--out", str(out), *OPTIONS[data_set]]
+    command += ["--workers", str(workers), *options, "--", str(steps)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -167,6 +178,37 @@ def test_scales_that_share_a_database_killed_after_some_steps(tmp_path):
     assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
 
 
+@pytest.mark.parametrize("options", [(), ("--folders",)], ids=["lmdb", "folders"])
+@pytest.mark.parametrize(
+    ("data_set", "make"), [("realblur", make_realblur), ("reds", make_small_reds), ("dpdd", make_dpdd)]
+)
+def test_data_set_killed_at_random_points(tmp_path, data_set, make, options):
+    tree, out, reference = make(tmp_path / "root"), tmp_path / "out", tmp_path / "undisturbed"
+    began = time.monotonic()
+    assert finish(start(tree, reference, *options, data_set=data_set))[0] == 0
+    whole_run = time.monotonic() - began
+    undisturbed = hashes(reference)
+    finals = {Path(name).parent for name in undisturbed}
+    assert len(finals) >= 6
+    points = random.Random(f"{data_set} {options}")
+    kills, code, longest = 0, None, 15 if options else 9  # in a folder, every picture is a step
+    while code != 0:
+        # Three times after some step, then in turn at some moment and after some more steps.
+        at_a_moment = kills >= 3 and kills % 2 == 1
+        process = start(tree, out, *options, data_set=data_set, steps=0 if at_a_moment else points.randint(1, longest))
+        if at_a_moment:
+            time.sleep(points.uniform(0.3, 0.9) * whole_run)
+            process.kill()
+        code, error = finish(process)
+        assert code in (0, -signal.SIGKILL), error
+        kills += code != 0
+        for final in finals:
+            assert not (out / final).exists() or hashes(out / final) == hashes(reference / final)
+        assert kills < 40
+    assert kills >= 3
+    assert hashes(out) == undisturbed
+
+
 def test_content_of_the_undisturbed_run(tree, undisturbed):
     """The yardstick itself: its crops are those of the pictures."""
     assert {Path(name).parent.as_posix() for name in undisturbed} == FINAL_NAMES
@@ -176,18 +218,20 @@ def test_content_of_the_undisturbed_run(tree, undisturbed):
         assert (read_png(stored["GOPR0374_11_01/000048_s008"]) == image[24:56, 48:80]).all()
 
 
-def test_full_disk_is_one_line_and_the_run_goes_on(tree, undisturbed, tmp_path):
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+@pytest.mark.parametrize(("options", "largest"), [((), 200_000), (("--folders",), 3_000)], ids=["lmdb", "folders"])
+def test_full_disk_is_one_line_and_the_run_goes_on(tree, tmp_path, options, largest):
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest}))\n"
     driver = tmp_path / "limited.py"
     driver.write_text(limit + DRIVER)
     command = [sys.executable, str(driver), "gopro", "--root", str(tree), "--out", str(tmp_path / "out")]
-    command += ["--splits", "train", "--crop", "32", "--step", "24", "--workers", "1", "--", "0"]
+    command += [*OPTIONS["gopro"], *options, "--workers", "1", "--", "0"]
     result = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
     assert result.returncode == 2
     message = result.stderr.splitlines()[-1]
     assert message.startswith(f"error: cannot write to {tmp_path / 'out/train/'}")
     assert message.endswith("make room, then run the same again: it continues here")
     assert "Traceback" not in result.stderr
-    code, error = finish(start(tree, tmp_path / "out"))
-    assert code == 0, error
-    assert hashes(tmp_path / "out") == undisturbed
+    for out in ("out", "undisturbed"):
+        code, error = finish(start(tree, tmp_path / out, *options))
+        assert code == 0, error
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
