@@ -25,9 +25,7 @@ from deeprftv2_arch.metrics.availability import unavailable_metrics
 from deeprftv2_arch.metrics.lpips_distance import PATIENCE, calculate_lpips, lpips_network
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The parameter 'pretrained'", "ignore:Arguments other than"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:The parameter 'pretrained'", "ignore:Arguments other than")
 
 ASKED = {"psnr": {"type": "calculate_psnr", "crop_border": 0}, "lpips": {"type": "calculate_lpips", "better": "lower"}}
 NO_PACKAGE = "LPIPS needs the package lpips, which cannot be imported (.*); pip install lpips"
