@@ -1,7 +1,6 @@
 """What every quickstart does: prepare photographs, train on some of them, restore the others, and report."""
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def build_parser(task: Task) -> argparse.ArgumentParser:
     parser.add_argument("--iterations", type=positive, default=steps, help="training steps (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another number is another run (default: %(default)s)")
     parser.add_argument(
-        "--threads", type=positive, default=os.cpu_count(), help="threads of PyTorch (default: all, here %(default)s)"
+        "--threads", type=positive, default=task.threads, help="threads of PyTorch (default here: %(default)s)"
     )
     return parser
 

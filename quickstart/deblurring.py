@@ -1,5 +1,6 @@
 """The quickstart of DeepRFTv2: photographs blurred by simulated camera shake and moving objects are deblurred."""
 
+import os
 from zlib import crc32
 
 import numpy as np
@@ -36,6 +37,7 @@ class Deblurring(Task):
     words = Words("blurred", "restored", "sharp")
     versions = 10
     scale = 1
+    threads = os.cpu_count() or 1
     detail_zoom = 2
 
     def true_version(self, file_name: str, version: int) -> np.ndarray:

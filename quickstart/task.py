@@ -41,6 +41,7 @@ class Task(ABC):
         words: What the photographs are called.
         versions: How many degraded versions of every training photograph there are.
         scale: How many times as high and as wide as the degraded photograph the true one is.
+        threads: Threads of PyTorch with which the training is fastest.
         detail_zoom: How much the details of the pictures are enlarged.
     """
 
@@ -51,6 +52,7 @@ class Task(ABC):
     words: Words
     versions: int
     scale: int
+    threads: int
     detail_zoom: int
 
     @cached_property
