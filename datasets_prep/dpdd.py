@@ -52,7 +52,7 @@ def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
             continue
         sides = pair_in_order(root, folders)
         keys = sorted(sides["blur"].pictures, key=natural)
-        groups = _find_groups([root / base, root], keys) if split == "test" and keys else {}
+        groups = _find_groups([root / base, root / split, root], keys) if split == "test" and keys else {}
         return {name: replace(side, groups=groups) for name, side in sides.items()}
     return None
 
@@ -70,8 +70,8 @@ the one as of the other. Keys are the names of the blurred pictures. preparation
 of every key, to be checked by eye. The result is
   OUT/train/{blur,sharp}.lmdb         crops, e.g. 1P0A0917_s001
   OUT/{val,test}/{blur,sharp}.lmdb    whole pictures
-If indoor_labels.npy and outdoor_labels.npy are in ROOT/test or ROOT, preparation.json of the test databases has the
-keys of both groups under settings: groups.""",
+If indoor_labels.npy and outdoor_labels.npy are beside the folders of the repack, in ROOT/test or in ROOT,
+preparation.json of the test databases has the keys of both groups under settings: groups.""",
     sides=("blur", "sharp"),
     splits={
         "train": Split(expected=350, cropped=True, numbered=False),

@@ -32,7 +32,7 @@ class FolderWriter:
         return file_name(key) in self._stored
 
     def put_encoded(self, key: str, data: bytes) -> None:
-        """Stores the bytes of a PNG, unless they are stored already."""
+        """Stores the bytes of a PNG (its name says so), unless they are stored already."""
         if key in self:
             return
         target = self._folder.path / file_name(key)

@@ -171,8 +171,8 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         flat_names: Whether the keys become file names in one flat folder.
 
     Raises:
-        PreparationError: A picture has no partner, a key is not valid or not unique, or the crops of a larger picture
-            would not fall on whole pixels of a smaller one.
+        PreparationError: A picture has no partner, a key is not valid or not unique, all pictures are smaller than a
+            crop, or the crops of a larger picture would not fall on whole pixels of a smaller one.
     """
     keys = _require_pairs(sides)
     multiple = list(sides.values())[-1].multiple
@@ -215,6 +215,8 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
                 size = header.height * header.width * header.channels // 2
             estimated[side] += share * size / view.picture.shrink**2
         samples.append(Sample(views, outputs))
+    if rule is not None and not samples and not problems:
+        raise PreparationError(f"{name}: nothing to cut: {too_small[0]}, and so are all; choose a smaller --crop")
     plan = Plan(
         split=split,
         scale=scale,

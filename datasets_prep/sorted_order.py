@@ -49,7 +49,7 @@ def _require_equal_counts(one: Side, other: Side) -> None:
     if len(one.pictures) == len(other.pictures):
         return
     text = (
-        f"{len(one.pictures):,} pictures in {one.where}, but {len(other.pictures):,} in {other.where}: their names "
+        f"{one.where} and {other.where} have {len(one.pictures):,} and {len(other.pictures):,} pictures: their names "
         "differ, so they pair by sorted order, which takes as many of the one as of the other"
     )
     both = one.pictures | other.pictures

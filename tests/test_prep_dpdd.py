@@ -169,18 +169,18 @@ def test_unequal_counts_are_refused(root, tmp_path, capsys):
     for options in ((), ("--dry-run",)):
         assert dpdd(root, tmp_path / "out", *options) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: 3 pictures in test_c/source, but 2 in test_c/target: their names differ")
+        assert error.startswith("error: test_c/source and test_c/target have 3 and 2 pictures: their names differ")
         assert "same name" not in error
     assert not (tmp_path / "out").exists()
     shutil.rmtree(root / "test_c/target")
     assert dpdd(root, tmp_path / "out", "--splits", "test") == 2
-    assert "3 pictures in test_c/source, but 0 in test_c/target" in capsys.readouterr().err
+    assert "test_c/source and test_c/target have 3 and 0 pictures" in capsys.readouterr().err
 
 
 def test_missing_view_is_refused(root, tmp_path, capsys):
     shutil.rmtree(root / "val_l")
     assert dpdd(root, tmp_path / "out", "--dual-pixel") == 2
-    assert "1 pictures in val_c/source, but 0 in val_l/source" in capsys.readouterr().err
+    assert "val_c/source and val_l/source have 1 and 0 pictures" in capsys.readouterr().err
     assert dpdd(root, tmp_path / "out") == 0
 
 

@@ -308,6 +308,18 @@ def test_pictures_smaller_than_a_crop_are_named_and_left_out(tmp_path, capsys):
     assert settings["pictures_too_small"] == 1
 
 
+@pytest.mark.parametrize("options", [(), ("--folders",), ("--dry-run",)], ids=["lmdb", "folders", "dry run"])
+def test_crops_larger_than_all_pictures_leave_nothing_behind(tmp_path, capsys, options):
+    root = make_gopro(tmp_path / "GOPRO_Large")
+    arguments = ["gopro", "--root", str(root), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert main([*arguments, "--crop", "73", *options]) == 2
+    error = capsys.readouterr().err
+    assert "error: train: nothing to cut: " in error
+    assert "GOPR0372_07_00/blur/000047.png is 128x72, smaller than a crop of 73x73, and so are all" in error
+    assert not (tmp_path / "out").exists()
+    assert prepare(root, tmp_path / "out") == 0
+
+
 def test_grey_and_transparent_pictures_become_three_channels(tmp_path):
     grey, rgba = picture("grey")[..., 0], np.concatenate([picture("c"), picture("alpha")[..., :1]], axis=2)
     for side in ("blur", "sharp"):
