@@ -21,5 +21,9 @@ class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
     """A metric needs a package or weights that cannot be had here."""
 
 
+class EvaluationError(DeepRFTv2Error, RuntimeError):
+    """An evaluation has no average: its pictures are not the published ones, or some could not be measured."""
+
+
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):
     """A loss or a gradient is infinite or not a number, and no more steps may be skipped."""

@@ -17,9 +17,10 @@ from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.identity import Identity
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
-    ARCH_REGISTRY: (ATD, DeepRFTv2),
+    ARCH_REGISTRY: (ATD, DeepRFTv2, Identity),
     DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
     LOSS_REGISTRY: (FrequencyLoss,),
     METRIC_REGISTRY: (

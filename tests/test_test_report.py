@@ -16,10 +16,10 @@ from launch_helpers import TINY_NETWORK, evaluation_options, run, write_options,
 
 import deeprftv2_arch
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
-from deeprftv2_arch.launch import report as report_module
+from deeprftv2_arch.launch import report_files
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
-from deeprftv2_arch.launch.report import how_restored
+from deeprftv2_arch.launch.provenance import how_restored
 
 PUBLISHED = {"name": "somebody (paper)", "flat": {"psnr": 34.7}}
 
@@ -136,6 +136,8 @@ def test_report_says_how_its_figures_came_about(tmp_path: Path) -> None:
         "deeprftv2_arch": deeprftv2_arch.__version__,
         "torch": torch.__version__,
         "basicsr": basicsr.__version__,
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
     }
     assert content["restored"] == "whole"
 
@@ -204,16 +206,21 @@ def test_blurred_picture_itself_is_the_row_beside_a_deblurring_network(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("whole", "tiled"),
+    ("arguments", "expected"),
     [
-        (TINY_NETWORK, {"tile": 64, "tile_overlap": 16}),
-        ({"type": "ATD", "depths": [1], "num_heads": [1]}, {"fke": True}),
+        (TINY_NETWORK, "whole"),
+        (TINY_NETWORK | {"tile": 64, "tile_overlap": 16}, "tiled (64, 16)"),
+        ({"type": "ATD", "depths": [1], "num_heads": [1]}, "whole"),
+        ({"type": "ATD", "depths": [1], "num_heads": [1], "fke": True}, "tiled (64, 16)"),
+        (TINY_NETWORK | {"smallest_size": [776, 680]}, "whole, padded to at least 776x680"),
+        (
+            TINY_NETWORK | {"train_size": 320, "fke_window": 320, "fke_overlap": 48},
+            "whole, FKE in windows (320, 48), TLC 320",
+        ),
     ],
 )
-def test_tiles_are_named(whole: dict[str, Any], tiled: dict[str, Any]) -> None:
-    assert how_restored(build_network(whole)) == "whole"
-    expected = "tiled (64x64, overlap 16) where larger than a tile, else whole"
-    assert how_restored(build_network(whole | tiled)) == expected
+def test_what_the_network_sees_at_once_is_named(arguments: dict[str, Any], expected: str) -> None:
+    assert how_restored(build_network(arguments), arguments) == expected
 
 
 def test_number_of_processes_does_not_change_the_report(tmp_path: Path) -> None:
@@ -240,7 +247,7 @@ def test_report_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     def fail(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report_module, "write_atomically", fail)
+    monkeypatch.setattr(report_files, "write_atomically", fail)
     with pytest.raises(DeepRFTv2Error, match=r"report\.json: cannot be written: No space left on device; the figures"):
         report_of(tmp_path, super_resolution_options(weights, 2, datasets={"test": section}))
 

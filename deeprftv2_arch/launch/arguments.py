@@ -1,4 +1,4 @@
-"""The command line that both launchers share; it is BasicSR's own."""
+"""The command line that the launchers share; it is BasicSR's own."""
 
 import argparse
 from collections.abc import Sequence
@@ -33,16 +33,21 @@ def parse_arguments(arguments: Sequence[str] | None = None, program: str | None 
         program: What to call the program in its help.
     """
     parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    add_common_arguments(parser)
+    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest readable training state")
+    parser.add_argument("--debug", action="store_true", help="log every step, save and validate every 8 steps")
+    words = parser.parse_args(arguments)
+    return Arguments(words.opt, words.launcher, words.auto_resume, words.debug, tuple(words.force_yml))
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that runs an option file."""
     parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file (YAML)")
     parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm"], help="what started the processes; found out by default"
     )
-    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest readable training state")
-    parser.add_argument("--debug", action="store_true", help="log every step, save and validate every 8 steps")
     parser.add_argument(
         "--force_yml", nargs="+", default=[], metavar="KEY=VALUE", help="change options, e.g. train:ema_decay=0.999"
     )
     # Older launchers of PyTorch pass the local rank; the environment says the same, so that it is read and forgotten.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    words = parser.parse_args(arguments)
-    return Arguments(words.opt, words.launcher, words.auto_resume, words.debug, tuple(words.force_yml))

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
 
 EXIT_CODE = 2
@@ -19,13 +20,24 @@ def run_command(program: str, action: Callable[[Arguments, Path], None]) -> None
         action: What to do.
     """
     arguments = parse_arguments(program=program)
-    try:
+    with errors_in_one_line(program):
         action(arguments, Path.cwd())
+
+
+@contextmanager
+def errors_in_one_line(program: str) -> Iterator[None]:
+    """Turn an error that the user can put right into one line and exit code 2.
+
+    Args:
+        program: What the user typed, for the line.
+    """
+    try:
+        yield
     except DeepRFTv2Error as error:
         local_rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
         # picture is found by the one that reads it.
-        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
+        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError | EvaluationError):
             sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         raise SystemExit(EXIT_CODE) from None
 

@@ -1,15 +1,21 @@
 """Which process of how many this is, and the process group that joins them."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from basicsr.utils import set_random_seed
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.launch.arguments import Arguments
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 29500
 
@@ -86,6 +92,25 @@ def _slurm_process(port: int | None, environment: Mapping[str, str]) -> Process:
 def first_host(nodes: str) -> str:
     """Return the first name of a Slurm node list: ``gpu001`` for ``gpu[001-004,9],login``."""
     return re.sub(r"\[(\w+)[^]]*]", r"\1", nodes).split(",")[0]
+
+
+def complete_for_process(opt: dict[str, Any], arguments: Arguments) -> Process:
+    """Add to the options what depends on the processes and their devices, and seed this process.
+
+    Raises:
+        OptionError: More GPUs are wanted than there are, or the launcher has not started this process.
+    """
+    process = find_process(arguments.launcher, (opt.get("dist_params") or {}).get("port"))
+    gpus = torch.cuda.device_count()
+    wanted = gpus if opt["num_gpu"] == "auto" else opt["num_gpu"]
+    if wanted > gpus:
+        raise OptionError(f"{arguments.opt}: num_gpu: {wanted}, but this machine has {gpus}; set auto")
+    if wanted > 1 and not process.distributed:
+        logger.warning("One process works on one GPU; torchrun --nproc_per_node %d starts one for each", wanted)
+    opt["num_gpu"] = min(1, wanted)
+    opt |= {"dist": process.distributed, "rank": process.rank, "world_size": process.world_size}
+    set_random_seed(opt["manual_seed"] + process.rank)
+    return process
 
 
 @contextmanager

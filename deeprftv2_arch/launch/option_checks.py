@@ -154,7 +154,8 @@ def check_scale(opt: Mapping[str, Any], file: str) -> None:
 def check_published(published: Mapping[str, Any], where: str) -> None:
     """Check the published figures that the report of a test shows: {name, <test set>: {<metric>: figure}}.
 
-    Those of sets and metrics that this file does not test may stay in it.
+    Those of sets and metrics that this file does not test may stay in it. Those of a part of a set, such as the indoor
+    pictures, follow as ``<test set> <part>``.
     """
     if "name" not in published:
         raise OptionError(f"{where}: name: missing; say whose figures these are")

@@ -181,6 +181,7 @@ class EvaluationOptions(CommonSections):
 
     path: PathSection
     val: ValidationSection
+    protocol: str | None = None
     published: Mapping[str, Any] | None = None
 
 

@@ -135,8 +135,6 @@ def _check_files(opt: Options, file: Path) -> None:
     paths = opt["path"]
     if paths.get("resume_state") is not None and not Path(paths["resume_state"]).is_file():
         raise OptionError(f"{file}: path: resume_state: there is no file {paths['resume_state']}")
-    if not opt["is_train"] and paths.get("pretrain_network_g") is None:
-        raise OptionError(f"{file}: path: pretrain_network_g: missing; testing needs the weights of a trained network")
     if Path(paths["log"]).resolve() in file.resolve().parents:
         raise OptionError(
             f"{file}: lies in the folder that this run writes ({paths['log']}); start from a copy elsewhere"
@@ -156,11 +154,13 @@ def _check_prefetching(opt: Options, file: Path) -> None:
 
 
 def _check_network(opt: Options, file: Path) -> None:
-    """Let the network's constructor judge its arguments."""
+    """Let the network's constructor judge its arguments, and see that it gets weights if it has any."""
     try:
         network = _network_without_memory(opt)
     except OptionError as error:
         raise OptionError(f"{file}: network_g: {error}") from error
+    if not opt["is_train"] and opt["path"].get("pretrain_network_g") is None and network.state_dict():
+        raise OptionError(f"{file}: path: pretrain_network_g: missing; testing needs the weights of a trained network")
     multiple = getattr(network, "size_multiple", 1)
     for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
         if any(side % multiple for side in height_and_width(stage["patch_size"])):

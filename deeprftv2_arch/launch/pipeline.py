@@ -1,7 +1,6 @@
 """BasicSR's own training and test loops, with the pieces that the released version gets wrong replaced."""
 
 import argparse
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +9,14 @@ from typing import Any
 
 import basicsr.test
 import basicsr.train
-import torch
-from basicsr.utils import set_random_seed
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.distributed import Process, find_process, process_group
+from deeprftv2_arch.launch.distributed import complete_for_process, process_group
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.options import Options, check_first_weights, load_options
+from deeprftv2_arch.launch.options import check_first_weights, load_options
 from deeprftv2_arch.launch.report import Report
 from deeprftv2_arch.launch.resume import load_resume_state
-
-logger = logging.getLogger(__name__)
 
 
 def run_training(arguments: Arguments, root: Path) -> None:
@@ -38,7 +33,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
         DeepRFTv2Error: Anything that the user can put right.
     """
     opt = load_options(arguments, root, is_train=True)
-    process = _complete_for_process(opt, arguments)
+    process = complete_for_process(opt, arguments)
     with process_group(process, use_gpu=opt["num_gpu"] > 0):
         datasets = build_datasets(opt)
         state = load_resume_state(opt)
@@ -66,7 +61,12 @@ def run_testing(arguments: Arguments, root: Path) -> None:
         DeepRFTv2Error: Anything that the user can put right.
     """
     opt = load_options(arguments, root, is_train=False)
-    process = _complete_for_process(opt, arguments)
+    if opt["path"].get("pretrain_network_g") is None:
+        raise OptionError(
+            f"{arguments.opt}: path: pretrain_network_g: missing; a network without weights is measured by "
+            "python -m deeprftv2_arch evaluate"
+        )
+    process = complete_for_process(opt, arguments)
     with process_group(process, use_gpu=opt["num_gpu"] > 0):
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         build_datasets(opt)
@@ -78,21 +78,6 @@ def run_testing(arguments: Arguments, root: Path) -> None:
             basicsr.test.test_pipeline(str(root))
         if opt["rank"] == 0:
             report.write(root / "results" / opt["name"])
-
-
-def _complete_for_process(opt: Options, arguments: Arguments) -> Process:
-    """Add to the options what depends on the processes and their devices, and seed this process."""
-    process = find_process(arguments.launcher, (opt.get("dist_params") or {}).get("port"))
-    gpus = torch.cuda.device_count()
-    wanted = gpus if opt["num_gpu"] == "auto" else opt["num_gpu"]
-    if wanted > gpus:
-        raise OptionError(f"{arguments.opt}: num_gpu: {wanted}, but this machine has {gpus}; set auto")
-    if wanted > 1 and not process.distributed:
-        logger.warning("One process works on one GPU; torchrun --nproc_per_node %d starts one for each", wanted)
-    opt["num_gpu"] = min(1, wanted)
-    opt |= {"dist": process.distributed, "rank": process.rank, "world_size": process.world_size}
-    set_random_seed(opt["manual_seed"] + process.rank)
-    return process
 
 
 @contextmanager

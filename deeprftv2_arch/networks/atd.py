@@ -92,14 +92,11 @@ class ATD(nn.Module):
     ) -> None:
         super().__init__()
         _check_arguments(embed_dim, depths, num_heads, window_size, convffn_kernel_size, in_chans)
-        if fke:
-            _check_tiles(img_size, tile_overlap, window_size)
         self.upscale = upscale
         self.in_chans = in_chans
         self.window_size = window_size
         self.img_range = img_range
-        self.tile = img_size if fke else None  # in eval mode
-        self.tile_overlap = tile_overlap
+        self.use_tiles(img_size if fke else None, tile_overlap)
         mean = RGB_MEAN if in_chans == 3 else (0.0,)
         self.register_buffer("mean", torch.tensor(mean).view(1, in_chans, 1, 1), persistent=False)
         self.register_buffer("relative_position_index_SA", relative_position_index(window_size))
@@ -146,6 +143,22 @@ class ATD(nn.Module):
             self.add_module(name, step)
         self.upsampling = tuple(steps)
         self.apply(_initialise)
+
+    def use_tiles(self, tile: int | None, overlap: int = 0) -> None:
+        """Choose the tiles of eval mode anew.
+
+        Args:
+            tile: Height and width, in pixels of the low resolution, of the tiles in which larger pictures are enlarged;
+                None: whole.
+            overlap: Pixels that neighbouring tiles share.
+
+        Raises:
+            OptionError: These tiles cannot be had.
+        """
+        if tile is not None:
+            _check_tiles(tile, overlap, self.window_size)
+        self.tile = tile
+        self.tile_overlap = overlap
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge pictures.
@@ -230,6 +243,8 @@ def _check_arguments(
 
 def _check_tiles(tile: int, overlap: int, window: int) -> None:
     if tile < window or tile % window:
-        raise OptionError(f"ATD: img_size must be a multiple of window_size ({window}) where there is fke, got {tile}")
+        raise OptionError(
+            f"ATD: img_size must be a multiple of window_size ({window}) where there are tiles, got {tile}"
+        )
     if not 0 <= overlap < tile:
         raise OptionError(f"ATD: tile_overlap must be from 0 on and smaller than img_size, got {overlap} and {tile}")

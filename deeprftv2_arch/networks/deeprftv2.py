@@ -231,14 +231,12 @@ class DeepRFTv2(nn.Module):
         memories = [memory] * units if isinstance(memory, str) else list(memory)
         self.size_multiple = 2 ** (LEVELS - 1 + scales - 1)
         _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, fke_blocks, memories)
-        _check_tiles("tile", tile, tile_overlap, self.size_multiple)
         _check_tiles("fke_window", fke_window, fke_overlap, self.size_multiple)
         _check_smallest_size(smallest_size, self.size_multiple)
         if train_size is not None and train_size < 1:
             raise OptionError(f"DeepRFTv2: train_size must be positive or null, got {train_size}")
         self.scales = scales
-        self.tile = tile
-        self.tile_overlap = tile_overlap
+        self.use_tiles(tile, tile_overlap)
         self.smallest_size = smallest_size or (0, 0)
         units_in_order = [
             DMSUNet(
@@ -260,6 +258,16 @@ class DeepRFTv2(nn.Module):
                 sub_unet.pool_locally(train_size / 2**level)
             if fke_window is not None:
                 sub_unet.estimate_in_windows(fke_window >> level, fke_overlap >> level)
+
+    def use_tiles(self, tile: int | None, overlap: int = 0) -> None:
+        """Choose the tiles of eval mode anew; see ``tile`` and ``tile_overlap`` of the class.
+
+        Raises:
+            OptionError: These tiles cannot be had.
+        """
+        _check_tiles("tile", tile, overlap, self.size_multiple)
+        self.tile = tile
+        self.tile_overlap = overlap
 
     def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
         """Restore blurred pictures.
