@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -149,6 +150,7 @@ def start(*words: object, cwd: Path, python_path: Path = REPOSITORY, **environme
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # so that what it starts, torchrun's workers, can be ended with it
     )
 
 
@@ -157,7 +159,7 @@ def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, s
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         raise AssertionError(f"still running after {seconds} s:\n{output}") from None
     return process.returncode, output
