@@ -114,6 +114,24 @@ def test_figures_are_those_of_the_protocol(homography: np.ndarray) -> None:
     assert figures.ssim == pytest.approx(ssim, abs=1e-9)
 
 
+def test_protocol_step_by_step_on_rgb() -> None:
+    restored, sharp = (picture.astype(np.float32) for picture in displaced(HOMOGRAPHY, 0.8))
+    restored[..., 2] = noisy(np.roll(restored[..., 2], 4, axis=1))  # blue is elsewhere: the weights of grey matter
+    scaled = np.float32((restored * sharp).sum() / (restored**2).sum()) * restored
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (sharp, scaled)]
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 100, 0)
+    everywhere = np.ones((HEIGHT, WIDTH), np.uint8)
+    _, warp = cv2.findTransformECC(*grey, np.eye(3, dtype=np.float32), cv2.MOTION_HOMOGRAPHY, criteria, everywhere, 5)
+    cubic, nearest = (flag + cv2.WARP_INVERSE_MAP for flag in (cv2.INTER_CUBIC, cv2.INTER_NEAREST))
+    moved = cv2.warpPerspective(scaled, warp, (WIDTH, HEIGHT), flags=cubic, borderMode=cv2.BORDER_REFLECT)
+    mask = cv2.warpPerspective(np.ones_like(scaled), warp, (WIDTH, HEIGHT), flags=nearest)
+    values = (picture.astype(float) for picture in (moved * mask, sharp * mask, mask[..., :1]))
+    psnr, ssim = figures_by_hand(Aligned(*values, None))
+    figures = measure_aligned(restored[..., ::-1], sharp[..., ::-1])
+    assert figures.psnr == pytest.approx(psnr, abs=1e-4)
+    assert figures.ssim == pytest.approx(ssim, abs=1e-5)
+
+
 def test_pictures_in_place_differ_by_their_brightness_alone() -> None:
     sharp = scene(*positions())
     restored = noisy(sharp)
