@@ -2,20 +2,21 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from deeprftv2_arch.checkpoints.reference import convert_reference
-from deeprftv2_arch.errors import DeepRFTv2Error
-from deeprftv2_arch.launch.command import EXIT_CODE
+from deeprftv2_arch.evaluation.command import add_evaluate
+from deeprftv2_arch.launch.command import errors_in_one_line
 from deeprftv2_arch.ops.scan.report import backends_report
 
 
-def _convert_reference(args: argparse.Namespace) -> str:
-    return f"{args.target}: {convert_reference(args.source, args.target)}"
+def _convert_reference(args: argparse.Namespace) -> Iterator[str]:
+    yield f"{args.target}: {convert_reference(args.source, args.target)}"
 
 
-def _backends(args: argparse.Namespace) -> str:
-    return backends_report()
+def _backends(args: argparse.Namespace) -> Iterator[str]:
+    yield backends_report()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,6 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
         "deeprftv2_arch.ops.scan_backend(name).",
     )
     backends.set_defaults(run=_backends)
+
+    add_evaluate(commands)
     return parser
 
 
@@ -50,11 +53,9 @@ def main() -> None:
     """Run one command; a user's error is one line and exit code 2."""
     parser = build_parser()
     args = parser.parse_args()
-    try:
-        sys.stdout.write(args.run(args) + "\n")
-    except DeepRFTv2Error as error:
-        sys.stderr.write(f"{parser.prog}: error: {error}\n")
-        raise SystemExit(EXIT_CODE) from None
+    with errors_in_one_line(parser.prog):
+        for text in args.run(args):
+            sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

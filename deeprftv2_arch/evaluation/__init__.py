@@ -1,0 +1,1 @@
+"""Measuring a network as the published figures of a data set were measured."""

@@ -1,0 +1,89 @@
+"""What an evaluation found, as JSON, as a Markdown table beside what is published, and picture by picture as CSV."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from deeprftv2_arch.evaluation.results import SetResult, means
+from deeprftv2_arch.launch.report_files import provenance_lines, table
+
+NOT_MEASURED = "n/a"
+
+
+def averages(results: Iterable[SetResult], figures: Sequence[str], published: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the averages of all test sets, each with those of its parts, beside the published ones."""
+    found = {}
+    for result in results:
+        found[result.name] = {
+            "pictures": len(result.pictures),
+            "published_pictures": result.published_pictures,
+            "network": means(result.pictures, figures),
+            "published": published.get(result.name),
+            "failed_alignments": result.failed_alignments(),
+            "parts": {
+                part: {
+                    "pictures": len(result.part(part)),
+                    "network": means(result.part(part), figures),
+                    "published": published.get(f"{result.name} {part}"),
+                }
+                for part in result.parts
+                if result.part(part)
+            },
+        }
+    return found
+
+
+def as_markdown(content: Mapping[str, Any]) -> str:
+    """Return the table, and below it how the figures came about."""
+    rows = {"network": f"{content['network']['type']}, {content['restored']}", "published": content["published_by"]}
+    columns = {}
+    notes = []
+    for name, found in content["sets"].items():
+        columns[f"{name} ({_extent(found['pictures'], found['published_pictures'])})"] = found
+        columns |= {f"{name} {part} ({of_part['pictures']:,})": of_part for part, of_part in found["parts"].items()}
+        if found["failed_alignments"] is not None:
+            notes.append(
+                f"* {name}: the alignment failed for {found['failed_alignments']:,} of {found['pictures']:,} pictures, "
+                "whose aligned figures are those without alignment"
+            )
+    notes += [f"* {name}: not measured: {reason}" for name, reason in content["unavailable"].items()]
+    protocol = content["protocol"]
+    lines = [
+        f"# {content['name']}",
+        "",
+        *table(content["metrics"], rows, columns),
+        "",
+        f"In brackets: number of pictures. Protocol {protocol['name']}, on restored pictures of {protocol['output']}.",
+        "",
+        *notes,
+        *provenance_lines(content),
+        f"* network: {content['network']['variant']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _extent(pictures: int, published: int | None) -> str:
+    if pictures == published:
+        return f"{pictures:,}"
+    return f"partial, {pictures:,} of {'no published set' if published is None else f'{published:,}'}"
+
+
+def as_csv(results: Iterable[SetResult], figures: Sequence[str], aligned: bool, faults: bool) -> str:
+    """Return a line for every picture.
+
+    Args:
+        results: What was measured.
+        figures: The figures of the protocol; one that a picture lacks becomes "n/a".
+        aligned: Whether to say for which pictures the alignment failed.
+        faults: Whether to say why a picture was not measured.
+    """
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["data_set", "picture", *figures, *["alignment_failed"] * aligned, *["fault"] * faults])
+    for result in results:
+        for picture in result.pictures:
+            values = [repr(picture.figures[name]) if name in picture.figures else NOT_MEASURED for name in figures]
+            failed = {True: "yes", False: "no", None: NOT_MEASURED}[picture.alignment_failed]
+            writer.writerow([result.name, picture.name, *values, *[failed] * aligned, *[picture.fault or ""] * faults])
+    return text.getvalue()

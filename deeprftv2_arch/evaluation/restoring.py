@@ -1,0 +1,123 @@
+"""The network that is measured, and what it makes of a picture."""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from basicsr.utils import tensor2img
+from basicsr.utils.registry import ARCH_REGISTRY
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deeprftv2_arch.checkpoints.io import find_params, load_into
+from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
+from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
+from deeprftv2_arch.evaluation.measuring import Pair
+from deeprftv2_arch.launch.options import Options
+from deeprftv2_arch.models.picture_name import picture_name
+
+logger = logging.getLogger(__name__)
+
+Tiles = tuple[int, int] | Literal["whole"] | None
+
+
+def build_network(opt: Options, tiles: Tiles) -> nn.Module:
+    """Build the network of the options with its weights, on the device of this process.
+
+    Args:
+        opt: The options.
+        tiles: Size and overlap of the tiles in which larger pictures are restored, or ``whole``; None leaves it as the
+            options say.
+
+    Raises:
+        OptionError: The network has no such tiles.
+        CheckpointError: The weights cannot be read or do not fit.
+    """
+    section = opt["network_g"]
+    network = ARCH_REGISTRY.get(section["type"])(**{key: value for key, value in section.items() if key != "type"})
+    _choose_tiles(network, tiles)
+    weights = opt["path"].get("pretrain_network_g")
+    if weights is not None:
+        state, key = find_params(Path(weights), opt["path"].get("param_key_g", "params"))
+        left_out = load_into(network, state, Path(weights), opt["path"].get("strict_load_g", True))
+        if left_out:
+            logger.warning("%s: loaded in part, tensors %s", weights, left_out)
+        if key != opt["path"].get("param_key_g", "params"):
+            logger.warning("%s: there is no %s in it; taking %s", weights, opt["path"].get("param_key_g"), key)
+    return network.to("cuda" if opt["num_gpu"] > 0 else "cpu").eval()
+
+
+def _choose_tiles(network: Any, tiles: Tiles) -> None:
+    if tiles is None:
+        return
+    has_tiles = hasattr(network, "use_tiles")
+    if tiles == "whole":
+        if has_tiles:
+            network.use_tiles(None)
+        return
+    size, overlap = tiles
+    if not has_tiles:
+        raise OptionError(f"--tile {size} {overlap}: {type(network).__name__} restores pictures whole")
+    try:
+        network.use_tiles(size, overlap)
+    except OptionError as error:
+        raise OptionError(f"--tile {size} {overlap}: {error}") from error
+
+
+class Restorer:
+    """Restores the pictures of a data set.
+
+    Args:
+        network: The network, in eval mode.
+        dataset: The data set.
+        output: ``uint8`` or ``float``, see :class:`Protocol`.
+    """
+
+    def __init__(self, network: nn.Module, dataset: PicturePairDataset, output: Literal["uint8", "float"]) -> None:
+        self.network = network
+        self.dataset = dataset
+        self.output = output
+        self.device = torch.device("cuda" if next(network.parameters(), torch.empty(0)).is_cuda else "cpu")
+
+    def restore(self, index: int) -> Pair:
+        """Restore one picture; if it cannot be read, the pair says why."""
+        try:
+            item = self.dataset[index]
+            restored = self._restored(item["lq"], item["lq_path"])
+            if restored.shape != item["gt"].shape:
+                raise DataError(
+                    f"{item['lq_path']}: restored to {_size(restored)}, but its ground truth is {_size(item['gt'])}; "
+                    "choose the network of this scale"
+                )
+        except DataError as error:
+            return Pair(index, self.name(index), fault=str(error))
+        return Pair(index, self.name(index), self.picture(restored), self.picture(item["gt"]))
+
+    def picture(self, tensor: Tensor) -> NDArray[Any]:
+        """RGB (3, H, W) -> BGR (H, W, 3), clamped to 0..1 and, if the protocol demands it, rounded to 8 bits."""
+        if self.output == "uint8":
+            return tensor2img([tensor])
+        return np.ascontiguousarray(tensor.clamp(0, 1).numpy()[::-1].transpose(1, 2, 0))
+
+    def name(self, index: int) -> str:
+        """Return the name of a picture in the data set."""
+        address = self.dataset.lq.address(self.dataset.pairs[index][0])
+        return picture_name(address, str(self.dataset.lq.root))
+
+    @torch.no_grad()
+    def _restored(self, degraded: Tensor, path: str) -> Tensor:
+        try:
+            restored = self.network(degraded[None].to(self.device))[0].float().cpu()
+        except torch.cuda.OutOfMemoryError as error:
+            raise EvaluationError(
+                f"{path}: a picture of {_size(degraded)} does not fit into the GPU's memory; choose --tile SIZE OVERLAP"
+            ) from error
+        if not restored.isfinite().all():
+            raise DataError(f"{path}: the network's output is not finite")
+        return restored
+
+
+def _size(picture: Tensor) -> str:
+    return f"{picture.shape[2]}x{picture.shape[1]}"
