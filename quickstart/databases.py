@@ -45,13 +45,16 @@ def write_databases(task: Task, out: Path, seed: int) -> None:
     Raises:
         PreparationError: the folder holds databases of another seed, or cannot be written to.
     """
-    for split, names, versions in (("train", TRAINING, task.versions), ("val", HELD_OUT, 1)):
-        settings = {"photographs": names, "versions": versions, "crop": CROP, "seed": seed}
+    for split, versions in (
+        ("train", {name: task.versions(name) for name in TRAINING}),
+        ("val", dict.fromkeys(HELD_OUT, 1)),
+    ):
+        settings = {"versions": versions, "crop": CROP, "seed": seed}
         for kind, scale in (("gt", task.scale), ("lq", 1)):
             database = out / task.options["datasets"][split][f"dataroot_{kind}"]
             if is_finished(database, settings):
                 continue
-            jobs = [(name, version) for name in names for version in range(versions)]
+            jobs = [(name, version) for name, number in versions.items() for version in range(number)]
             with LmdbWriter(database, settings=settings) as writer:
                 for name, version in tqdm(jobs, desc=f"{split}: {database.stem} photographs", unit="photo"):
                     photograph = task.true_version(name, version)

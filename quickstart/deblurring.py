@@ -14,6 +14,8 @@ from quickstart.restoring import Restored, restore
 from quickstart.synthetic_blur import Motion, blur_photograph, random_motion
 from quickstart.task import OPTION_FILES, Task, Words
 
+EXPOSURES = 10
+
 
 def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
     """The motion of one exposure of a photograph: a pure function of its arguments."""
@@ -35,10 +37,13 @@ class Deblurring(Task):
     option_file = OPTION_FILES / "quickstart.yml"
     network = DeepRFTv2
     words = Words("blurred", "restored", "sharp")
-    versions = 10
     scale = 1
     threads = os.cpu_count() or 1
     detail_zoom = 2
+
+    def versions(self, file_name: str) -> int:
+        """The number of exposures."""
+        return EXPOSURES
 
     def true_version(self, file_name: str, version: int) -> np.ndarray:
         """The photograph: all exposures show the same."""

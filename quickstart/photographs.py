@@ -7,16 +7,9 @@ import skimage
 
 from deeprftv2_arch.errors import DataError
 
-TRAINING = (
-    "coffee.png",
-    "rocket.jpg",
-    "ihc.png",
-    "camera.png",
-    "coins.png",
-    "brick.png",
-    "gravel.png",
-    "page.png",
-)
+COLOURED = ("coffee.png", "rocket.jpg", "ihc.png")
+GREY = ("camera.png", "coins.png", "brick.png", "gravel.png", "page.png")
+TRAINING = (*COLOURED, *GREY)
 # The motorcycle is one of a stereo pair; its twin, nearly the same picture, is used nowhere.
 HELD_OUT = ("astronaut.png", "chelsea.png", "motorcycle_left.png")
 

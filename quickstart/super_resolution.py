@@ -10,7 +10,7 @@ from torch import nn
 from datasets_prep.imresize import imresize
 from deeprftv2_arch.networks.atd import ATD
 from quickstart.command import main
-from quickstart.photographs import load_photograph
+from quickstart.photographs import COLOURED, load_photograph
 from quickstart.restoring import Restored, restore
 from quickstart.task import OPTION_FILES, Task, Words
 
@@ -18,7 +18,10 @@ SIZES = (1.0, 0.8, 0.6)
 
 
 class SuperResolution(Task):
-    """Every version of a photograph has another size: a smaller one shows more detail in as many pixels.
+    """Every version of a photograph has another size and its channels in another order.
+
+    A smaller one shows more detail in as many pixels. Those three photographs that have colours thus show more of them,
+    and outweigh the grey ones, of which there is one version.
 
     PSNR and SSIM are those of the validation in the option file: on the luma, without a border of two pixels.
     """
@@ -32,14 +35,17 @@ class SuperResolution(Task):
     option_file = OPTION_FILES / "quickstart_sr.yml"
     network = ATD
     words = Words("bicubic", "network", "ground truth")
-    versions = len(SIZES)
     scale = 2
     threads = 1  # So narrow a network has no work to share: two threads take longer, waiting for each other.
     detail_zoom = 4
 
+    def versions(self, file_name: str) -> int:
+        """One of every size for a photograph with colours."""
+        return len(SIZES) if file_name in COLOURED else 1
+
     def true_version(self, file_name: str, version: int) -> np.ndarray:
-        """The photograph in the version's size, with even sides."""
-        photograph = load_photograph(file_name)
+        """The photograph in the version's size, with even sides, its channels rolled by as many as the version says."""
+        photograph = np.roll(load_photograph(file_name), version, axis=2)
         height, width = (2 * round(side * SIZES[version] / 2) for side in photograph.shape[:2])
         return imresize(photograph, (height, width))
 

@@ -39,7 +39,6 @@ class Task(ABC):
         option_file: Network and training; its databases, relative to the output folder, are what is prepared.
         network: Class of the network.
         words: What the photographs are called.
-        versions: How many degraded versions of every training photograph there are.
         scale: How many times as high and as wide as the degraded photograph the true one is.
         threads: Threads of PyTorch with which the training is fastest.
         detail_zoom: How much the details of the pictures are enlarged.
@@ -50,7 +49,6 @@ class Task(ABC):
     option_file: Path
     network: type[nn.Module]
     words: Words
-    versions: int
     scale: int
     threads: int
     detail_zoom: int
@@ -59,6 +57,10 @@ class Task(ABC):
     def options(self) -> dict[str, Any]:
         """What the option file says."""
         return read_option_file(self.option_file)
+
+    @abstractmethod
+    def versions(self, file_name: str) -> int:
+        """How many versions of a training photograph the network learns from."""
 
     @abstractmethod
     def true_version(self, file_name: str, version: int) -> np.ndarray:

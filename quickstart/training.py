@@ -14,7 +14,7 @@ from quickstart.task import Task
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-_ITERATION = re.compile(r"iter:\s*([\d,]+)")
+_ITERATION = re.compile(r"\biter:\s*([\d,]+)")
 _LOSS = re.compile(r"\bl1\w*: (\S+)")
 
 

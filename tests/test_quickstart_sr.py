@@ -109,18 +109,26 @@ def test_training_pairs_show_the_same(finished):
         np.testing.assert_array_equal(shrunk[4:-4, 4:-4], picture[4:-4, 4:-4], err_msg=key)
 
 
-def test_versions_are_the_photograph_in_even_sizes():
+def test_versions_are_the_photograph_in_other_sizes_and_colours():
     task = SuperResolution()
     photograph = load_photograph(SHRUNK)
     height, width = photograph.shape[:2]
     np.testing.assert_array_equal(task.true_version(SHRUNK, 0), photograph)
-    for version in range(1, task.versions):
+    for version in range(1, task.versions(SHRUNK)):
         shrunk = task.true_version(SHRUNK, version)
         assert shrunk.shape[0] == pytest.approx(SIZES[version] * height, abs=1)
         assert shrunk.shape[1] == pytest.approx(SIZES[version] * width, abs=1)
         assert shrunk.shape[0] % 2 == shrunk.shape[1] % 2 == 0
-        # The mean colour is kept.
-        np.testing.assert_allclose(shrunk.mean(axis=(0, 1)), photograph.mean(axis=(0, 1)), atol=0.5)
+        # Red is where green and blue were, in turn.
+        colours = shrunk.mean(axis=(0, 1))[[version % 3, (version + 1) % 3, (version + 2) % 3]]
+        np.testing.assert_allclose(colours, photograph.mean(axis=(0, 1)), atol=0.5)
+
+
+def test_photographs_with_colours_have_all_versions():
+    for name in TRAINING:
+        photograph = load_photograph(name).astype(int)
+        coloured = np.ptp(photograph, axis=2).any()
+        assert SuperResolution().versions(name) == (len(SIZES) if coloured else 1), name
 
 
 def test_every_crop_holds_a_patch():
