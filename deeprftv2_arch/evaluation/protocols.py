@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from deeprftv2_arch.errors import OptionError
@@ -113,6 +112,5 @@ def find_protocol(name: str | None, where: str) -> Protocol:
     if name is None:
         raise OptionError(f"{where}: missing; add it or say --protocol NAME; {known}")
     if name not in PROTOCOLS:
-        close = get_close_matches(str(name), PROTOCOLS, n=1)
-        raise OptionError(f"{where}: nothing is called {name!r}; {f'did you mean {close[0]!r}?' if close else known}")
+        raise OptionError(f"{where}: nothing is called {name!r}; {known}")
     return PROTOCOLS[name]

@@ -36,17 +36,24 @@ def averages(results: Iterable[SetResult], figures: Sequence[str], published: Ma
 
 def as_markdown(content: Mapping[str, Any]) -> str:
     """Return the table, and below it how the figures came about."""
-    rows = {"network": f"{content['network']['type']}, {content['restored']}", "published": content["published_by"]}
-    columns = {}
-    notes = []
+    columns, partial, notes = {}, [], []
     for name, found in content["sets"].items():
-        columns[f"{name} ({_extent(found['pictures'], found['published_pictures'])})"] = found
+        number, published = found["pictures"], found["published_pictures"]
+        extent = f"{number:,}"
+        if number != published:
+            extent += " of no published set" if published is None else f" of {published:,}"
+            partial.append(f"{extent} ({name})")
+        columns[f"{name} ({extent})"] = found
         columns |= {f"{name} {part} ({of_part['pictures']:,})": of_part for part, of_part in found["parts"].items()}
         if found["failed_alignments"] is not None:
             notes.append(
-                f"* {name}: the alignment failed for {found['failed_alignments']:,} of {found['pictures']:,} pictures, "
-                "whose aligned figures are those without alignment"
+                f"* {name}: the alignment failed for {found['failed_alignments']:,} of {number:,} pictures, whose "
+                "aligned figures are those without alignment"
             )
+    network = f"{content['network']['type']}, {content['restored']}"
+    if partial:
+        network += f", partial, {', '.join(partial)}"
+    rows = {"network": network, "published": content["published_by"]}
     notes += [f"* {name}: not measured: {reason}" for name, reason in content["unavailable"].items()]
     protocol = content["protocol"]
     lines = [
@@ -61,12 +68,6 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         f"* network: {content['network']['variant']}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _extent(pictures: int, published: int | None) -> str:
-    if pictures == published:
-        return f"{pictures:,}"
-    return f"partial, {pictures:,} of {'no published set' if published is None else f'{published:,}'}"
 
 
 def as_csv(results: Iterable[SetResult], figures: Sequence[str], aligned: bool, faults: bool) -> str:

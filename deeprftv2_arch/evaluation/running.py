@@ -1,33 +1,30 @@
 """An evaluation from the option file to the report."""
 
 import logging
-import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 from torch import nn
 from tqdm import tqdm
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.partial_folder import read_metadata
 from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
-from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
+from deeprftv2_arch.errors import EvaluationError
 from deeprftv2_arch.evaluation.measuring import ALIGNED, Measured, measure
+from deeprftv2_arch.evaluation.output_folder import make_folder, write_png
 from deeprftv2_arch.evaluation.protocols import Protocol, find_protocol
 from deeprftv2_arch.evaluation.report import as_csv, as_markdown, averages
 from deeprftv2_arch.evaluation.restoring import Restorer, Tiles, build_network
 from deeprftv2_arch.evaluation.results import SetResult
 from deeprftv2_arch.evaluation.sharing import Map, default_workers, worker_processes
+from deeprftv2_arch.evaluation.test_sets import open_test_sets, parts_of
 from deeprftv2_arch.evaluation.triplets import cases, sheet
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import complete_for_process, process_group
-from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.launch.options import Options, load_options
 from deeprftv2_arch.launch.provenance import Weights, how_restored, versions
 from deeprftv2_arch.launch.report_files import as_json, write_reports
@@ -79,13 +76,14 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
     protocol = find_protocol(request.protocol or opt.get("protocol"), named_by)
     process = complete_for_process(opt, request.arguments)
     with process_group(process, use_gpu=opt["num_gpu"] > 0):
-        datasets = _checked_datasets(opt, protocol, request.partial)
+        datasets = open_test_sets(opt, protocol, request.partial)
         evaluation = Evaluation(opt, protocol, build_network(opt, request.tiles), datasets)
         folder = request.out or Path(opt["path"]["results_root"]) / "evaluation"
         if opt["rank"] == 0:
-            _make_folder(folder)
+            make_folder(folder)
         tasks = sum(len(evaluation.share(dataset)) for dataset in datasets.values())
-        with worker_processes(default_workers(tasks) if request.workers is None else request.workers) as map_:
+        workers = default_workers(tasks) if request.workers is None else request.workers
+        with worker_processes(workers) as map_:
             results = [evaluation.measured(name, map_) for name in datasets]
         if opt["rank"] == 0:
             yield from _report(evaluation, results, folder, request.triplets)
@@ -148,7 +146,7 @@ class Evaluation:
             )
         )
         pictures = sorted((picture for part in gathered(found) for picture in part), key=lambda picture: picture.index)
-        parts = _parts(dataset, self.protocol.parts)
+        parts = parts_of(dataset, self.protocol.parts)
         return SetResult(name, self.protocol.published_pictures(name), pictures, parts)
 
     def file_name(self, ending: str) -> str:
@@ -188,53 +186,6 @@ class Evaluation:
         }
 
 
-def _checked_datasets(opt: Options, protocol: Protocol, partial: bool) -> dict[str, PicturePairDataset]:
-    """Open the test sets, and refuse those that are not the published ones unless that is wanted."""
-    datasets = {}
-    for phase, dataset in build_datasets(opt).items():
-        name = opt["datasets"][phase]["name"]
-        if not isinstance(dataset, PicturePairDataset):
-            raise OptionError(
-                f"datasets: {phase}: type: evaluate needs pairs of pictures, DeblurPairDataset or "
-                f"SuperResolutionPairDataset, not {opt['datasets'][phase]['type']}"
-            )
-        datasets[name] = dataset
-        published = protocol.published_pictures(name)
-        if len(dataset) == published or partial:
-            continue
-        if published is None:
-            raise EvaluationError(
-                f"datasets: {phase}: name: {name!r} is no test set of the protocol {protocol.name}; these are "
-                f"{', '.join(protocol.test_sets)}; rename it, or say --partial"
-            )
-        raise EvaluationError(
-            f"{name} has {len(dataset):,} pictures, but the published figures of the protocol {protocol.name} are "
-            f"averages over {published:,}; complete the data set, or say --partial"
-        )
-    return datasets
-
-
-def _parts(dataset: PicturePairDataset, names: Collection[str]) -> dict[str, Collection[str]]:
-    """Return the names of the pictures of every part, as the preparation of the data has left them."""
-    if not names:
-        return {}
-    try:
-        groups = (read_metadata(dataset.lq.root).get("settings") or {}).get("groups") or {}
-    except PreparationError as error:
-        raise DataError(str(error)) from error
-    return {name: frozenset(groups[name]) for name in names if name in groups}
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of the results, before hours are spent on what cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EvaluationError(f"{folder}: cannot be made: {error.strerror}; choose another by --out") from error
-    if not os.access(folder, os.W_OK):
-        raise EvaluationError(f"{folder}: cannot be written to; choose another by --out")
-
-
 def _report(evaluation: Evaluation, results: list[SetResult], folder: Path, triplets: bool) -> Iterator[str]:
     """Write and yield what was found; without an average where pictures are missing from it."""
     faults = [picture.fault for result in results for picture in result.pictures if picture.fault is not None]
@@ -259,7 +210,7 @@ def _report(evaluation: Evaluation, results: list[SetResult], folder: Path, trip
 def _write_triplets(evaluation: Evaluation, results: list[SetResult], folder: Path) -> None:
     figure = next(name for name in evaluation.metrics if name not in evaluation.unavailable)
     folder = folder / evaluation.file_name("_triplets")
-    _make_folder(folder)
+    make_folder(folder)
     for result in results:
         restorer = evaluation.restorer(result.name)
         for case, measured in cases(result.pictures, figure).items():
@@ -269,13 +220,4 @@ def _write_triplets(evaluation: Evaluation, results: list[SetResult], folder: Pa
             degraded = restorer.picture(restorer.dataset[measured.index]["lq"])
             label = f"restored, {figure} {measured.figures[figure]:.4g}"
             pictures = {"input": degraded, label: pair.restored, "ground truth": pair.sharp}
-            _write_png(folder / f"{result.name}_{case}.png", sheet(f"{case}: {measured.name}", pictures))
-
-
-def _write_png(path: Path, picture: Any) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot be written: {error.strerror}; everything before it was") from error
+            write_png(folder / f"{result.name}_{case}.png", sheet(f"{case}: {measured.name}", pictures))
