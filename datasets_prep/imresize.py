@@ -37,13 +37,14 @@ def contributions(length: int, new_length: int) -> tuple[NDArray[np.intp], NDArr
     # When shrinking, the kernel is stretched to the distance of the new samples: that is the antialiasing.
     stretch = min(scale, 1.0)
     width = _KERNEL_WIDTH / stretch
-    # Centre of each new sample in the old coordinates, in which sample i has its centre at i.
-    centres = (np.arange(new_length) + 0.5) / scale - 0.5
+    # Centre of each new sample in the old coordinates, in which sample i has its centre at i. Counted from 1 and in
+    # this order of operations as in MATLAB, since the last digit decides where a sum lies half way between two values.
+    centres = np.arange(1, new_length + 1) / scale + 0.5 * (1 - 1 / scale)
     first = np.floor(centres - width / 2).astype(np.intp)
     indices = first[:, None] + np.arange(int(np.ceil(width)) + 2)
     weights = stretch * cubic(stretch * (centres[:, None] - indices))
     weights /= weights.sum(axis=1, keepdims=True)
-    mirrored = indices % (2 * length)
+    mirrored = (indices - 1) % (2 * length)
     mirrored = np.minimum(mirrored, 2 * length - 1 - mirrored)
     used = weights.any(axis=0)
     return mirrored[:, used], weights[:, used]
@@ -71,10 +72,12 @@ def imresize(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
         The picture of that size. The dimension that shrinks most is resized first, the rows if both shrink alike.
 
     Raises:
-        ValueError: The picture is not of 8 bits, or is no picture.
+        ValueError: The picture is not of 8 bits, or is no picture; or the size is none.
     """
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size:
         raise ValueError(f"imresize takes (H, W) or (H, W, C) of uint8, not {picture.shape} of {picture.dtype}")
+    if min(size) < 1:
+        raise ValueError(f"imresize makes pictures of at least one pixel, not of height and width {tuple(size)}")
     for axis in sorted((0, 1), key=lambda axis: size[axis] / picture.shape[axis]):
         picture = np.ascontiguousarray(picture.swapaxes(0, axis))
         picture = _resize_rows(picture, size[axis]).swapaxes(0, axis)

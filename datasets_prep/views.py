@@ -63,5 +63,6 @@ def _misfit(sides: Sides, key: str, headers: Sequence[Header], scale: int, wante
     if scale == 1:
         return PreparationError(f"sizes differ within the pair {key}: {listed}")
     return PreparationError(
-        f"sizes do not fit x{scale} within the pair {key}: {listed}, which asks for {wanted[1]}x{wanted[0]}"
+        f"sizes do not fit x{scale} within the pair {key}: {listed}, which asks for {wanted[1]}x{wanted[0]}; take the "
+        "low resolutions away to have them made, or cut the ground truth first"
     )

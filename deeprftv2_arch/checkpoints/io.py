@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeprftv2_arch.checkpoints.variant import describe, mismatch
+from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
 from deeprftv2_arch.errors import CheckpointError
 
 # Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
@@ -163,8 +163,9 @@ def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
     problem = mismatch(expected, state)
     if problem:
         raise CheckpointError(
-            f"{path}: does not fit the network of the option file: it looks like {describe(state)}, the option file "
-            f"builds {describe(expected)}; tensors {problem}"
+            f"{path}: does not fit the network of the option file: it looks like {describe(state)} "
+            f"({_compared(state, expected)}); tensors {problem}. Name another file or change network_g; "
+            "strict_load_g: false takes what fits"
         )
 
 
@@ -188,4 +189,9 @@ def load_into(net: nn.Module, state: Mapping[str, Tensor], path: Path, strict: b
         require_fit(expected, state, path)
     fitting = {name: value for name, value in state.items() if name in expected and value.shape == expected[name].shape}
     net.load_state_dict(fitting, strict=strict)
-    return mismatch(expected, state)
+    problem = mismatch(expected, state)
+    return problem and f"{problem} ({_compared(state, expected)})"
+
+
+def _compared(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    return difference(found, expected) or f"the option file builds {describe(expected)}"

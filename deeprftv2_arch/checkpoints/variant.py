@@ -20,6 +20,18 @@ def describe(state: Mapping[str, Tensor]) -> str:
     return "no network of this package"
 
 
+def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """The arguments in which two networks of one kind differ: "upscale 2 instead of 4"; empty if they are not."""
+    for variant in (deeprftv2_variant, atd_variant):
+        try:
+            ours, theirs = variant.deduce_arguments(found), variant.deduce_arguments(expected)
+        except CheckpointError:
+            continue
+        names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        return ", ".join(f"{name} {ours.get(name)} instead of {theirs.get(name)}" for name in names)
+    return ""
+
+
 def mismatch(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str] | None = None
 ) -> str | None:

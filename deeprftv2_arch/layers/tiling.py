@@ -68,8 +68,8 @@ class TileGrid:
             blend: Whether tiles that overlap are mixed linearly, or the earlier one counts alone.
 
         Returns:
-            (B, C, upscale H, upscale W). Weights sum to one wherever no more than two tiles overlap along an axis, as
-            in the published evaluation; they are divided by their sum elsewhere.
+            (B, C, upscale H, upscale W): the sum of the weighted tiles over the sum of their weights. The latter is
+            one, as in the published evaluation, wherever no more than two tiles overlap along an axis.
         """
         tiles = iter(tiles)
         first = next(tiles)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.atd.residual_group import Connection, DictionaryGroup, ResidualGroup, connection
+from deeprftv2_arch.layers.atd.residual_group import Connection, ResidualGroup, connection
 from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
-from deeprftv2_arch.layers.atd.transformer_layer import ATDTransformerLayer
+from deeprftv2_arch.layers.atd.transformer_layer import LayerSettings
 from deeprftv2_arch.layers.atd.upsampler import UpsamplerKind, upsampling_steps
 from deeprftv2_arch.layers.atd.window_attention import relative_position_index
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
@@ -91,7 +91,17 @@ class ATD(nn.Module):
         tile_overlap: int = 16,
     ) -> None:
         super().__init__()
-        _check_arguments(embed_dim, depths, num_heads, window_size, convffn_kernel_size, in_chans)
+        _check_positive(
+            upscale=upscale,
+            embed_dim=embed_dim,
+            window_size=window_size,
+            category_size=category_size,
+            num_tokens=num_tokens,
+            reducted_dim=reducted_dim,
+            convffn_kernel_size=convffn_kernel_size,
+            img_range=img_range,
+        )
+        _check_arguments(in_chans, embed_dim, depths, num_heads, convffn_kernel_size, mlp_ratio)
         self.upscale = upscale
         self.in_chans = in_chans
         self.window_size = window_size
@@ -103,31 +113,18 @@ class ATD(nn.Module):
 
         self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
         self.patch_embed = PatchEmbedding(embed_dim)
+        settings = LayerSettings(
+            embed_dim,
+            window_size,
+            category_size,
+            num_tokens,
+            reducted_dim,
+            convffn_kernel_size,
+            mlp_ratio,
+            qkv_bias,
+        )
         self.layers = nn.ModuleList(
-            ResidualGroup(
-                DictionaryGroup(
-                    [
-                        ATDTransformerLayer(
-                            embed_dim,
-                            heads,
-                            window_size,
-                            shift=window_size // 2 if index % 2 else 0,
-                            category_size=category_size,
-                            tokens=num_tokens,
-                            reduced=reducted_dim,
-                            kernel_size=convffn_kernel_size,
-                            mlp_ratio=mlp_ratio,
-                            bias=qkv_bias,
-                            refines=index < depth - 1,
-                        )
-                        for index in range(depth)
-                    ],
-                    embed_dim,
-                    num_tokens,
-                    use_checkpoint,
-                ),
-                connection(resi_connection, embed_dim),
-            )
+            ResidualGroup(settings, depth, heads, resi_connection, use_checkpoint)
             for depth, heads in zip(depths, num_heads, strict=True)
         )
         self.fkes = nn.ModuleList(
@@ -139,7 +136,7 @@ class ATD(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
         self.conv_after_body = connection(resi_connection, embed_dim)
         steps = upsampling_steps(upsampler, upscale, embed_dim, in_chans)
-        for name, step in steps.items():
+        for name, step in steps.items():  # one by one, since checkpoints have their weights at the top level
             self.add_module(name, step)
         self.upsampling = tuple(steps)
         self.apply(_initialise)
@@ -226,19 +223,39 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(projection.bias)
 
 
+def _check_positive(**arguments: float) -> None:
+    for name, value in arguments.items():
+        if value <= 0:
+            raise OptionError(f"ATD: {name} must be positive, got {value}")
+
+
 def _check_arguments(
-    dim: int, depths: Sequence[int], heads: Sequence[int], window: int, kernel_size: int, channels: int
+    in_chans: int,
+    embed_dim: int,
+    depths: Sequence[int],
+    num_heads: Sequence[int],
+    convffn_kernel_size: int,
+    mlp_ratio: float,
 ) -> None:
-    if channels not in (1, 3):
-        raise OptionError(f"ATD: in_chans must be 1 or 3, got {channels}")
-    if len(depths) != len(heads) or not depths:
-        raise OptionError(f"ATD: depths and num_heads must be as long as each other, got {list(depths)}, {list(heads)}")
-    if any(number < 1 for number in (*depths, *heads)) or window < 2:
-        raise OptionError("ATD: depths and num_heads must be positive, and window_size at least 2")
-    if any(dim % number for number in heads):
-        raise OptionError(f"ATD: embed_dim must be a multiple of every entry of num_heads, got {dim}, {list(heads)}")
-    if kernel_size % 2 == 0:
-        raise OptionError(f"ATD: convffn_kernel_size must be odd, got {kernel_size}")
+    if in_chans not in (1, 3):
+        raise OptionError(f"ATD: in_chans must be 1 or 3, got {in_chans}")
+    if not depths:
+        raise OptionError("ATD: depths must have an entry for every residual group, got none")
+    if len(depths) != len(num_heads):
+        raise OptionError(
+            f"ATD: depths and num_heads must be as long as each other, got {list(depths)}, {list(num_heads)}"
+        )
+    for name, values in (("depths", depths), ("num_heads", num_heads)):
+        if any(value < 1 for value in values):
+            raise OptionError(f"ATD: every entry of {name} must be at least 1, got {list(values)}")
+    if any(embed_dim % heads for heads in num_heads):
+        raise OptionError(
+            f"ATD: embed_dim must be a multiple of every entry of num_heads, got {embed_dim}, {list(num_heads)}"
+        )
+    if convffn_kernel_size % 2 == 0:
+        raise OptionError(f"ATD: convffn_kernel_size must be odd, got {convffn_kernel_size}")
+    if int(embed_dim * mlp_ratio) < 1:
+        raise OptionError(f"ATD: mlp_ratio must leave at least one of {embed_dim} channels, got {mlp_ratio}")
 
 
 def _check_tiles(tile: int, overlap: int, window: int) -> None:

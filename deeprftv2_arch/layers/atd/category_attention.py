@@ -41,17 +41,22 @@ class CategoryAttention(nn.Module):
         """
         batch, pixels, _ = qkv.shape
         size = min(pixels, self.category_size)
-        missing = -pixels % size  # of the last group, which is filled up with the pixels before it, mirrored
-        # Not stable, as in the public implementation: another order of equals puts other pixels into a group.
+
+        # Sort. Not stable, as in the public implementation: another order of equals puts other pixels into a group.
         order = similarity.argmax(dim=-1).sort(dim=-1, stable=False).indices
         order = order + pixels * torch.arange(batch, device=order.device)[:, None]  # rows of all pictures, one by one
-        filled = torch.cat([order, order[:, pixels - missing :].flip(1)], dim=1)
+        # Fill up the last group with the pixels before its end, mirrored.
+        missing = -pixels % size
+        filled_order = torch.cat([order, order[:, pixels - missing :].flip(1)], dim=1)
 
-        groups = qkv.flatten(0, 1)[filled.flatten()].view(-1, size, 3, self.heads, qkv.shape[2] // (3 * self.heads))
-        logit_scale = self.logit_scale.clamp(max=LARGEST_SCALE).exp().to(qkv.dtype)
+        groups = qkv.flatten(0, 1)[filled_order.flatten()].view(
+            -1, size, 3, self.heads, qkv.shape[2] // (3 * self.heads)
+        )
         q, k, v = groups.permute(2, 0, 3, 1, 4)
+        logit_scale = self.logit_scale.clamp(max=LARGEST_SCALE).exp().to(qkv.dtype)
         attended = attention(q, k, v, logit_scale=logit_scale)
 
+        # Put back every pixel but those that only filled up.
         attended = attended.transpose(1, 2).reshape(batch, pixels + missing, -1)[:, :pixels].flatten(0, 1)
         in_place = torch.empty_like(attended).index_copy(0, order.flatten(), attended)
         return self.proj(in_place.view(batch, pixels, -1))

@@ -1,5 +1,7 @@
 """One transformer layer of ATD: three kinds of attention side by side, and a dictionary refined by what they see."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,31 @@ from deeprftv2_arch.layers.atd.category_attention import CategoryAttention
 from deeprftv2_arch.layers.atd.conv_ffn import ConvFFN
 from deeprftv2_arch.layers.atd.dictionary_attention import TokenDictionaryCrossAttention
 from deeprftv2_arch.layers.atd.window_attention import WindowAttention
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """What all transformer layers of a network have in common.
+
+    Attributes:
+        dim: Channels C of pixels and tokens.
+        window: Height and width of a window.
+        category_size: Pixels of a group of the category attention.
+        tokens: Number M of tokens of a dictionary.
+        reduced: Dimensions in which pixels and tokens are compared.
+        kernel_size: Of the depthwise convolution in the feed-forward part.
+        mlp_ratio: Hidden channels of the feed-forward part, as a multiple of C.
+        bias: Whether queries, keys and values have one.
+    """
+
+    dim: int
+    window: int
+    category_size: int
+    tokens: int
+    reduced: int
+    kernel_size: int
+    mlp_ratio: float
+    bias: bool
 
 
 class ATDTransformerLayer(nn.Module):
@@ -17,34 +44,15 @@ class ATDTransformerLayer(nn.Module):
         D <- s D + (1 - s) softmax_N(IN(S^T)) x,  s = sigmoid(sigma)             (ATD, Equation 8)
 
     Args:
-        dim: Channels C of pixels and tokens.
+        settings: What it has in common with the others.
         heads: Of window and category attention.
-        window: Height and width of a window.
         shift: By how many pixels the grid of windows is shifted.
-        category_size: Pixels of a group of the category attention.
-        tokens: Number M of tokens.
-        reduced: Dimensions in which pixels and tokens are compared.
-        kernel_size: Of the depthwise convolution in the feed-forward part.
-        mlp_ratio: Hidden channels of the feed-forward part, as a multiple of C.
-        bias: Whether queries, keys and values have one.
         refines: Whether the layer refines the dictionary for the next one.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int,
-        window: int,
-        shift: int,
-        category_size: int,
-        tokens: int,
-        reduced: int,
-        kernel_size: int,
-        mlp_ratio: float,
-        bias: bool,
-        refines: bool,
-    ) -> None:
+    def __init__(self, settings: LayerSettings, heads: int, shift: int, refines: bool) -> None:
         super().__init__()
+        dim, tokens, bias = settings.dim, settings.tokens, settings.bias
         self.shift = shift
         self.refines = refines
         self.norm1 = nn.LayerNorm(dim)
@@ -53,10 +61,10 @@ class ATDTransformerLayer(nn.Module):
             self.norm3 = nn.InstanceNorm1d(tokens, affine=True)
             self.sigma = nn.Parameter(torch.zeros(tokens, 1))
         self.wqkv = nn.Linear(dim, 3 * dim, bias=bias)
-        self.attn_win = WindowAttention(dim, window, heads)
-        self.attn_atd = TokenDictionaryCrossAttention(dim, tokens, reduced, bias)
-        self.attn_aca = CategoryAttention(dim, heads, category_size, bias)
-        self.convffn = ConvFFN(dim, int(dim * mlp_ratio), kernel_size)
+        self.attn_win = WindowAttention(dim, settings.window, heads)
+        self.attn_atd = TokenDictionaryCrossAttention(dim, tokens, settings.reduced, bias)
+        self.attn_aca = CategoryAttention(dim, heads, settings.category_size, bias)
+        self.convffn = ConvFFN(dim, int(dim * settings.mlp_ratio), settings.kernel_size)
 
     def forward(self, x: Tensor, dictionary: Tensor, position_index: Tensor) -> tuple[Tensor, Tensor]:
         """Run the layer.

@@ -28,21 +28,23 @@ def upsampling_steps(kind: UpsamplerKind, upscale: int, dim: int, channels: int)
     Raises:
         OptionError: The kind is unknown or cannot enlarge by ``upscale``.
     """
-    before: dict[str, nn.Module] = {"conv_before_upsample": nn.Sequential(_conv(dim, FEATURES), nn.LeakyReLU())}
-    after: dict[str, nn.Module] = {"conv_last": _conv(FEATURES, channels)}
-    if kind == "pixelshuffledirect" and upscale >= 1:
+    if kind == "pixelshuffledirect":
         return {"upsample": nn.Sequential(_conv(dim, channels * upscale**2), nn.PixelShuffle(upscale))}
     if kind == "pixelshuffle" and (upscale == 3 or upscale.bit_count() == 1):
         factors = [3] if upscale == 3 else [2] * (upscale.bit_length() - 1)
         steps = [(_conv(FEATURES, FEATURES * factor**2), nn.PixelShuffle(factor)) for factor in factors]
-        return {**before, "upsample": nn.Sequential(*(module for step in steps for module in step)), **after}
+        return {
+            "conv_before_upsample": nn.Sequential(_conv(dim, FEATURES), nn.LeakyReLU()),
+            "upsample": nn.Sequential(*(module for step in steps for module in step)),
+            "conv_last": _conv(FEATURES, channels),
+        }
     if kind == "nearest+conv" and upscale == 4:
         return {
-            **before,
+            "conv_before_upsample": nn.Sequential(_conv(dim, FEATURES), nn.LeakyReLU()),
             "conv_up1": _DoublingConv(),
             "conv_up2": _DoublingConv(),
             "conv_hr": _RectifiedConv(),
-            **after,
+            "conv_last": _conv(FEATURES, channels),
         }
     raise OptionError(
         f"ATD: upsampler {kind!r} cannot enlarge by {upscale}; there are pixelshuffledirect (any factor), pixelshuffle "
@@ -55,7 +57,7 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class _RectifiedConv(nn.Conv2d):
-    """A convolution and a leaky rectifier."""
+    """A convolution and a leaky rectifier; itself the convolution, for the sake of its weights' names."""
 
     def __init__(self) -> None:
         super().__init__(FEATURES, FEATURES, 3, padding=1)

@@ -18,6 +18,26 @@ def relative_position_index(window: int) -> Tensor:
     return (dy + window - 1) * (2 * window - 1) + (dx + window - 1)
 
 
+def border_masks(window: int, shift: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What keeps the pixels of two borders apart in the windows that both share.
+
+    After shifting, the last ``shift`` rows of the lowest windows come from the upper border of the picture, and so do
+    the last columns of the rightmost ones from the left border. With a window of 2 and a shift of 1, the pixels
+    0 1 / 2 3 of a lowest window see those of their own row, and those of a rightmost one those of their own column.
+
+    Returns:
+        For the lowest and for the rightmost windows 0 where two pixels attend and MASKED where they must not,
+        (window^2, window^2).
+    """
+    pixel = torch.arange(window**2, device=like.device)
+    rows_from_afar, columns_from_afar = pixel // window >= window - shift, pixel % window >= window - shift
+    lowest, rightmost = (
+        torch.where(afar[:, None] == afar[None, :], 0.0, MASKED).to(like.dtype)
+        for afar in (rows_from_afar, columns_from_afar)
+    )
+    return lowest, rightmost
+
+
 class WindowAttention(nn.Module):
     """softmax(q k^T / sqrt(d) + bias) v within windows of ``window`` x ``window`` pixels, per head, then a projection.
 
@@ -65,8 +85,9 @@ class WindowAttention(nn.Module):
 
     def _merged(self, attended: Tensor) -> Tensor:
         """(B, rows, columns, heads, window^2, d) -> (B, H, W, C)."""
-        grid = attended.unflatten(4, (self.window, self.window)).permute(0, 1, 4, 2, 5, 3, 6)
-        return grid.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+        batch, rows, columns, heads, _, d = attended.shape
+        grid = attended.view(batch, rows, columns, heads, self.window, self.window, d).permute(0, 1, 4, 2, 5, 3, 6)
+        return grid.reshape(batch, rows * self.window, columns * self.window, heads * d)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """Attend within every window of (B, rows, columns, heads, window^2, d)."""
@@ -75,18 +96,14 @@ class WindowAttention(nn.Module):
 
     def _attend_shifted(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, shift: int) -> Tensor:
         """The same where the last row and the last column of windows hold pixels of two borders."""
-        here = torch.arange(self.window, device=q.device) < self.window - shift  # of the lower or right border
-        apart = torch.where(here[:, None] == here[None, :], 0, MASKED).to(bias.dtype)
-        size = (self.window,) * 4
-        apart_rows = apart[:, None, :, None].expand(size).reshape(self.window**2, -1)
-        apart_columns = apart[None, :, None, :].expand(size).reshape(self.window**2, -1)
+        lowest, rightmost = border_masks(self.window, shift, bias)
         inner, last = slice(None, -1), slice(-1, None)
         attended = torch.empty_like(q)
         for rows, columns, part_bias in (
             (inner, inner, bias),
-            (last, inner, bias + apart_rows),
-            (inner, last, bias + apart_columns),
-            (last, last, bias + torch.minimum(apart_rows, apart_columns)),
+            (last, inner, bias + lowest),
+            (inner, last, bias + rightmost),
+            (last, last, bias + torch.minimum(lowest, rightmost)),
         ):
             part = (slice(None), rows, columns)
             if q[part].numel():
