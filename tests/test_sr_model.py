@@ -251,7 +251,7 @@ def test_weights_of_another_scale_are_refused(pictures: dict[str, Any], short_ru
         cv2.imwrite(str(folder / "a.png"), np.zeros((size, size, 3), np.uint8))
     options["datasets"]["train"] |= {"dataroot_lq": str(low), "dataroot_gt": str(high), "filename_tmpl": "{}"}
     with pytest.raises(
-        CheckpointError, match=r"net_g_6\.pth: does not fit .* x2 .* x4 .*upsample\.0\.weight"
+        CheckpointError, match=r"net_g_6\.pth: does not fit .* x2 .*upscale 2 instead of 4.*upsample\.0\.weight"
     ) as caught:
         train_here(tmp_path, options)
     assert "\n" not in str(caught.value)
