@@ -1,6 +1,7 @@
 """The network that is measured, and what it makes of a picture."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
 from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
 from deeprftv2_arch.evaluation.measuring import Pair
 from deeprftv2_arch.launch.options import Options
+from deeprftv2_arch.launch.provenance import Weights, sha256
 from deeprftv2_arch.models.picture_name import picture_name
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ Tiles = tuple[int, int] | Literal["whole"] | None
 
 
 def build_network(opt: Options, tiles: Tiles) -> nn.Module:
-    """Build the network of the options with its weights, on the device of this process.
+    """Build the network of the options, in eval mode and on the device of this process, still without its weights.
 
     Args:
         opt: The options.
@@ -33,20 +35,30 @@ def build_network(opt: Options, tiles: Tiles) -> nn.Module:
 
     Raises:
         OptionError: The network has no such tiles.
-        CheckpointError: The weights cannot be read or do not fit.
     """
     section = opt["network_g"]
     network = ARCH_REGISTRY.get(section["type"])(**{key: value for key, value in section.items() if key != "type"})
     _choose_tiles(network, tiles)
-    weights = opt["path"].get("pretrain_network_g")
-    if weights is not None:
-        state, key = find_params(Path(weights), opt["path"].get("param_key_g", "params"))
-        left_out = load_into(network, state, Path(weights), opt["path"].get("strict_load_g", True))
-        if left_out:
-            logger.warning("%s: loaded in part, tensors %s", weights, left_out)
-        if key != opt["path"].get("param_key_g", "params"):
-            logger.warning("%s: there is no %s in it; taking %s", weights, opt["path"].get("param_key_g"), key)
     return network.to("cuda" if opt["num_gpu"] > 0 else "cpu").eval()
+
+
+def load_weights(network: nn.Module, options: Mapping[str, Any]) -> Weights | None:
+    """Load the weights that the section ``path`` of the options names, and say where they are from.
+
+    Raises:
+        CheckpointError: They cannot be read or do not fit.
+    """
+    if options.get("pretrain_network_g") is None:
+        return None
+    file, wanted = Path(options["pretrain_network_g"]), options.get("param_key_g", "params")
+    state, key = find_params(file, wanted)
+    left_out = load_into(network, state, file, options.get("strict_load_g", True))
+    if key != wanted:
+        logger.warning("%s: there is no %s in it; taking %s", file, wanted, key)
+    if left_out:
+        logger.warning("%s: loaded in part, tensors %s", file, left_out)
+    # Now, because a training may replace the file while the network is measured.
+    return Weights(str(file), key, sha256(file))
 
 
 def _choose_tiles(network: Any, tiles: Tiles) -> None:
