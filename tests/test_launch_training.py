@@ -339,7 +339,7 @@ def test_weights_of_another_variant_leave_an_earlier_run_alone(
     (tmp_path / "experiments" / "tiny").mkdir(parents=True)
     weights = alone / "models" / "net_g_6.pth"
     options = training_options(*pictures, path__pretrain_network_g=str(weights), network_g__dim=10)
-    with pytest.raises(CheckpointError, match=r"net_g_6\.pth: does not fit .* dim 8, .* dim 10, "):
+    with pytest.raises(CheckpointError, match=r"net_g_6\.pth: does not fit .* dim 8, .*dim 8 instead of 10"):
         train_here(tmp_path, options)
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
 
