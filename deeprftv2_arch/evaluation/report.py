@@ -45,11 +45,10 @@ def as_markdown(content: Mapping[str, Any]) -> str:
             partial.append(f"{extent} ({name})")
         columns[f"{name} ({extent})"] = found
         columns |= {f"{name} {part} ({of_part['pictures']:,})": of_part for part, of_part in found["parts"].items()}
-        if found["failed_alignments"] is not None:
-            notes.append(
-                f"* {name}: the alignment failed for {found['failed_alignments']:,} of {number:,} pictures, whose "
-                "aligned figures are those without alignment"
-            )
+        failed = found["failed_alignments"]
+        if failed is not None:
+            unaligned = ", whose aligned figures are those without alignment" if failed else ""
+            notes.append(f"* {name}: the alignment failed for {failed:,} of {number:,} pictures{unaligned}")
     network = f"{content['network']['type']}, {content['restored']}"
     if partial:
         network += f", partial, {', '.join(partial)}"
