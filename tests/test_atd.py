@@ -107,14 +107,14 @@ def test_results_are_those_of_another_implementation(change, shape):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 70)])
-def test_atd_light_in_float32_is_the_public_one_to_the_last_bit_that_counts(size):
-    """A difference in the last bit can put pixels into other categories and end at 1e-3; 1e-5 says there is none."""
+def test_atd_light_in_float32_is_the_public_one_to_the_last_bit(size):
+    """A difference in the last bit can put pixels into other categories and end at 1e-3, so there should be none."""
     network = ATD(upscale=4).eval()
     public = ModelLoader().load_from_state_dict(network.state_dict())
     assert (public.architecture.id, public.scale, "light" in public.tags) == ("ATD", 4, True)
     x = torch.rand(1, 3, *size)
     with torch.no_grad():
-        assert (network(x) - public.model.eval()(x)).abs().max() <= 1e-5
+        assert (network(x) - public.model.eval()(x)).abs().max() <= 1e-7
 
 
 def test_gradients_are_those_of_another_implementation_with_and_without_checkpointing():
@@ -301,7 +301,7 @@ def test_linear_layers_start_as_in_the_public_network_those_of_the_estimators_to
     for weight in (wqkv.weight, scan.scan_proj.weight, scan.gate_proj.weight, scan.out_proj.weight):
         assert weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not wqkv.bias.any()
-    # PyTorch's own start for a 1x1 convolution of 48 channels: uniform, with a standard deviation of 1 / sqrt(3 * 48).
+    # PyTorch's own start for a 1x1 convolution of 96 channels: uniform, with a standard deviation of 1 / sqrt(3 * 96).
     assert network.fkes[1].merge.weight.std().item() == pytest.approx((3 * 96) ** -0.5, rel=0.05)
 
 

@@ -107,12 +107,28 @@ def test_windows_in_evaluation_overlap_and_are_blended_linearly():
     torch.testing.assert_close(estimator(f, None)[0], expected)
 
 
-def test_windows_chain_from_unit_to_unit_and_train():
+@pytest.mark.parametrize(("training", "starts"), [(True, (0, 8, 12)), (False, (0, 6, 12))])
+def test_windows_chain_from_estimator_to_estimator_each_with_its_own(training, starts):
+    first, second = (with_all_branches(FourierKernelEstimator(4, (1, 1), "VS", f, "none")) for f in (True, False))
+    first.train(training)
+    second.train(training)
+    f, g = torch.randn(2, 1, 4, 8, 20, dtype=torch.float64)
+    for estimator in (first, second):
+        estimator.window, estimator.window_overlap = 8, 2
+    chained = [
+        second.deblur(g[..., left : left + 8], first.deblur(f[..., left : left + 8], None)[1])[1] for left in starts
+    ]
+    features = second(g, first(f, None)[1])[1]
+    for level, feature in enumerate(features):
+        torch.testing.assert_close(feature, torch.cat([of_window[level] for of_window in chained]))
+
+
+def test_networks_train_with_windows_of_half_the_size_at_half_resolution():
     network = with_all_branches(DeepRFTv2(**TINY, fke_window=16))
     network(torch.rand(2, 3, 24, 32, dtype=torch.float64))["full"][-1].square().sum().backward()
     gradients = [parameter.grad for name, parameter in network.named_parameters() if ".fke." in name]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
-    assert network.units[1].half_scale.fke.window == 8
+    assert [unit.half_scale.fke.window for unit in network.units] == [8, 8]
 
 
 def test_small_pictures_are_padded_with_zeros_to_the_smallest_size_and_cropped():
@@ -129,7 +145,7 @@ def test_small_pictures_are_padded_with_zeros_to_the_smallest_size_and_cropped()
     ("arguments", "message"),
     [
         ({"fke_window": 12}, "fke_window and fke_overlap must be multiples of 8, got 12, 0"),
-        ({"fke_window": 16, "fke_overlap": 16}, "fke_overlap must be smaller than fke_window"),
+        ({"fke_window": 16, "fke_overlap": 16}, "fke_overlap must be from 0 on and smaller than fke_window"),
         ({"train_size": 0}, "train_size must be positive or null, got 0"),
         (
             {"smallest_size": (776, 681)},

@@ -139,7 +139,7 @@ def test_the_defaults_draw_on_nothing_but_the_picture():
         ({"full_kinds": ("NAF", "NAF", "VSS")}, "'VSS' is unknown"),
         ({"memory": ("none", "none")}, "one per unit"),
         ({"tile": 30}, "multiples of 8, got 30"),
-        ({"tile": 32, "tile_overlap": 32}, "tile_overlap must be smaller than tile"),
+        ({"tile": 32, "tile_overlap": 32}, "tile_overlap must be from 0 on and smaller than tile"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.ops.full_precision import at_least_float32
 
-WINDOW = 1.5  # of the training patches
+WINDOW = 1.5  # times the train size
 
 
 class LocalMeanPool(nn.Module):
@@ -44,14 +44,14 @@ def _sliding_mean(x: Tensor, axis: int, window: int) -> Tensor:
     return torch.cat([first, others], dim=axis) / window
 
 
-def use_local_pooling(column: nn.Module, train_size: float) -> None:
-    """Let the channel attentions of a sub-encoder or sub-decoder average over windows of 1.5 times the training patch.
+def use_local_pooling(level: nn.Module, train_size: float) -> None:
+    """Let the channel attentions of a level average over windows of 1.5 times a size.
 
     Args:
-        column: Its levels have ``channel_attention`` in their blocks, whose first part is replaced; weights stay.
-        train_size: Height and width of the training patches in pixels of the level.
+        level: Has blocks with ``channel_attention``, whose first part is replaced; weights stay.
+        train_size: In pixels of the level.
     """
-    for module in column.modules():
+    for module in level.modules():
         attention = getattr(module, "channel_attention", None)
         if attention is not None:
             attention[0] = LocalMeanPool(int(WINDOW * train_size))

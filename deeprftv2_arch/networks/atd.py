@@ -59,7 +59,7 @@ class ATD(nn.Module):
         use_checkpoint: Whether training keeps the inputs of layers and estimators alone and runs them again for the
             gradients: less memory, more time, equal results.
         fke: Whether there are Fourier Kernel Estimators.
-        tile_overlap: Low-resolution pixels that neighbouring tiles share.
+        tile_overlap: Low-resolution pixels that neighbouring tiles share; without ``fke`` of no effect.
 
     Raises:
         OptionError: An argument is out of range, or arguments do not fit together.
@@ -114,14 +114,14 @@ class ATD(nn.Module):
         self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
         self.patch_embed = PatchEmbedding(embed_dim)
         settings = LayerSettings(
-            embed_dim,
-            window_size,
-            category_size,
-            num_tokens,
-            reducted_dim,
-            convffn_kernel_size,
-            mlp_ratio,
-            qkv_bias,
+            dim=embed_dim,
+            window=window_size,
+            category_size=category_size,
+            tokens=num_tokens,
+            reduced=reducted_dim,
+            kernel_size=convffn_kernel_size,
+            mlp_ratio=mlp_ratio,
+            bias=qkv_bias,
         )
         self.layers = nn.ModuleList(
             ResidualGroup(settings, depth, heads, resi_connection, use_checkpoint)

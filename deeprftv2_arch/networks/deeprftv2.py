@@ -195,15 +195,16 @@ class DeepRFTv2(nn.Module):
         memory: What training keeps for the backward pass, for all units or one by one: ``none`` (everything),
             ``reversible`` (the level outputs; the levels run again) or ``lean`` (less, and block by block).
         tile: In eval mode, height and width of the tiles in which larger pictures are restored; None: whole.
-        tile_overlap: Pixels that neighbouring tiles share.
+        tile_overlap: Pixels that neighbouring tiles share; without ``tile`` of no effect.
         smallest_size: In eval mode, height and width to which smaller pictures are padded with zeros at the bottom and
             the right before they are restored; multiples of 8. The paper's for RealBlur is [776, 680].
-        train_size: Side of the training patches, where channel attention is to average over windows of 1.5 times that
-            (at half resolution half of it, and so on) instead of over the whole map: train-size local pooling, TLC. The
-            paper's is 256 for REDS and 320 for DPDD.
+        train_size: Where channel attention is to average over windows of 1.5 times this size (at half resolution half
+            of it, and so on) instead of over the whole map, in training as in evaluation: local pooling, TLC. The
+            paper's is 256 for REDS and 320 for DPDD, half of the patches of those trainings.
         fke_window: Height and width of the windows in which the estimators work on larger pictures (at half resolution
             half of it). The paper's is 320 for DPDD.
-        fke_overlap: Pixels that neighbouring windows share in eval mode, where they are blended.
+        fke_overlap: Pixels that neighbouring windows share in eval mode, where they are blended; without
+            ``fke_window`` of no effect.
 
     Raises:
         OptionError: An argument is out of range, or lists that belong together differ in length.
@@ -253,11 +254,12 @@ class DeepRFTv2(nn.Module):
             for index in range(units)
         ]
         self.units = nn.ModuleList(units_in_order)
-        for level, sub_unet in (pair for unit in units_in_order for pair in enumerate(unit.sub_unets())):
-            if train_size is not None:
-                sub_unet.pool_locally(train_size / 2**level)
-            if fke_window is not None:
-                sub_unet.estimate_in_windows(fke_window >> level, fke_overlap >> level)
+        for unit in units_in_order:
+            for halvings, sub_unet in enumerate(unit.sub_unets()):
+                if train_size is not None:
+                    sub_unet.pool_locally(train_size / 2**halvings)
+                if fke_window is not None:
+                    sub_unet.estimate_in_windows(fke_window >> halvings, fke_overlap >> halvings)
 
     def use_tiles(self, tile: int | None, overlap: int = 0) -> None:
         """Choose the tiles of eval mode anew; see ``tile`` and ``tile_overlap`` of the class.
@@ -359,7 +361,9 @@ def _check_tiles(name: str, tile: int | None, overlap: int, multiple: int) -> No
             f"DeepRFTv2: {name} and {overlap_name} must be multiples of {multiple}, got {tile}, {overlap}"
         )
     if not 0 <= overlap < tile:
-        raise OptionError(f"DeepRFTv2: {overlap_name} must be smaller than {name}, got {overlap} and {tile}")
+        raise OptionError(
+            f"DeepRFTv2: {overlap_name} must be from 0 on and smaller than {name}, got {overlap} and {tile}"
+        )
 
 
 def _check_smallest_size(size: Sequence[int] | None, multiple: int) -> None:
