@@ -22,7 +22,7 @@ class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
 
 
 class EvaluationError(DeepRFTv2Error, RuntimeError):
-    """An evaluation has no average: its pictures are not the published ones, or some could not be measured."""
+    """An evaluation cannot go on or be written, or has no average because pictures could not be measured."""
 
 
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):

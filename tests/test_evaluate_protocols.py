@@ -9,7 +9,7 @@ from evaluate_helpers import evaluated, flat_psnr, flat_ssim, options_of, result
 from launch_helpers import REPOSITORY
 from skimage.metrics import structural_similarity
 
-from deeprftv2_arch.errors import EvaluationError, MetricUnavailableError, OptionError
+from deeprftv2_arch.errors import MetricUnavailableError, OptionError
 from deeprftv2_arch.evaluation.protocols import PROTOCOLS
 from deeprftv2_arch.evaluation.restoring import Restorer
 from deeprftv2_arch.launch.options import read_option_file
@@ -187,9 +187,7 @@ def test_published_sets_have_their_numbers_of_pictures(protocol: str, pictures: 
 
 def test_average_over_another_number_of_pictures_is_refused_before_any_is_restored(tmp_path: Path) -> None:
     options = options_of(write_flat(tmp_path / "data", LEVELS), "GoPro-test", "gopro")
-    with pytest.raises(
-        EvaluationError, match=r"GoPro-test has 2 pictures, .* gopro are averages over 1,111; .*--partial"
-    ):
+    with pytest.raises(OptionError, match=r"GoPro-test has 2 pictures, .* gopro are averages over 1,111; .*--partial"):
         evaluated(tmp_path, options)
     assert not (tmp_path / "results").exists()
     table = evaluated(tmp_path, options, partial=True)
@@ -199,7 +197,7 @@ def test_average_over_another_number_of_pictures_is_refused_before_any_is_restor
 
 def test_set_of_another_name_is_no_published_one(tmp_path: Path) -> None:
     options = options_of(write_flat(tmp_path / "data", LEVELS), "Set6", "sr")
-    with pytest.raises(EvaluationError, match="'Set6' is no test set of the protocol sr, which has Set5, Set14, B100"):
+    with pytest.raises(OptionError, match="'Set6' is no test set of the protocol sr, which has Set5, Set14, B100"):
         evaluated(tmp_path, options)
     assert "partial, 2 of no published set (Set6)" in evaluated(tmp_path, options, partial=True)
 

@@ -22,7 +22,7 @@ from launch_helpers import (
     write_pictures,
 )
 
-from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, OptionError
+from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.command import run_command
@@ -277,6 +277,7 @@ def test_user_reads_one_line(
         ({"RANK": "9", "LOCAL_RANK": "1"}, OptionError, False),
         ({"RANK": "9", "LOCAL_RANK": "1"}, CheckpointError, False),
         ({"RANK": "9", "LOCAL_RANK": "1"}, DataError, True),  # a picture that no other process may have read
+        ({"RANK": "9", "LOCAL_RANK": "1"}, EvaluationError, True),  # a picture too large for the GPU, a dead worker
         ({"SLURM_PROCID": "4", "SLURM_LOCALID": "0"}, OptionError, True),
         ({"SLURM_PROCID": "5", "SLURM_LOCALID": "1"}, OptionError, False),
     ],

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datasets_prep.errors import PreparationError
 from datasets_prep.partial_folder import read_metadata
 from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
-from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
+from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.evaluation.protocols import Protocol
 from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.launch.options import Options
@@ -24,8 +24,7 @@ def open_test_sets(opt: Options, protocol: Protocol, partial: bool) -> dict[str,
 
     Raises:
         DataError: Pictures are missing or do not pair.
-        EvaluationError: A set is not the published one.
-        OptionError: A set has no ground truth that this package knows of.
+        OptionError: A set is not the published one, or has no ground truth that this package knows of.
     """
     test_sets = {}
     for phase, dataset in build_datasets(opt).items():
@@ -44,12 +43,12 @@ def open_test_sets(opt: Options, protocol: Protocol, partial: bool) -> dict[str,
 def _check_number(name: str, pictures: int, protocol: Protocol) -> None:
     published = protocol.published_pictures(name)
     if published is None:
-        raise EvaluationError(
+        raise OptionError(
             f"{name!r} is no test set of the protocol {protocol.name}, which has {', '.join(protocol.test_sets)}; name "
             "it as one of these, or say --partial"
         )
     if pictures != published:
-        raise EvaluationError(
+        raise OptionError(
             f"{name} has {pictures:,} pictures, but published figures of the protocol {protocol.name} are averages "
             f"over {published:,}; complete the data set, or say --partial"
         )

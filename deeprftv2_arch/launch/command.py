@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, EvaluationError, OptionError
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError
 from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
 
 EXIT_CODE = 2
@@ -36,8 +36,8 @@ def errors_in_one_line(program: str) -> Iterator[None]:
     except DeepRFTv2Error as error:
         local_rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
-        # picture is found by the one that reads it.
-        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError | EvaluationError):
+        # picture, or one that fills the GPU's memory, is found by the one that works on it.
+        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
             sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         raise SystemExit(EXIT_CODE) from None
 
