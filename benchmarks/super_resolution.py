@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from deeprftv2_arch.networks.atd import ATD
 RESULTS = Path(__file__).parent / "results"
 PARTS = {"window attention": "attn_win", "category attention": "attn_aca"}
 NETWORK = "whole network"
+ROUNDS = 9
 HEADER = """\
 Inference of ATD-light in float32, seconds: medians of {rounds} interleaved rounds after one of warming up. Attentions
 are the sum over all 24 layers. The public implementation is spandrel's {version}, with the same weights; the largest
@@ -40,7 +42,6 @@ class Stopwatch:
         self.network = network
         self.device = device
         self.runs: dict[str, list[float]] = {name: [] for name in (NETWORK, *PARTS)}
-        self.result: Tensor | None = None
 
     def now(self) -> float:
         """The time, once everything that was asked for is done."""
@@ -73,41 +74,46 @@ class Stopwatch:
                 handle.remove()
 
     @torch.no_grad()
-    def run(self, picture: Tensor) -> None:
-        """One run for the whole network, and one for its parts, which watching slows a little on a GPU."""
+    def run(self, picture: Tensor) -> Tensor:
+        """One run for the whole network, whose result it returns, and one for its parts."""
         start = self.now()
-        self.result = self.network(picture)
+        result = self.network(picture)
         self.runs[NETWORK].append(self.now() - start)
         with self.watched() as sums:
             self.network(picture)
         for part, seconds in sums.items():
             self.runs[part].append(seconds)
+        return result
 
     def median(self, part: str) -> float:
         """Of all runs but the first."""
         return statistics.median(self.runs[part][1:])
 
 
-def measure(upscale: int, of: Size, rounds: int, device: torch.device) -> str:
-    """The rows of one scale and size."""
+def measure(arguments: dict[str, Any], of: Size, rounds: int, device: torch.device) -> str:
+    """The rows of one network and size.
+
+    Args:
+        arguments: Of :class:`ATD`, without ``fke``.
+        of: Size of the low resolution.
+        rounds: Measured rounds, after one of warming up.
+        device: Where to run.
+    """
     from spandrel import ModelLoader
 
     torch.manual_seed(0)
-    light = ATD(upscale=upscale).eval()
+    upscale = arguments["upscale"]
+    light = ATD(**arguments).eval()
     public = ModelLoader().load_from_state_dict(light.state_dict()).model.eval()
-    watches = {
-        name: Stopwatch(network.to(device), device)
-        for name, network in (("public", public), ("here", light), ("fke", ATD(upscale=upscale, fke=True).eval()))
-    }
+    theirs, ours, with_fke = (
+        Stopwatch(network.to(device), device) for network in (public, light, ATD(**arguments, fke=True).eval())
+    )
     picture = torch.rand(of.batch, 3, of.height, of.width, device=device)
+    difference = 0.0
     for _ in range(1 + rounds):
-        for watch in watches.values():
-            watch.run(picture)
-    theirs, ours = watches["public"], watches["here"]
-    assert theirs.result is not None
-    assert ours.result is not None
-    difference = (theirs.result - ours.result).abs().max().item()
-    overhead = watches["fke"].median(NETWORK) / ours.median(NETWORK)
+        difference = max(difference, (theirs.run(picture) - ours.run(picture)).abs().max().item())
+        with_fke.run(picture)
+    overhead = with_fke.median(NETWORK) / ours.median(NETWORK)
     rows = ""
     for part in (NETWORK, *PARTS):
         last = f"{overhead:.2f} | {difference:.0e}" if part == NETWORK else " | "
@@ -136,21 +142,27 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="WxH[xBATCH]",
         help="of the low resolution; default: 64x64 128x128",
     )
-    parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="one round: to see that all runs")
     parser.add_argument(
-        "--output", type=Path, help="file to write; default: super_resolution_<device>.md in benchmarks/results"
+        "--output",
+        type=Path,
+        help="file to write; default: super_resolution_<device>.md in benchmarks/results, none if --quick",
     )
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    output = options.output or RESULTS / f"super_resolution_{device_slug(device)}.md"
+    rounds = 1 if options.quick else ROUNDS
+    output = options.output
+    if output is None and not options.quick:
+        output = RESULTS / f"super_resolution_{device_slug(device)}.md"
     table = "Measured by `python -m benchmarks.super_resolution`.\n\n" + "\n".join(environment_lines(device)) + "\n\n"
-    table += HEADER.format(rounds=options.rounds, version=version)
+    table += HEADER.format(rounds=rounds, version=version)
     print(table, end="", flush=True)
     for of in options.sizes:
-        rows = measure(options.scale, of, options.rounds, device)
+        rows = measure({"upscale": options.scale}, of, rounds, device)
         print(rows, end="", flush=True)
         table += rows
-    output.write_text(table, encoding="utf-8")
+    if output is not None:
+        output.write_text(table, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ the one as of the other. Keys are the names of the blurred pictures. preparation
 of every key, to be checked by eye. The result is
   OUT/train/{blur,sharp}.lmdb         crops, e.g. 1P0A0917_s001
   OUT/{val,test}/{blur,sharp}.lmdb    whole pictures
+The training of options/DeepRFTv2_S_DPDD.yml has patches of 640x640 and needs whole pictures instead: --crop 0.
 If indoor_labels.npy and outdoor_labels.npy are beside the folders of the repack, in ROOT/test or in ROOT,
 preparation.json of the test databases has the keys of both groups under settings: groups.""",
     sides=("blur", "sharp"),
