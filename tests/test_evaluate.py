@@ -18,7 +18,7 @@ import deeprftv2_arch
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
 from deeprftv2_arch.evaluation.triplets import LABEL, MARGIN
-from deeprftv2_arch.launch import report_files
+from deeprftv2_arch.launch import report_parts
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
 
@@ -69,7 +69,7 @@ def test_tiles_of_the_command_line_come_before_those_of_the_file(tmp_path: Path,
     ("network", "tiles", "message"),
     [
         (TINY_NETWORK, (30, 8), "--tile 30 8: DeepRFTv2: tile and tile_overlap must be multiples of 8, got 30, 8"),
-        (TINY_NETWORK, (32, 32), "--tile 32 32: DeepRFTv2: tile_overlap must be smaller than tile"),
+        (TINY_NETWORK, (32, 32), "--tile 32 32: DeepRFTv2: tile_overlap must be .*smaller than tile"),
         ({"type": "ATD", "depths": [1], "num_heads": [1]}, (30, 8), "--tile 30 8: ATD: .* multiple of window_size"),
         ({"type": "Identity"}, (32, 8), "--tile 32 8: Identity restores pictures whole"),
     ],
@@ -217,7 +217,7 @@ def test_results_that_cannot_be_written_are_one_line(
         def fail(path: Path, text: str) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(report_files, "write_atomically", fail)
+        monkeypatch.setattr(report_parts, "write_atomically", fail)
     with pytest.raises(SystemExit) as ended:
         main(monkeypatch, tmp_path, options, "--partial", "--workers", "0", "--out", str(out))
     assert ended.value.code == 2

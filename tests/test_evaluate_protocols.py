@@ -10,10 +10,10 @@ from launch_helpers import REPOSITORY
 from skimage.metrics import structural_similarity
 
 from deeprftv2_arch.errors import MetricUnavailableError, OptionError
-from deeprftv2_arch.evaluation.protocols import PROTOCOLS
 from deeprftv2_arch.evaluation.restoring import Restorer
 from deeprftv2_arch.launch.options import read_option_file
 from deeprftv2_arch.metrics.availability import LOADERS
+from deeprftv2_arch.metrics.protocols import PROTOCOLS
 
 LEVELS = {"a": (100, 110), "b": (50, 90)}
 TEST_FILES = sorted((REPOSITORY / "options" / "test").glob("*.yml"))

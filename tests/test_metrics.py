@@ -78,7 +78,7 @@ def test_four_definitions_of_ssim_on_one_photograph() -> None:
         calculate_ssim(*as_bgr, crop_border=0, test_y_channel=True),
     )
     assert [round(float(figure), 4) for figure in figures] == [0.8545, 0.9254, 0.8656, 0.8805]
-    # That of BasicSR is what evaluation_protocols calls the 2-D definition of scikit-image.
+    # That of BasicSR is scikit-image's with a Gaussian window in every channel.
     options = {"channel_axis": -1, "gaussian_weights": True, "use_sample_covariance": False, "data_range": 255}
     assert figures[0] == pytest.approx(structural_similarity(blurred, sharp, **options), abs=1e-9)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from basicsr.archs import build_network
 from launch_helpers import TINY_NETWORK, evaluation_options, run, write_options, write_pictures
 
 import deeprftv2_arch
-from deeprftv2_arch.errors import DataError, DeepRFTv2Error
-from deeprftv2_arch.launch import report_files
+from deeprftv2_arch.errors import DataError, DeepRFTv2Error, MetricUnavailableError
+from deeprftv2_arch.launch import report_parts
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
 from deeprftv2_arch.launch.provenance import how_restored
+from deeprftv2_arch.metrics import availability
 
 PUBLISHED = {"name": "somebody (paper)", "flat": {"psnr": 34.7}}
 
@@ -247,7 +249,7 @@ def test_report_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     def fail(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report_files, "write_atomically", fail)
+    monkeypatch.setattr(report_parts, "write_atomically", fail)
     with pytest.raises(DeepRFTv2Error, match=r"report\.json: cannot be written: No space left on device; the figures"):
         report_of(tmp_path, super_resolution_options(weights, 2, datasets={"test": section}))
 
@@ -264,6 +266,59 @@ def test_picture_that_is_too_small_to_be_measured_is_named(tmp_path: Path, size:
         DataError, match=rf"LR.a\.png: .*{metric} has no value for this picture of {size}x{size} pixels"
     ):
         report_of(tmp_path, options)
+
+
+@pytest.mark.parametrize(("size", "metric"), [(10, "ssim_aligned"), (6, "ssim_uniform")])
+def test_error_of_a_metric_of_this_package_names_the_picture(tmp_path: Path, size: int, metric: str) -> None:
+    section = write_flat_pictures(tmp_path / "flat", 2, {"a": (100, 110)})
+    for side, pixels in (("LR", size // 2), ("HR", size)):
+        cv2.imwrite(str(tmp_path / "flat" / side / "a.png"), np.full((pixels, pixels, 3), 9, np.uint8))
+    weights = write_enlarger(tmp_path / "weights.pth", 2)
+    options = super_resolution_options(weights, 2, datasets={"test": section})
+    options["val"]["metrics"] = {"ssim": {"type": f"calculate_{metric}"}}
+    with pytest.raises(DataError, match=rf"LR.a\.png: metrics: pictures of {size}x{size} are too small"):
+        report_of(tmp_path, options)
+
+
+def test_metric_that_cannot_be_measured_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise MetricUnavailableError("no weights here")
+
+    monkeypatch.setitem(availability.LOADERS, "calculate_lpips", missing)
+    section = write_flat_pictures(tmp_path / "flat", 2, {"a": (100, 110)})
+    weights = write_enlarger(tmp_path / "weights.pth", 2, shift=5)
+    published = {"name": "somebody", "flat": {"lpips": 0.25}}
+    options = super_resolution_options(weights, 2, datasets={"test": section}, published=published)
+    options["val"]["metrics"] = {
+        "lpips": {"type": "calculate_lpips"},
+        "psnr": {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True},
+    }
+    content, text = report_of(tmp_path, options)
+    assert content["unavailable"] == {"lpips": "no weights here"}
+    assert content["sets"]["flat"]["network"] == {"lpips": None, "psnr": pytest.approx(flat_psnr(5), abs=1e-3)}
+    lines = text.splitlines()
+    assert f"| bicubic | n/a / {flat_psnr(10):.2f} |" in lines
+    assert f"| network | n/a / {flat_psnr(5):.2f} |" in lines
+    assert "| somebody | 0.2500 / - |" in lines
+    assert "* lpips: not measured: no weights here" in lines
+
+
+def test_published_figures_of_floats_do_not_stand_beside_those_of_8_bits(tmp_path: Path) -> None:
+    section = write_flat_pictures(tmp_path / "flat", 2, {"a": (100, 110)})
+    weights = write_enlarger(tmp_path / "weights.pth", 2)
+    options = super_resolution_options(weights, 2, datasets={"test": section}, published=PUBLISHED)
+    note = "published figures are left out: those of the protocol dpdd are of pictures of floats, but a test rounds"
+    for protocol, left_out in (("dpdd", True), ("sr", False), (None, False)):
+        content, text = report_of(tmp_path, options | {"protocol": protocol})
+        assert content["rows"]["published"] == (None if left_out else "somebody (paper)")
+        assert content["sets"]["flat"]["published"] == (None if left_out else {"psnr": 34.7})
+        assert (content["published_left_out"] is not None) == left_out
+        assert ("34.7" not in text) == left_out
+        assert (note in text) == left_out
+        assert ("python -m deeprftv2_arch evaluate" in text) == left_out
+        shutil.rmtree(tmp_path / "results")
 
 
 @pytest.mark.parametrize("change", ["no metrics", "a model of BasicSR's"])

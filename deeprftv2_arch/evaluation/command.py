@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deeprftv2_arch.evaluation.protocols import PROTOCOLS
 from deeprftv2_arch.launch.arguments import Arguments, add_common_arguments
+from deeprftv2_arch.metrics.protocols import PROTOCOLS
 
 DESCRIPTION = """\
 Measure the network of an option file for testing on its test sets, as the published figures were measured. The file's

@@ -1,19 +1,14 @@
 """The figures of one restored picture."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
-from basicsr.metrics import calculate_metric
 from numpy.typing import NDArray
 
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned, measure_aligned
-
-# Metrics that share one alignment, and where its result has their values.
-ALIGNED = {calculate_psnr_aligned.__name__: "psnr", calculate_ssim_aligned.__name__: "ssim"}
+from deeprftv2_arch.metrics.aligned import ALIGNED_METRICS, measure_aligned
+from deeprftv2_arch.metrics.measuring import figures_of
 
 
 @dataclass(frozen=True)
@@ -64,29 +59,9 @@ def measure(pair: Pair, metrics: Mapping[str, Mapping[str, Any]]) -> Measured:
     if pair.restored is None or pair.sharp is None:
         return Measured(pair.index, pair.name, fault=pair.fault)
     try:
-        figures, alignment_failed = _figures(pair.restored, pair.sharp, metrics)
+        figures = figures_of({"img": pair.restored, "img2": pair.sharp}, metrics)
     except DataError as error:
         return Measured(pair.index, pair.name, fault=f"{pair.name}: {error}")
-    return Measured(pair.index, pair.name, figures, alignment_failed)
-
-
-def _figures(
-    restored: NDArray[Any], sharp: NDArray[Any], metrics: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, float], bool | None]:
-    figures, aligned = {}, None
-    for name, metric in metrics.items():
-        try:
-            if metric["type"] in ALIGNED:
-                aligned = aligned or measure_aligned(restored, sharp, metric["crop_border"])
-                figures[name] = float(getattr(aligned, ALIGNED[metric["type"]]))
-            else:
-                figures[name] = float(calculate_metric({"img": restored, "img2": sharp}, dict(metric)))
-        except cv2.error:
-            figures[name] = math.nan
-        if math.isnan(figures[name]):
-            height, width = restored.shape[:2]
-            raise DataError(
-                f"{name} has no value for this picture of {width}x{height} pixels; if it is too small for the metric's "
-                "window and the cropped border, remove it"
-            )
-    return figures, None if aligned is None else aligned.failed
+    aligned = [metric for metric in metrics.values() if metric["type"] in ALIGNED_METRICS]
+    failed = measure_aligned(pair.restored, pair.sharp, aligned[0]["crop_border"]).failed if aligned else None
+    return Measured(pair.index, pair.name, figures, failed)

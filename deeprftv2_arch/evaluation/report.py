@@ -2,13 +2,55 @@
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from io import StringIO
 from typing import Any
 
+from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.evaluation.evaluator import Evaluator
 from deeprftv2_arch.evaluation.results import SetResult, means
-from deeprftv2_arch.launch.report_files import provenance_lines, table
+from deeprftv2_arch.launch.provenance import how_restored, versions
+from deeprftv2_arch.launch.report_parts import provenance_lines, table, unavailable_lines
 
 NOT_MEASURED = "n/a"
+
+
+def file_name(evaluator: Evaluator, ending: str) -> str:
+    """Return the name of a file of results: by protocol and tiles, and whether test sets are the published ones."""
+    tile = getattr(evaluator.network, "tile", None)
+    tiles = "whole" if tile is None else f"tiled_{tile}_{evaluator.network.tile_overlap}"
+    protocol = evaluator.protocol
+    complete = all(len(data) == protocol.published_pictures(name) for name, data in evaluator.datasets.items())
+    return f"{protocol.name}_{tiles}{'' if complete else '_partial'}{ending}"
+
+
+def report_content(evaluator: Evaluator, results: Iterable[SetResult]) -> dict[str, Any]:
+    """Return everything that the report says."""
+    opt, protocol, network = evaluator.opt, evaluator.protocol, evaluator.network
+    # The published figures are those of the protocol that the file names, if any.
+    comparable = opt.get("protocol") in (None, protocol.name)
+    published = (opt.get("published") if comparable else None) or {}
+    return {
+        "name": opt["name"],
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "protocol": {"name": protocol.name, "output": protocol.output},
+        "sets": averages(results, list(evaluator.metrics), published),
+        "published_by": published.get("name"),
+        "metrics": evaluator.metrics,
+        "unavailable": evaluator.unavailable,
+        "restored": how_restored(network, opt["network_g"]),
+        "network": {
+            "type": opt["network_g"]["type"],
+            "variant": describe(network.state_dict()) if evaluator.weights else "has no weights",
+            "arguments": {key: value for key, value in opt["network_g"].items() if key != "type"},
+        },
+        "data": {
+            name: {key: str(data.opt[key]) for key in ("dataroot_lq", "dataroot_gt", "bit_depth") if key in data.opt}
+            for name, data in evaluator.datasets.items()
+        },
+        "weights": vars(evaluator.weights) if evaluator.weights else None,
+        "versions": versions(),
+    }
 
 
 def averages(results: Iterable[SetResult], figures: Sequence[str], published: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +95,6 @@ def as_markdown(content: Mapping[str, Any]) -> str:
     if partial:
         network += f", partial, {', '.join(partial)}"
     rows = {"network": network, "published": content["published_by"]}
-    notes += [f"* {name}: not measured: {reason}" for name, reason in content["unavailable"].items()]
     protocol = content["protocol"]
     lines = [
         f"# {content['name']}",
@@ -63,6 +104,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         f"In brackets: number of pictures. Protocol {protocol['name']}, on restored pictures of {protocol['output']}.",
         "",
         *notes,
+        *unavailable_lines(content["unavailable"]),
         *provenance_lines(content),
         f"* network: {content['network']['variant']}",
     ]

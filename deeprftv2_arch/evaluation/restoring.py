@@ -12,12 +12,11 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deeprftv2_arch.checkpoints.io import find_params, load_into
+from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
 from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
 from deeprftv2_arch.evaluation.measuring import Pair
 from deeprftv2_arch.launch.options import Options
-from deeprftv2_arch.launch.provenance import Weights, sha256
 from deeprftv2_arch.models.picture_name import picture_name
 
 logger = logging.getLogger(__name__)
@@ -42,23 +41,16 @@ def build_network(opt: Options, tiles: Tiles) -> nn.Module:
     return network.to("cuda" if opt["num_gpu"] > 0 else "cpu").eval()
 
 
-def load_weights(network: nn.Module, options: Mapping[str, Any]) -> Weights | None:
-    """Load the weights that the section ``path`` of the options names, and say where they are from.
+def load_chosen_weights(network: nn.Module, options: Mapping[str, Any]) -> Weights | None:
+    """Load the weights that the section ``path`` of the options names, if any, and say where they are from.
 
     Raises:
         CheckpointError: They cannot be read or do not fit.
     """
     if options.get("pretrain_network_g") is None:
         return None
-    file, wanted = Path(options["pretrain_network_g"]), options.get("param_key_g", "params")
-    state, key = find_params(file, wanted)
-    left_out = load_into(network, state, file, options.get("strict_load_g", True))
-    if key != wanted:
-        logger.warning("%s: there is no %s in it; taking %s", file, wanted, key)
-    if left_out:
-        logger.warning("%s: loaded in part, tensors %s", file, left_out)
-    # Now, because a training may replace the file while the network is measured.
-    return Weights(str(file), key, sha256(file))
+    file, key = Path(options["pretrain_network_g"]), options.get("param_key_g", "params")
+    return load_weights(network, file, key, options.get("strict_load_g", True), logger)
 
 
 def _choose_tiles(network: Any, tiles: Tiles) -> None:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeprftv2_arch.errors import EvaluationError
-from deeprftv2_arch.evaluation.evaluation import Evaluation
-from deeprftv2_arch.evaluation.measuring import ALIGNED
+from deeprftv2_arch.evaluation.evaluator import Evaluator
 from deeprftv2_arch.evaluation.output_folder import make_folder, write_png
-from deeprftv2_arch.evaluation.protocols import find_protocol
-from deeprftv2_arch.evaluation.report import as_csv, as_markdown
-from deeprftv2_arch.evaluation.restoring import Tiles, build_network, load_weights
+from deeprftv2_arch.evaluation.report import as_csv, as_markdown, file_name, report_content
+from deeprftv2_arch.evaluation.restoring import Tiles, build_network, load_chosen_weights
 from deeprftv2_arch.evaluation.results import SetResult
 from deeprftv2_arch.evaluation.sharing import default_workers, worker_processes
 from deeprftv2_arch.evaluation.test_sets import open_test_sets
@@ -19,7 +17,9 @@ from deeprftv2_arch.evaluation.triplets import cases, sheet
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import complete_for_process, process_group
 from deeprftv2_arch.launch.options import load_options
-from deeprftv2_arch.launch.report_files import as_json, write_reports
+from deeprftv2_arch.launch.report_parts import as_json, write_reports
+from deeprftv2_arch.metrics.aligned import ALIGNED_METRICS
+from deeprftv2_arch.metrics.protocols import find_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -68,49 +68,49 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
     with process_group(process, use_gpu=opt["num_gpu"] > 0):
         datasets = open_test_sets(opt, protocol, request.partial)
         network = build_network(opt, request.tiles)
-        evaluation = Evaluation(opt, protocol, network, load_weights(network, opt["path"]), datasets)
+        evaluator = Evaluator(opt, protocol, network, load_chosen_weights(network, opt["path"]), datasets)
         folder = request.out or Path(opt["path"]["results_root"]) / "evaluation"
         if opt["rank"] == 0:
             make_folder(folder)
-        workers = default_workers(evaluation.tasks) if request.workers is None else request.workers
+        workers = default_workers(evaluator.tasks) if request.workers is None else request.workers
         with worker_processes(workers) as map_:
-            results = [evaluation.measured(name, map_) for name in datasets]
+            results = [evaluator.measured(name, map_) for name in datasets]
         # Another process that ended with an error could make the launcher stop this one before it has written.
         if opt["rank"] == 0:
-            yield from _report(evaluation, results, folder, request.triplets)
+            yield from _report(evaluator, results, folder, request.triplets)
 
 
-def _report(evaluation: Evaluation, results: list[SetResult], folder: Path, triplets: bool) -> Iterator[str]:
+def _report(evaluator: Evaluator, results: list[SetResult], folder: Path, triplets: bool) -> Iterator[str]:
     """Write and yield what was found; where pictures could not be measured, name them and give no average."""
     faults = [picture.fault for result in results for picture in result.pictures if picture.fault is not None]
-    aligned = any(metric["type"] in ALIGNED for metric in evaluation.metrics.values())
-    pictures = as_csv(results, list(evaluation.metrics), aligned, faults=bool(faults))
+    aligned = any(metric["type"] in ALIGNED_METRICS for metric in evaluator.metrics.values())
+    pictures = as_csv(results, list(evaluator.metrics), aligned, faults=bool(faults))
     if faults:
         for fault in faults:
             logger.error("%s", fault)
-        name, total = evaluation.file_name("_incomplete.csv"), sum(len(result.pictures) for result in results)
+        name, total = file_name(evaluator, "_incomplete.csv"), sum(len(result.pictures) for result in results)
         message = (
             f"{len(faults):,} of {total:,} pictures could not be measured, all named above, so there is no average"
         )
         write_reports(folder, {name: pictures}, message)
         raise EvaluationError(f"{message}; the figures of the others are in {folder / name}")
-    content = evaluation.content(results)
+    content = report_content(evaluator, results)
     table = as_markdown(content)
     yield table
     reports = {".csv": pictures, ".json": as_json(content), ".md": table}
     write_reports(
-        folder, {evaluation.file_name(ending): text for ending, text in reports.items()}, "the averages are printed"
+        folder, {file_name(evaluator, ending): text for ending, text in reports.items()}, "the averages are printed"
     )
     if triplets:
-        _write_triplets(evaluation, results, folder)
+        _write_triplets(evaluator, results, folder)
 
 
-def _write_triplets(evaluation: Evaluation, results: list[SetResult], folder: Path) -> None:
-    figure = next(name for name in evaluation.metrics if name not in evaluation.unavailable)
-    folder = folder / evaluation.file_name("_triplets")
+def _write_triplets(evaluator: Evaluator, results: list[SetResult], folder: Path) -> None:
+    figure = next(name for name in evaluator.metrics if name not in evaluator.unavailable)
+    folder = folder / file_name(evaluator, "_triplets")
     make_folder(folder)
     for result in results:
-        restorer = evaluation.restorer(result.name)
+        restorer = evaluator.restorer(result.name)
         for case, measured in cases(result.pictures, figure).items():
             pair = restorer.restore(measured.index)  # again, in place of keeping all pictures
             if pair.restored is None or pair.sharp is None:

@@ -6,9 +6,9 @@ from datasets_prep.errors import PreparationError
 from datasets_prep.partial_folder import read_metadata
 from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.evaluation.protocols import Protocol
 from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.launch.options import Options
+from deeprftv2_arch.metrics.protocols import Protocol
 
 
 def open_test_sets(opt: Options, protocol: Protocol, partial: bool) -> dict[str, PicturePairDataset]:

@@ -150,12 +150,3 @@ def _choose_gpu(process: Process) -> None:
         )
     # srun may show each task its own GPU only, which then is number 0 for all of them.
     torch.cuda.set_device(process.local_rank % gpus)
-
-
-def from_first_process(value: object) -> object:
-    """Return the first process's value in every process; the value itself in a process that is alone."""
-    if not dist.is_initialized():
-        return value
-    values = [value]
-    dist.broadcast_object_list(values)
-    return values[0]

@@ -14,8 +14,8 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import complete_for_process, process_group
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.options import check_first_weights, load_options
-from deeprftv2_arch.launch.report import Report
+from deeprftv2_arch.launch.options import Options, check_first_weights, load_options
+from deeprftv2_arch.launch.report import build_measured_model, write_report
 from deeprftv2_arch.launch.resume import load_resume_state
 
 
@@ -71,13 +71,16 @@ def run_testing(arguments: Arguments, root: Path) -> None:
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         build_datasets(opt)
         check_first_weights(opt)
-        report = Report(opt)
-        with _replaced(
-            basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=report.build_model
-        ):
+        models = []
+
+        def build_model(opt: Options) -> Any:
+            models.append(build_measured_model(opt))
+            return models[0]
+
+        with _replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=build_model):
             basicsr.test.test_pipeline(str(root))
         if opt["rank"] == 0:
-            report.write(root / "results" / opt["name"])
+            write_report(opt, models[0], root / "results" / opt["name"])
 
 
 @contextmanager

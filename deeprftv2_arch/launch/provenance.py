@@ -1,9 +1,6 @@
-"""Where figures come from: the weights, how the pictures were restored, and the versions of what computed."""
+"""Where figures come from: how the pictures were restored, and the versions of what computed."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import basicsr
@@ -13,39 +10,6 @@ import torch
 from torch import nn
 
 from deeprftv2_arch import __version__
-from deeprftv2_arch.checkpoints.io import find_params
-
-BLOCK = 1 << 20  # bytes of a file that are read at once
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weights that are measured.
-
-    Attributes:
-        file: Where they are.
-        key: Under which key of the file.
-        sha256: Of the file.
-    """
-
-    file: str
-    key: str
-    sha256: str
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Weights":
-        """Look up the weights that the section ``path`` of the options names."""
-        file = Path(options["pretrain_network_g"])
-        return cls(str(file), find_params(file, options.get("param_key_g", "params"))[1], sha256(file))
-
-
-def sha256(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

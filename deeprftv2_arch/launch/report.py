@@ -9,8 +9,9 @@ from basicsr.utils import get_root_logger
 
 from datasets_prep.imresize import imresize
 from deeprftv2_arch.launch.options import Options
-from deeprftv2_arch.launch.provenance import Weights, how_restored, versions
-from deeprftv2_arch.launch.report_files import as_json, provenance_lines, table, write_reports
+from deeprftv2_arch.launch.provenance import how_restored, versions
+from deeprftv2_arch.launch.report_parts import as_json, provenance_lines, table, unavailable_lines, write_reports
+from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.models.validating_model import Baseline, Picture
 
 
@@ -26,67 +27,80 @@ BASELINES: dict[str, tuple[str, Baseline]] = {
 }
 
 
-class Report:
-    """Measures the baseline together with the network, and writes both down.
+def build_measured_model(opt: Options) -> Any:
+    """Build the model as BasicSR does, and let it measure the baseline of its task too."""
+    model = build_model(opt)
+    if opt["model_type"] in BASELINES:
+        model.baseline = BASELINES[opt["model_type"]][1]
+    return model
+
+
+def write_report(opt: Options, model: Any, folder: Path) -> None:
+    """Log the table and write ``report.json`` and ``report.md``; nothing where nothing of ours was measured.
 
     Args:
         opt: The options of the test.
+        model: What :func:`build_measured_model` returned, after the test.
+        folder: Where to.
+
+    Raises:
+        DeepRFTv2Error: A file cannot be written.
     """
+    if opt["model_type"] not in BASELINES or not model.set_means:
+        return
+    content = report_content(opt, model)
+    text = as_markdown(content)
+    get_root_logger().info("\n%s", text)
+    write_reports(folder, {"report.json": as_json(content), "report.md": text}, "the figures are in the log")
 
-    def __init__(self, opt: Options) -> None:
-        self.opt = opt
-        self.model: Any = None
 
-    def build_model(self, opt: Options) -> Any:
-        """Build the model as BasicSR does, and let it measure the baseline too."""
-        self.model = build_model(opt)
-        if opt["model_type"] in BASELINES:
-            self.baseline_name, self.model.baseline = BASELINES[opt["model_type"]]
-            # Now, because a training may replace the file while the test is running.
-            self.weights = Weights.of(opt["path"])
-        return self.model
+def report_content(opt: Options, model: Any) -> dict[str, Any]:
+    """Return everything that the report says."""
+    metrics = opt["val"]["metrics"]
+    left_out = why_published_is_left_out(opt)
+    published = {} if left_out else opt.get("published") or {}
+    return {
+        "name": opt["name"],
+        "rows": {
+            "baseline": BASELINES[opt["model_type"]][0],
+            "network": "network",
+            "published": published.get("name"),
+        },
+        "sets": {
+            name: {
+                "pictures": means.pictures,
+                "baseline": {metric: means.baseline.get(metric) for metric in metrics},
+                "network": {metric: means.network.get(metric) for metric in metrics},
+                "published": published.get(name),
+            }
+            for name, means in model.set_means.items()
+        },
+        "published_left_out": left_out,
+        "metrics": {
+            name: {key: value for key, value in metric.items() if key != "better"} for name, metric in metrics.items()
+        },
+        "unavailable": model.unavailable,
+        "restored": how_restored(model.get_bare_model(model.net_g), opt["network_g"]),
+        "weights": vars(model.weights),
+        "versions": versions(),
+    }
 
-    def write(self, folder: Path) -> None:
-        """Log the table and write ``report.json`` and ``report.md``; nothing where nothing of ours was measured.
 
-        Raises:
-            DeepRFTv2Error: A file cannot be written.
-        """
-        if self.opt["model_type"] not in BASELINES or not self.model.set_results:
-            return
-        content = self.content()
-        text = as_markdown(content)
-        get_root_logger().info("\n%s", text)
-        write_reports(folder, {"report.json": as_json(content), "report.md": text}, "the figures are in the log")
-
-    def content(self) -> dict[str, Any]:
-        """Return everything that the report says."""
-        published = self.opt.get("published") or {}
-        return {
-            "name": self.opt["name"],
-            "rows": {"baseline": self.baseline_name, "network": "network", "published": published.get("name")},
-            "sets": {
-                name: {
-                    "pictures": result.pictures,
-                    "baseline": result.baseline,
-                    "network": result.network,
-                    "published": published.get(name),
-                }
-                for name, result in self.model.set_results.items()
-            },
-            "metrics": {
-                name: {key: value for key, value in metric.items() if key != "better"}
-                for name, metric in self.opt["val"]["metrics"].items()
-            },
-            "restored": how_restored(self.model.get_bare_model(self.model.net_g), self.opt["network_g"]),
-            "weights": vars(self.weights),
-            "versions": versions(),
-        }
+def why_published_is_left_out(opt: Options) -> str | None:
+    """Return why figures of a test cannot stand beside the published ones of the option file; None where they can."""
+    protocol = PROTOCOLS.get(opt.get("protocol") or "")
+    if not opt.get("published") or protocol is None or protocol.output != "float":
+        return None
+    return (
+        f"those of the protocol {protocol.name} are of pictures of floats, but a test rounds pictures to 8 bits; "
+        "python -m deeprftv2_arch evaluate measures as they were measured"
+    )
 
 
 def as_markdown(content: Mapping[str, Any]) -> str:
     """Return a table of the rows over the data sets, and below it how the figures came about."""
     columns = {f"{name} ({figures['pictures']})": figures for name, figures in content["sets"].items()}
+    left_out = content["published_left_out"]
     lines = [
         f"# {content['name']}",
         "",
@@ -94,6 +108,8 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         "",
         "In brackets: number of pictures.",
         "",
+        *([f"* published figures are left out: {left_out}"] if left_out else []),
+        *unavailable_lines(content["unavailable"]),
         *provenance_lines(content),
     ]
     return "\n".join(lines) + "\n"

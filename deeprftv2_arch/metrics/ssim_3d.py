@@ -9,7 +9,7 @@ from deeprftv2_arch.metrics.structural_similarity import RADIUS, SIGMA, Values, 
 
 
 def calculate_ssim_3d(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
-    """Return the SSIM published for GoPro and HIDE: an 11x11x11 Gaussian window over the volume H x W x 3.
+    """Return the SSIM published for GoPro, HIDE and REDS: an 11x11x11 Gaussian window over the volume H x W x 3.
 
     The window has a standard deviation of 1.5 and sees the border values repeated outside; the mean runs over the
     whole volume. Colours mix in the window, so that the figure is higher than that of BasicSR's ``calculate_ssim``.

@@ -16,6 +16,15 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
+def from_first_process(value: object) -> object:
+    """Return the first process's value in every process; every process must call."""
+    if not dist.is_initialized():
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
 @torch.no_grad()
 def mean_over_processes(values: Tensor) -> Tensor:
     """Return the element-wise mean over all processes; a value that is not finite in one is so in the mean."""

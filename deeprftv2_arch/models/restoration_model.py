@@ -18,7 +18,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.checkpoints.io import find_params, load_into, save_atomically
+from deeprftv2_arch.checkpoints.io import save_atomically
+from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.models.collectives import gathered, mean_over_processes
 from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
@@ -50,10 +51,15 @@ class RestorationModel(ValidatingModel, ABC):
     Args:
         opt: All options of the run, as BasicSR completes them.
 
+    Attributes:
+        weights: Where the weights that were loaded last are from; None without any.
+
     Raises:
         OptionError: An option has no meaning.
         CheckpointError: The weights to start from do not fit or cannot be read.
     """
+
+    weights: Weights | None = None
 
     def __init__(self, opt: dict[str, Any]) -> None:
         set_backend_of_options(opt.get("scan_backend", "auto"))
@@ -290,15 +296,7 @@ class RestorationModel(ValidatingModel, ABC):
         Raises:
             CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
         """
-        path = Path(load_path)
-        logger = get_root_logger()
-        state, key = find_params(path, param_key)
-        left_out = load_into(self.get_bare_model(net), state, path, strict)
-        if param_key is not None and key != param_key:
-            logger.warning("%s: there is no %s in it; taking %s", path, param_key, key)
-        if left_out:
-            logger.warning("%s: loaded in part, tensors %s", path, left_out)
-        logger.info("Loaded %s from %s (%s)", type(self.get_bare_model(net)).__name__, path, key)
+        self.weights = load_weights(self.get_bare_model(net), Path(load_path), param_key, strict, get_root_logger())
 
 
 def _build_term(name: str, options: dict[str, Any]) -> nn.Module:

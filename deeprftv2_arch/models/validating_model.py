@@ -1,15 +1,12 @@
 """Validation on all processes at once, with the result of one."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from numpy.typing import NDArray
@@ -17,9 +14,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.metrics.availability import unavailable_metrics
+from deeprftv2_arch.metrics.measuring import figures_of
 from deeprftv2_arch.models.collectives import gathered
 from deeprftv2_arch.models.picture_name import picture_name
+from deeprftv2_arch.models.unavailable import unavailable_anywhere
 
 Picture = NDArray[np.uint8]
 # Makes a picture of the size (height, width) from the degraded one.
@@ -27,8 +25,8 @@ Baseline = Callable[[Picture, tuple[int, int]], Picture]
 
 
 @dataclass(frozen=True)
-class SetResult:
-    """What was measured on a data set.
+class SetMeans:
+    """Averages over a data set.
 
     Attributes:
         pictures: Number of its pictures.
@@ -52,16 +50,15 @@ class ValidatingModel(SRModel):
 
     Attributes:
         baseline: What to measure beside the network, by the same metrics; by default nothing.
-        set_results: What the last validation on each data set measured, by the name of the data set.
+        set_means: What the last validation on each data set measured, by the name of the data set.
         unavailable: Why a metric is left out, by its name in the options.
     """
 
     baseline: Baseline | None = None
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.set_results: dict[str, SetResult] = {}
-        found = gathered(unavailable_metrics((opt.get("val") or {}).get("metrics") or {}))
-        self.unavailable = {name: reason for part in found for name, reason in part.items()}
+        self.set_means: dict[str, SetMeans] = {}
+        self.unavailable = unavailable_anywhere((opt.get("val") or {}).get("metrics") or {})
         for name, reason in self.unavailable.items():
             get_root_logger().warning("val: metrics: %s is left out: %s", name, reason)
         super().__init__(opt)
@@ -109,8 +106,8 @@ class ValidatingModel(SRModel):
             measured[index] = {row: self._measure(compared, metrics) for row, compared in pictures.items()}
         if metrics:
             everything = {index: values for part in gathered(measured) for index, values in part.items()}
-            self.set_results[name] = _mean_over_pictures([everything[index] for index in sorted(everything)])
-            self.metric_results = dict(self.set_results[name].network)
+            self.set_means[name] = _mean_over_pictures([everything[index] for index in sorted(everything)])
+            self.metric_results = dict(self.set_means[name].network)
             self._initialize_best_metric_results(name)
             for metric, value in self.metric_results.items():
                 self._update_best_metric_result(name, metric, value, current_iter)
@@ -140,19 +137,10 @@ class ValidatingModel(SRModel):
         Raises:
             DataError: A metric has no value, as where a picture is too small for it.
         """
-        values = {}
-        for name, opt in metrics.items():
-            try:
-                values[name] = float(calculate_metric(compared, opt))
-            except cv2.error:
-                values[name] = math.nan
-            if math.isnan(values[name]):
-                height, width = compared["img"].shape[:2]
-                raise DataError(
-                    f"{self.lq_paths[0]}: val: metrics: {name} has no value for this picture of {width}x{height} "
-                    "pixels; if it is too small for the metric's window and the cropped border, remove it"
-                )
-        return values
+        try:
+            return figures_of(compared, metrics)
+        except DataError as error:
+            raise DataError(f"{self.lq_paths[0]}: {error}") from error
 
     def _save_path(self, dataset: Any, current_iter: int | str) -> Path:
         """Return where BasicSR would save the current picture, in sub-folders as the data set has them."""
@@ -169,10 +157,10 @@ class ValidatingModel(SRModel):
         self.lq_paths = list(data.get("lq_path", ()))
 
 
-def _mean_over_pictures(values: list[dict[str, dict[str, float]]]) -> SetResult:
+def _mean_over_pictures(values: list[dict[str, dict[str, float]]]) -> SetMeans:
     """Average the metrics of every row over the pictures, in their order."""
     means = {
         row: {metric: sum(value[row][metric] for value in values) / len(values) for metric in metrics}
         for row, metrics in values[0].items()
     }
-    return SetResult(len(values), means["network"], means.get("baseline"))
+    return SetMeans(len(values), means["network"], means.get("baseline"))

@@ -42,6 +42,11 @@ def _figure(figures: Figures, metric: str) -> str:
     return f"{value:.2f}" if abs(value) >= 2 else f"{value:.4f}"
 
 
+def unavailable_lines(reasons: Mapping[str, str]) -> list[str]:
+    """Return a note for every metric that could not be measured, with the reason."""
+    return [f"* {name}: not measured: {reason}" for name, reason in reasons.items()]
+
+
 def provenance_lines(content: Mapping[str, Any]) -> list[str]:
     """Return the notes on how figures came about: metrics, way of restoring, weights and versions."""
     lines = []

@@ -1,0 +1,60 @@
+"""The weights that a network is given, and where they are from."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from deeprftv2_arch.checkpoints.io import find_params, load_into
+
+BLOCK = 1 << 20  # bytes of a file that are read at once
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where weights are from.
+
+    Attributes:
+        file: The checkpoint.
+        key: Under which key of the file.
+        sha256: Of the file.
+    """
+
+    file: str
+    key: str
+    sha256: str
+
+
+def load_weights(network: nn.Module, path: Path, key: str | None, strict: bool, logger: logging.Logger) -> Weights:
+    """Give a network the weights in a file, and say where they are from.
+
+    Args:
+        network: The bare network.
+        path: The checkpoint.
+        key: Where in the checkpoint to look first; a warning says if the weights are elsewhere.
+        strict: Whether all weights must fit; if not, what does not is left out with a warning.
+        logger: Gets the warnings.
+
+    Raises:
+        CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
+    """
+    state, found = find_params(path, key)
+    left_out = load_into(network, state, path, strict)
+    if key is not None and found != key:
+        logger.warning("%s: there is no %s in it; taking %s", path, key, found)
+    if left_out:
+        logger.warning("%s: loaded in part, tensors %s", path, left_out)
+    logger.info("Loaded %s from %s (%s)", type(network).__name__, path, found)
+    # Now, because a training may replace the file while the network is at work.
+    return Weights(str(path), found, sha256(path))
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
