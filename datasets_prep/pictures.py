@@ -68,8 +68,12 @@ def _read_jpeg_header(data: bytes | memoryview) -> Header:
     raise PreparationError("is a JPEG without a frame header, or is truncated")
 
 
-def _require_whole(data: bytes) -> None:
-    """Some decoders return what they have of a truncated or damaged file; this looks at the container instead."""
+def require_whole(data: bytes) -> None:
+    """Some decoders return what they have of a truncated or damaged file; this looks at the container instead.
+
+    Raises:
+        PreparationError: `data` is not a whole PNG or JPEG; the message lacks the file's name.
+    """
     if not data.startswith(PNG_SIGNATURE):
         if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
             raise PreparationError("is truncated (no end marker)")
@@ -97,7 +101,7 @@ def decode(data: bytes) -> Image:
         PreparationError: `data` is not a whole, undamaged PNG or JPEG; the message lacks the file's name.
     """
     read_header(data)
-    _require_whole(data)
+    require_whole(data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:

@@ -6,7 +6,12 @@ launcher the package is imported.
 """
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from deeprftv2_arch.restoring.restorer import Restorer
+
+__all__ = ["Restorer", "__version__"]
 __version__ = "1.0.0"
 
 
@@ -23,3 +28,12 @@ if _is_installed("basicsr"):
     from deeprftv2_arch.registration import register_all
 
     register_all()
+
+
+def __getattr__(name: str) -> Any:
+    """Import :class:`Restorer` when it is first asked for."""
+    if name != "Restorer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from deeprftv2_arch.restoring.restorer import Restorer
+
+    return Restorer

@@ -9,6 +9,7 @@ from deeprftv2_arch.checkpoints.reference import convert_reference
 from deeprftv2_arch.evaluation.command import add_evaluate
 from deeprftv2_arch.launch.command import errors_in_one_line
 from deeprftv2_arch.ops.scan.report import backends_report
+from deeprftv2_arch.restoring.command import add_restore
 
 
 def _convert_reference(args: argparse.Namespace) -> Iterator[str]:
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     backends.set_defaults(run=_backends)
 
     add_evaluate(commands)
+    add_restore(commands)
     return parser
 
 

@@ -14,21 +14,33 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, length - tile, tile - overlap), length - tile]
 
 
-def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor) -> list[Tensor]:
+def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor, context: bool = False) -> list[Tensor]:
     """Weights of every tile along one axis, 1 but where it meets the one before it.
 
-    There they go from 0 to 1 in a line, and those of the other from 1 to 0; or, unless ``blend``, are 0.
+    There they go from 0 to 1 in a line, and those of the other from 1 to 0; or, unless ``blend``, are 0. For
+    ``context`` see :meth:`TileGrid.join`.
     """
     weights = [like.new_ones(tile) for _ in starts]
     for index in range(1, len(starts)):
         shared = starts[index - 1] + tile - starts[index]
         if blend:
-            ramp = torch.linspace(0, 1, shared, dtype=like.dtype, device=like.device)
+            ramp = (_ramp_within_context if context else _ramp)(shared, like)
             weights[index - 1][tile - shared :] *= ramp.flip(0)
             weights[index][:shared] *= ramp
         else:
             weights[index][:shared] = 0
     return weights
+
+
+def _ramp(length: int, like: Tensor) -> Tensor:
+    return torch.linspace(0, 1, length, dtype=like.dtype, device=like.device)
+
+
+def _ramp_within_context(length: int, like: Tensor) -> Tensor:
+    """A quarter of zeros, then a line that neither begins with 0 nor ends with 1, then a quarter of ones."""
+    context = length // 4
+    line = _ramp(length - 2 * context + 2, like)[1:-1]
+    return torch.cat([like.new_zeros(context), line, like.new_ones(context)])
 
 
 class TileGrid:
@@ -59,13 +71,16 @@ class TileGrid:
             for rows, columns in self.places()
         ]
 
-    def join(self, tiles: Iterable[Tensor], upscale: int = 1, blend: bool = True) -> Tensor:
+    def join(self, tiles: Iterable[Tensor], upscale: int = 1, blend: bool = True, context: bool = False) -> Tensor:
         """The map that the tiles make.
 
         Args:
             tiles: (B, C, upscale h, upscale w), in the order of ``places``.
             upscale: How many times as large as the places they are.
             blend: Whether tiles that overlap are mixed linearly, or the earlier one counts alone.
+            context: Whether the outer quarter of what two tiles share is there for the network to see and cut off, and
+                they are blended over the rest alone, with weights that are nowhere 0. In the published evaluation they
+                are blended over all of it, with 0 at the very ends.
 
         Returns:
             (B, C, upscale H, upscale W): the sum of the weighted tiles over the sum of their weights. The latter is
@@ -76,7 +91,7 @@ class TileGrid:
         total = first.new_zeros(*first.shape[:2], *(upscale * length for length in self.size))
         weight_sum = first.new_zeros(*total.shape[2:])
         row_weights, column_weights = (
-            tile_weights([upscale * start for start in starts], upscale * length, blend, first)
+            tile_weights([upscale * start for start in starts], upscale * length, blend, first, context)
             for starts, length in zip(self.starts, self.tile_size, strict=True)
         )
         weights = [torch.outer(row, column) for row in row_weights for column in column_weights]

@@ -1,0 +1,1 @@
+"""Restoring pictures with trained networks: in Python, and as a command."""

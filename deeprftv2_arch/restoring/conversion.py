@@ -1,0 +1,76 @@
+"""Pictures of every kind as the tensors that networks work on, and back."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deeprftv2_arch.errors import DataError
+
+Picture = NDArray[Any]
+
+PEAKS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+OVERSHOOT = 0.5  # beyond 0..1, of sharpened or resampled pictures; what goes further was scaled otherwise
+
+
+def check_picture(picture: Picture) -> None:
+    """Refuse an array that is no picture.
+
+    Raises:
+        DataError: Its shape, type or values are other than :class:`Restorer` says.
+    """
+    if picture.dtype not in PEAKS:
+        raise DataError(f"a picture has samples of uint8, uint16 or float32, not {picture.dtype}; convert it first")
+    flat = picture.ndim == 2
+    has_channels = picture.ndim == 3 and picture.shape[2] in (1, 3, 4)
+    if not (flat or has_channels) or not picture.size:
+        raise DataError(f"a picture has the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {picture.shape}")
+    if picture.dtype == np.float32:
+        check_range(float(picture.min()), float(picture.max()))
+
+
+def check_range(lowest: float, highest: float) -> None:
+    """Refuse a picture of floats that is not scaled to 0..1.
+
+    Raises:
+        DataError: A value lies far outside, or is not finite.
+    """
+    if not (lowest >= -OVERSHOOT and highest <= 1 + OVERSHOOT):  # NaN is neither
+        raise DataError(f"a picture of floats has finite values in 0..1, not {lowest:g} to {highest:g}; scale it first")
+
+
+def to_tensor(picture: Picture) -> Tensor:
+    """(H, W), (H, W, 1), or (H, W, 3 or 4) without its alpha -> (1, 3, H, W) float32 in 0..1; grey in all channels."""
+    colours = picture[:, :, None] if picture.ndim == 2 else picture[:, :, :3]
+    scaled = np.divide(colours, PEAKS[picture.dtype], dtype=np.float32)
+    return torch.from_numpy(scaled).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+
+
+def to_picture(restored: Tensor, like: Picture) -> Picture:
+    """(1, 3, H, W) -> a picture of the kind of ``like``; grey as the mean of the channels, alpha enlarged as needed.
+
+    ``restored`` is overwritten.
+    """
+    peak = PEAKS[like.dtype]
+    channels = restored[0]
+    if like.ndim == 2 or like.shape[2] == 1:
+        channels = channels.mean(dim=0, keepdim=True)
+    channels.clamp_(0, 1)
+    if peak != 1:
+        channels.mul_(peak).round_()
+    picture = np.ascontiguousarray(channels.permute(1, 2, 0).numpy().astype(like.dtype))
+    if like.ndim == 2:
+        return picture[:, :, 0]
+    return np.dstack([picture, _alpha(like, picture)]) if like.shape[2] == 4 else picture
+
+
+def _alpha(like: Picture, restored: Picture) -> Picture:
+    height, width = restored.shape[:2]
+    alpha = np.ascontiguousarray(like[:, :, 3])
+    if alpha.shape == (height, width):
+        return alpha
+    enlarged = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC)
+    return enlarged.clip(0, 1) if like.dtype == np.float32 else enlarged

@@ -1,0 +1,127 @@
+"""How much memory there is, how much a network takes, and the largest tiles that fit."""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.restoring.tiles import SMALLEST, STEP, Tiles, tiles_of
+
+MEMINFO = Path("/proc/meminfo")
+STATM = Path("/proc/self/statm")
+CGROUP = Path("/sys/fs/cgroup")
+UNKNOWN_MEMORY = 4 * 2**30  # bytes taken to be free where the system does not say
+SHARE = 0.8  # of the free memory, the rest is for other programs and for what the model below does not know
+
+# A network takes so many bytes for every pixel that it works on at once and every channel of its first features, beyond
+# its weights and the pictures themselves. Measured on a CPU in float32: DeepRFTv2-S 111 at 256x256 and 99 at 512x512,
+# -B 95 at 512x512 and 118 with 24 channels instead of 48, ATD-light 111 at x2 and 113 at x4, ATD 97 at 192x192.
+BYTES = 120
+# An ATD with estimators works on its own small tiles; for every pixel around them it keeps shallow features alone
+# (ATD-light+FKE: 12 at 256x256).
+KEPT_BYTES = 16
+WIDTH = 64  # channels of the features of a network that does not begin with a convolution
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def parse_bytes(words: str) -> int:
+    """Bytes of "3G", "3GiB", "1.5 GB" or "500M" (all powers of 1024), or of a plain number.
+
+    Raises:
+        OptionError: It is none of these, or zero.
+    """
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", words.strip(), re.IGNORECASE)
+    number = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
+    if number < 1:
+        raise OptionError(f"{words!r} is no amount of memory; write it as 3G, 500M or a number of bytes")
+    return number
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of NumPy or PyTorch says that memory ran out; PyTorch has no class for it on a CPU."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def budget(device: torch.device, limit: int | None) -> int:
+    """Bytes that restoring a picture may take now.
+
+    Args:
+        device: Where the network is.
+        limit: Bytes that this process may take in all, on a GPU those of its tensors there; None: a part of what is
+            free now.
+    """
+    if device.type == "cuda":
+        taken = torch.cuda.memory_allocated(device)
+        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - taken
+    else:
+        taken, free = _resident(), min(_free())
+    return int(SHARE * free) if limit is None else min(limit - taken, free)
+
+
+def _resident() -> int:
+    if not STATM.is_file():
+        return 0
+    return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _free() -> Iterator[int]:
+    """Free memory of the machine and, in a container, of that; both as far as the system says."""
+    if MEMINFO.is_file():
+        fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
+        yield int(fields["MemAvailable"].split()[0]) * 1024
+    else:
+        yield UNKNOWN_MEMORY
+    most, taken = CGROUP / "memory.max", CGROUP / "memory.current"
+    if most.is_file() and taken.is_file() and most.read_text(encoding="ascii").strip() != "max":
+        yield int(most.read_text(encoding="ascii")) - int(taken.read_text(encoding="ascii"))
+
+
+def picture_bytes(pixels: int, upscale: int) -> int:
+    """What a picture takes beside its tiles: as float32 before and after, the weights of its tiles, and the result."""
+    before, after = 3 * 4, (2 * 3 + 1) * 4
+    return pixels * (before + after * upscale**2)
+
+
+def pixels_that_fit(network: nn.Module, free: int) -> int:
+    """How many pixels of its input a network can work on in so many bytes."""
+    width = next((layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), WIDTH)
+    own_tile = getattr(network, "tile", None)
+    at_once = max(free, 0) // (BYTES * width)
+    if own_tile is None or at_once <= own_tile**2:
+        return at_once
+    return max(own_tile**2, (free - BYTES * width * own_tile**2) // (KEPT_BYTES * width))
+
+
+def tiles_that_fit(network: nn.Module, height: int, width: int, free: int, largest: int | None = None) -> Tiles | None:
+    """The largest tiles that a network can work on in so much memory; None for the picture as a whole.
+
+    Args:
+        network: The network.
+        height: Of the picture.
+        width: Of the picture.
+        free: Bytes.
+        largest: Size of tiles that are not to be exceeded.
+
+    Raises:
+        DataError: Not even the smallest tiles fit.
+    """
+    pixels = pixels_that_fit(network, free)
+    if height * width <= pixels and (largest is None or max(height, width) <= largest):
+        return None
+    size = math.isqrt(pixels) // STEP * STEP
+    size = min(size, largest or size)
+    if size < SMALLEST:
+        raise DataError(
+            f"a picture of {width}x{height} does not fit into the memory even in tiles of {SMALLEST}; raise the memory "
+            "limit or end other programs"
+        )
+    return tiles_of(size)

@@ -1,0 +1,111 @@
+"""Pictures in files: OpenCV reads and writes them, since it alone keeps 16 bits of colour and of alpha."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets_prep.errors import PreparationError
+from datasets_prep.pictures import Header, read_header, require_whole
+from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.restoring.jpeg import exif_orientation, is_whole
+
+Picture = NDArray[Any]
+
+# Above every camera's; a picture of so many pixels takes 3 GB as float32.
+MAX_PIXELS = 250_000_000
+COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
+
+
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a PNG or a JPEG, turned upright as its Exif data say.
+
+    Args:
+        path: The file.
+        max_pixels: The most pixels that its header may announce; otherwise it is refused and not decoded.
+
+    Returns:
+        uint8 or uint16 as stored: (H, W) for grey, (H, W, 3) for RGB, (H, W, 4) with alpha.
+
+    Raises:
+        DataError: The file is missing, no PNG or JPEG, damaged, or announces too many pixels.
+    """
+    try:
+        data = path.read_bytes()
+        header = read_header(data)
+        _check(data, header, max_pixels)
+        stored = _decode(data)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except PreparationError as error:
+        raise DataError(f"{path}: {error}") from error
+    return _upright(_swap_red_and_blue(stored), exif_orientation(data) if header.is_jpeg else 1)
+
+
+def _check(data: bytes, header: Header, max_pixels: int) -> None:
+    if header.height * header.width > max_pixels:
+        raise PreparationError(
+            f"announces {header} pixels, and no more than {max_pixels:,} are decoded; raise that number (--max-pixels) "
+            "if the file is to be trusted"
+        )
+    if not header.is_jpeg:
+        require_whole(data)
+    elif not is_whole(data):
+        raise PreparationError("is truncated")
+
+
+def _decode(data: bytes) -> Picture:
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        picture = None
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
+        raise PreparationError("is damaged and cannot be decoded")
+    return picture
+
+
+def _swap_red_and_blue(picture: Picture) -> Picture:
+    """RGB(A) to OpenCV's BGR(A) and back."""
+    if picture.ndim == 2:
+        return picture
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+
+
+def _upright(picture: Picture, orientation: int) -> Picture:
+    """Turn a picture that the camera stored in one of the eight orientations of Exif."""
+    if orientation >= 5:
+        picture = picture.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    return np.ascontiguousarray(picture)
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a picture as PNG, which appears under its name when it is complete.
+
+    Args:
+        path: The file; one of this name is replaced.
+        picture: As :func:`read_picture` returns it.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    # A name of its own that is made anew, so that nothing that lies there can lead the writing elsewhere.
+    temporary = path.with_name(f".{os.getpid()}.partial")
+    try:
+        done, data = cv2.imencode(".png", _swap_red_and_blue(picture), [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
+        if not done:
+            raise DataError(f"{path}: a picture of {picture.shape[1]}x{picture.shape[0]} cannot be written as PNG")
+        with temporary.open("xb") as file:
+            file.write(data.tobytes())
+        os.replace(temporary, path)
+    except (OSError, cv2.error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.err
+        raise DataError(f"{path}: cannot be written: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

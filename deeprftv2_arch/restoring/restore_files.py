@@ -1,0 +1,87 @@
+"""Restoring many pictures, one after the other, whatever becomes of a single one."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deeprftv2_arch.errors import DeepRFTv2Error
+from deeprftv2_arch.restoring.comparison import side_by_side
+from deeprftv2_arch.restoring.kernels import kernel_picture
+from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
+from deeprftv2_arch.restoring.plan import Job, require_inside
+from deeprftv2_arch.restoring.restorer import Restorer
+
+
+@dataclass
+class Outcome:
+    """What became of the pictures.
+
+    Attributes:
+        restored: How many were restored.
+        done: How many had been before.
+        failures: One line for every other one.
+    """
+
+    restored: int = 0
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [f"{self.restored} restored"]
+        if self.done:
+            parts.append(f"{self.done} done before (--overwrite restores them again)")
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        return ", ".join(parts)
+
+
+def restore_files(restorer: Restorer, jobs: Sequence[Job], out: Path, overwrite: bool = False) -> Outcome:
+    """Restore pictures and write what is wanted of each; a file appears when it is complete.
+
+    Args:
+        restorer: What restores them.
+        jobs: The pictures.
+        out: Folder outside of which nothing is written.
+        overwrite: Whether to replace files that are there. Otherwise a picture is left out if all of its files are,
+            and only the missing ones are written if some are.
+    """
+    outcome = Outcome()
+    with tqdm(jobs, "restoring", unit="picture", dynamic_ncols=True) as progress:
+        for job in progress:
+            missing = [path for path in job.outputs() if overwrite or not os.path.lexists(path)]
+            try:
+                if missing:
+                    _restore_one(restorer, job, missing, out)
+            except Exception as error:  # of whatever kind: the others are still to be restored
+                outcome.failures.append(_line(job.source, error))
+                continue
+            outcome.restored += bool(missing)
+            outcome.done += not missing
+            progress.set_postfix_str(f"last one in {restorer.tiles}" if restorer.tiles else "")
+    return outcome
+
+
+def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Path) -> None:
+    for path in missing:
+        require_inside(path, out)
+    picture = read_picture(job.source, restorer.max_pixels)
+    restored = restorer(picture)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        if path == job.comparison:
+            write_picture(path, side_by_side(picture, restored))
+        elif path == job.kernels:
+            write_picture(path, kernel_picture(restorer.kernels(picture)))
+        else:
+            write_picture(path, restored)
+
+
+def _line(source: Path, error: Exception) -> str:
+    """What went wrong with a picture, in a line that begins with its name."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, DeepRFTv2Error):
+        text = f"{type(error).__name__}: {text}"
+    return text if str(source) in text else f"{source}: {text}"

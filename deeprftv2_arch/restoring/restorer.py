@@ -1,0 +1,246 @@
+"""Restoring pictures of any kind and any size with a trained network."""
+
+import logging
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.restoring.conversion import Picture, check_picture, check_range, to_picture, to_tensor
+from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
+from deeprftv2_arch.restoring.loading import network_of_checkpoint, network_of_options
+from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, picture_bytes, tiles_that_fit
+from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, read_picture
+from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles
+
+KERNEL_WINDOW = 256  # pixels
+
+logger = logging.getLogger(__name__)
+
+PictureOrTensor = TypeVar("PictureOrTensor", Picture, Tensor)
+
+
+class Restorer:
+    """Deblurs pictures, or enlarges them, with a trained network.
+
+    >>> import numpy as np
+    >>> from deeprftv2_arch import Restorer
+    >>> restorer = Restorer.from_checkpoint("net_g_latest.pth")
+    >>> blurred = np.full((30, 41, 3), 128, np.uint8)  # RGB; a path or a tensor will do as well
+    >>> restored = restorer(blurred)
+    >>> restored.shape, restored.dtype
+    ((30, 41, 3), dtype('uint8'))
+
+    A picture is restored whole if it fits into the memory, otherwise in tiles, which overlap and are blended. The
+    result depends somewhat on their size, since the networks estimate kernels from the spectrum of what they see at
+    once.
+
+    Args:
+        network: Maps (1, 3, H, W), RGB in 0..1 and of any size, to (1, 3, s H, s W); s is its ``upscale``, or 1.
+        device: Where it is to work; the GPU by default, if there is one.
+        tile: Size and overlap of the tiles for larger pictures, in pixels of the input; by default as few as possible.
+        memory_limit: The most bytes to take: resident memory of the whole process or, on a GPU, tensors on it. By
+            default 80 % of what is free. How much a tile takes is estimated from measured figures.
+        max_pixels: The most pixels of a file that is decoded.
+
+    Attributes:
+        tiles: The tiles in which the last picture was restored; None: whole.
+
+    Raises:
+        OptionError: There are no such tiles or no such device, or both tiles and a limit are given.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device | str | None = None,
+        tile: tuple[int, int] | None = None,
+        memory_limit: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if tile is not None and memory_limit is not None:
+            raise OptionError("tile and memory_limit: give one of them, since the limit chooses the tiles")
+        self.device = _device(device)
+        self.network = network.to(self.device).eval()
+        self.upscale = int(getattr(network, "upscale", 1))
+        self.tile = None if tile is None else check_tiles(tile)
+        self.memory_limit = memory_limit
+        self.max_pixels = max_pixels
+        self.tiles: Tiles | None = None
+        self._largest: int | None = None  # size of tiles that fitted after larger ones had not
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Path | str,
+        *,
+        device: torch.device | str | None = None,
+        tile: tuple[int, int] | None = None,
+        memory_limit: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> "Restorer":
+        """Build from trained weights alone: which network they are of is found from their names and shapes.
+
+        Args:
+            checkpoint: A file with weights of a DeepRFTv2 or an ATD, with or without estimators.
+            device: See the class, as for the other arguments.
+            tile: See the class.
+            memory_limit: See the class.
+            max_pixels: See the class.
+
+        Raises:
+            CheckpointError: The file cannot be read, or its weights belong to no network of this package.
+            OptionError: See the class.
+        """
+        return cls(network_of_checkpoint(Path(checkpoint)), device, tile, memory_limit, max_pixels)
+
+    @classmethod
+    def from_options(
+        cls,
+        option_file: Path | str,
+        checkpoint: Path | str,
+        *,
+        device: torch.device | str | None = None,
+        tile: tuple[int, int] | None = None,
+        memory_limit: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> "Restorer":
+        """Build the network of an option file for training or testing, with the weights in a file.
+
+        The file also tells what weights do not, such as ``train_size``. A DeepRFTv2's ``tile`` holds unless there is
+        another here, or a memory limit.
+
+        Raises:
+            OptionError: The option file cannot be read or its network refuses an argument; see also the class.
+            CheckpointError: The weights cannot be read or do not fit.
+        """
+        network = network_of_options(Path(option_file), Path(checkpoint))
+        # An ATD keeps its own tiles inside of those here: its estimators know the spectra of such windows alone.
+        if isinstance(network, DeepRFTv2) and network.tile is not None:
+            if tile is None and memory_limit is None:
+                tile = (network.tile, network.tile_overlap)
+            network.use_tiles(None)
+        return cls(network, device, tile, memory_limit, max_pixels)
+
+    def __call__(self, picture: Path | str | PictureOrTensor) -> PictureOrTensor | Picture:
+        """Restore one picture, or each of a batch.
+
+        Args:
+            picture: One of
+
+                * the path of a PNG or a JPEG, which is turned upright as its Exif data say,
+                * a NumPy array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGB with alpha, of uint8, uint16, or
+                  float32 in 0..1,
+                * a tensor (3, H, W) or (B, 3, H, W), RGB in 0..1, of floating point and on any device.
+
+        Returns:
+            The same kind, shape but for the enlargement, type and device; of a path an array as its file is stored.
+            Floats are clamped to 0..1. Grey comes back as grey; alpha as it was, or enlarged bicubically.
+
+        Raises:
+            DataError: The picture is none of these, cannot be read, does not fit into the memory even in small tiles,
+                or the network makes something of it that is not finite.
+        """
+        if isinstance(picture, Tensor):
+            return self._restore_tensor(picture)
+        if isinstance(picture, np.ndarray):
+            check_picture(picture)
+            return to_picture(self.restore(to_tensor(picture)), picture)
+        if isinstance(picture, str | Path):
+            return self(read_picture(Path(picture), self.max_pixels))
+        raise DataError(f"a picture is a path, a NumPy array or a tensor, not a {type(picture).__name__}")
+
+    def _restore_tensor(self, pictures: Tensor) -> Tensor:
+        is_batch = pictures.dim() == 4
+        if not (is_batch or pictures.dim() == 3) or pictures.shape[-3] != 3 or not pictures.numel():
+            raise DataError(f"a tensor of pictures is (3, H, W) or (B, 3, H, W), not {tuple(pictures.shape)}")
+        if not pictures.is_floating_point():
+            raise DataError(f"a tensor of pictures is of floating point in 0..1, not {pictures.dtype}")
+        check_range(float(pictures.min()), float(pictures.max()))
+        batch = pictures.detach().to("cpu", torch.float32).reshape(-1, *pictures.shape[-3:])
+        restored = torch.cat([self.restore(picture[None]).clamp(0, 1) for picture in batch])
+        return (restored if is_batch else restored[0]).to(pictures.device, pictures.dtype)
+
+    @torch.no_grad()
+    def restore(self, x: Tensor) -> Tensor:
+        """Restore one picture (1, 3, H, W), float32 in 0..1 on the CPU, in as large tiles as the memory allows.
+
+        Returns:
+            (1, 3, s H, s W) on the CPU, not clamped.
+
+        Raises:
+            DataError: It does not fit into the memory even in small tiles, or becomes something that is not finite.
+        """
+        height, width = x.shape[2:]
+        tiles = self._first_tiles(height, width)
+        restored = self._attempt(x, tiles)
+        while restored is None:
+            tiles = halved(tiles, height, width)
+            if tiles is None:
+                raise DataError(f"a picture of {width}x{height} does not fit into the memory; end other programs")
+            logger.warning("Out of memory with a picture of %dx%d; trying %s", width, height, tiles)
+            self._largest = tiles.size
+            restored = self._attempt(x, tiles)
+        self.tiles = tiles if tiles and max(height, width) > tiles.size else None
+        if not restored.isfinite().all():
+            raise DataError("the network's output is not finite")
+        return restored
+
+    @torch.no_grad()
+    def kernels(self, picture: Picture) -> NDArray[np.float32]:
+        """The blur kernels that the network estimates in the middle of a picture.
+
+        Args:
+            picture: A NumPy array as above.
+
+        Returns:
+            (C, h, w), those of the last estimator, one for every channel of its features, zero lag in the corner; h and
+            w are about those of the middle, at most 256, or the size of the tiles where these are smaller.
+
+        Raises:
+            OptionError: The network has no estimators.
+        """
+        check_picture(picture)
+        sizes = [KERNEL_WINDOW, self.tiles and self.tiles.size, getattr(self.network, "tile", None)]
+        x = middle(to_tensor(picture), min(size for size in sizes if size))
+        return estimated_kernels(self.network, lambda: self._run(x))
+
+    def _first_tiles(self, height: int, width: int) -> Tiles | None:
+        """The tiles to begin with; None: whole."""
+        if self.tile is not None:
+            return self.tile
+        free = budget(self.device, self.memory_limit)
+        # Where the tiles are on a GPU, the picture itself is not.
+        pictures = 0 if self.device.type == "cuda" else picture_bytes(height * width, self.upscale)
+        return tiles_that_fit(self.network, height, width, free - pictures, self._largest)
+
+    def _attempt(self, x: Tensor, tiles: Tiles | None) -> Tensor | None:
+        """Restore in these tiles; None where the memory is not enough."""
+        try:
+            return run_in_tiles(self._run, x, tiles, self.upscale)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _run(self, x: Tensor) -> Tensor:
+        """The network on the device; a network of one channel works on colours one by one."""
+        x = x.to(self.device)
+        if getattr(self.network, "in_chans", 3) == 1:
+            return self.network(x.transpose(0, 1)).transpose(0, 1).float().cpu()
+        return self.network(x).float().cpu()
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for a device
+        reason = str(error).splitlines()[0]
+        raise OptionError(f"device: {device} cannot be used here ({reason}); choose cpu or cuda") from error
+    return chosen

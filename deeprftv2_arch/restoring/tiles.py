@@ -1,0 +1,68 @@
+"""The tiles in which a picture that is too large to be restored whole is restored."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.tiling import TileGrid
+
+LARGEST_OVERLAP = 128  # pixels; of the published tiles of 512
+SMALLEST = 64
+STEP = 16  # tiles that are chosen here are multiples of it: no network has to pad them
+
+
+class Tiles(NamedTuple):
+    """Height and width of the tiles, and the pixels that neighbours share."""
+
+    size: int
+    overlap: int
+
+    def __str__(self) -> str:
+        return f"tiles of {self.size} that share {self.overlap} pixels"
+
+
+def tiles_of(size: int) -> Tiles:
+    """Tiles of a size; neighbours share a quarter of it, but no more than the published tiles do."""
+    return Tiles(size, min(LARGEST_OVERLAP, size // 4))
+
+
+def check_tiles(tiles: tuple[int, int]) -> Tiles:
+    """Return tiles that somebody asked for.
+
+    Raises:
+        OptionError: There are no such tiles.
+    """
+    size, overlap = tiles
+    if size < 1 or not 0 <= 2 * overlap <= size:
+        raise OptionError(f"tile: expected a size above 0 and an overlap of at most half of it, got {size}, {overlap}")
+    return Tiles(size, overlap)
+
+
+def halved(tiles: Tiles | None, height: int, width: int) -> Tiles | None:
+    """Tiles half as large, or of half the picture where it was whole; None where they would be too small."""
+    longest = max(height, width)
+    size = (min(tiles.size, longest) if tiles else longest) // 2 // STEP * STEP
+    return tiles_of(size) if size >= SMALLEST else None
+
+
+def run_in_tiles(run: Callable[[Tensor], Tensor], x: Tensor, tiles: Tiles | None, upscale: int) -> Tensor:
+    """Restore a picture in tiles, one after the other, and blend them.
+
+    The outer quarter of what two tiles share is context, which is cut off; over the half between they are blended with
+    weights that are nowhere 0. So a network that sees no further than a quarter of the overlap shows no seams.
+
+    Args:
+        run: Restores (1, C, h, w).
+        x: (1, C, H, W).
+        tiles: The tiles; None for the whole picture at once.
+        upscale: Factor by which ``run`` enlarges.
+
+    Returns:
+        (1, C', upscale H, upscale W), on the device of what ``run`` returns.
+    """
+    if tiles is None or max(x.shape[2:]) <= tiles.size:
+        return run(x)
+    grid = TileGrid(x.shape[2:], tiles.size, tiles.overlap)
+    return grid.join((run(tile) for tile in grid.cut(x)), upscale, context=True)

@@ -1,0 +1,409 @@
+"""The Python interface of restoring: kinds of pictures, tiles, memory, files."""
+
+import doctest
+import logging
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+from restoring_helpers import TINY_ATD, TINY_DEBLURRING, Enlarging, ShortSighted, noise, save_atd, save_identity
+from torch import Tensor, nn
+
+import deeprftv2_arch
+from deeprftv2_arch import Restorer
+from deeprftv2_arch.errors import CheckpointError, DataError, OptionError
+from deeprftv2_arch.layers.tiling import TileGrid
+from deeprftv2_arch.networks.atd import ATD
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.restoring import restorer as restorer_module
+from deeprftv2_arch.restoring.memory import is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
+from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
+from deeprftv2_arch.restoring.tiles import Tiles
+
+ODD = (75, 101)
+
+
+def test_example_of_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_identity(Path("net_g_latest.pth"))
+    failed, tried = doctest.testmod(restorer_module)
+    assert (failed, tried) == (0, 6)
+
+
+def test_package_has_no_other_lazy_names() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Restored'"):
+        _ = deeprftv2_arch.Restored  # type: ignore[attr-defined]
+
+
+# Kinds
+
+
+@pytest.mark.parametrize("tile", [None, (32, 8), (40, 20), (16, 0)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
+def test_identity_returns_the_picture(channels: tuple[int, ...], dtype: type, tile: tuple[int, int] | None) -> None:
+    picture = noise(*ODD, *channels, dtype=dtype)
+    before = picture.copy()
+    restored = Restorer(Identity(), "cpu", tile)(picture)
+    assert (restored.shape, restored.dtype) == (picture.shape, picture.dtype)
+    np.testing.assert_allclose(restored, picture, rtol=0, atol=1e-6 if dtype is np.float32 else 0)
+    np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 70), (3, 2, 4), (64, 64), (65, 64, 1)])
+def test_identity_on_sizes_at_the_edge(shape: tuple[int, ...]) -> None:
+    picture = noise(*shape)
+    np.testing.assert_array_equal(Restorer(Identity(), "cpu", (32, 16))(picture), picture)
+
+
+def test_identity_of_a_deblurring_checkpoint(tmp_path: Path) -> None:
+    picture = noise(*ODD, 3)
+    restorer = Restorer.from_checkpoint(save_identity(tmp_path / "net.pth"), device="cpu", tile=(48, 16))
+    np.testing.assert_array_equal(restorer(picture), picture)
+    assert restorer.tiles == (48, 16)
+
+
+def test_tensors_keep_their_shape_and_type() -> None:
+    restorer = Restorer(Enlarging(2), "cpu", (32, 8))
+    pictures = torch.rand(2, 3, 40, 50, dtype=torch.float64)
+    restored = restorer(pictures)
+    torch.testing.assert_close(restored[:, :, ::2, 1::2], pictures, rtol=0, atol=1e-6)
+    assert restored.dtype == torch.float64
+    torch.testing.assert_close(restorer(pictures[1]), restored[1], rtol=0, atol=0)
+
+
+def test_floats_are_clamped() -> None:
+    picture = np.array([[-0.2, 0.3, 1.2]], np.float32)
+    np.testing.assert_allclose(Restorer(Identity(), "cpu")(picture), [[0, 0.3, 1]], atol=1e-6)
+    tensor = torch.tensor([-0.2, 0.3, 1.2]).expand(3, 1, 3)
+    torch.testing.assert_close(Restorer(Identity(), "cpu")(tensor)[0, 0], torch.tensor([0, 0.3, 1]))
+
+
+def test_grey_is_restored_as_equal_colours_and_averaged() -> None:
+    class Tinting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert torch.equal(x[:, 0], x[:, 2])
+            return x + torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
+
+    restored = Restorer(Tinting(), "cpu")(np.full((2, 3), 51, np.uint8))
+    np.testing.assert_array_equal(restored, np.full((2, 3), 51 + 51))
+
+
+def test_colours_come_in_the_order_rgb() -> None:
+    class Reddening(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([torch.ones_like(x[:, :1]), x[:, 1:]], dim=1)
+
+    restored = Restorer(Reddening(), "cpu")(np.zeros((1, 1, 4), np.uint16))
+    assert restored.tolist() == [[[65535, 0, 0, 0]]]
+
+
+def test_alpha_is_enlarged_and_stays_in_range() -> None:
+    picture = np.zeros((8, 8, 4), np.float32)
+    picture[:, 4:, 3] = 1
+    alpha = Restorer(Enlarging(2), "cpu")(picture)[:, :, 3]
+    assert alpha.shape == (16, 16)
+    assert (alpha[:, :4] == 0).all()
+    assert (alpha[:, 12:] == 1).all()
+    assert 0 <= alpha.min() <= alpha.max() <= 1
+
+
+def test_network_of_one_channel_restores_colours_one_by_one() -> None:
+    torch.manual_seed(1)
+    network = ATD(**TINY_ATD, in_chans=1).eval()
+    picture = noise(9, 11, 3, dtype=np.float32)
+    with torch.no_grad():
+        expected = [network(torch.from_numpy(picture[None, None, :, :, channel]))[0, 0] for channel in range(3)]
+    restored = Restorer(network, "cpu")(picture)
+    np.testing.assert_allclose(restored, torch.stack(expected, dim=2).clamp(0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((4, 4), np.int32), "uint8, uint16 or float32, not int32"),
+        (np.zeros((4, 4, 2), np.uint8), r"\(H, W, 4\), not \(4, 4, 2\)"),
+        (np.zeros((0, 4), np.uint8), r"not \(0, 4\)"),
+        (np.full((4, 4), 128, np.float32), "0..1, not 128 to 128; scale"),
+        (np.full((4, 4), np.nan, np.float32), "not nan to nan"),
+        (torch.zeros(4, 4), r"\(3, H, W\) or \(B, 3, H, W\), not \(4, 4\)"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "not torch.uint8"),
+        (torch.full((3, 4, 4), torch.inf), "not inf to inf"),
+        ([[0.0]], "a path, a NumPy array or a tensor, not a list"),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Restorer(Identity(), "cpu")(picture)  # type: ignore[type-var]
+
+
+def test_output_that_is_not_finite_is_refused() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x / 0
+
+    with pytest.raises(DataError, match="not finite"):
+        Restorer(Broken(), "cpu")(np.zeros((4, 4), np.uint8))
+
+
+# Tiles and memory
+
+
+def test_tiles_are_blended_within_their_context() -> None:
+    """Of eight shared pixels two are the first tile's, four are blended in a line, two are the second tile's."""
+    grid = TileGrid((1, 16), 12, 8)
+    joined = grid.join([torch.zeros(1, 1, 1, 12), torch.ones(1, 1, 1, 12)], context=True)
+    torch.testing.assert_close(joined.flatten(), torch.tensor([0.0] * 6 + [0.2, 0.4, 0.6, 0.8] + [1.0] * 6))
+
+
+@pytest.mark.parametrize("tile", [(32, 16), (48, 12), (40, 20)])
+def test_tiles_of_a_short_sighted_network_show_no_seams(tile: tuple[int, int]) -> None:
+    network = ShortSighted()
+    picture = noise(*ODD, 3, dtype=np.float32) * 0.5 + 0.25
+    whole = Restorer(network, "cpu", (128, 0))(picture)
+    restorer = Restorer(network, "cpu", tile)
+    np.testing.assert_allclose(restorer(picture), whole, rtol=0, atol=1e-5)
+    assert restorer.tiles == tile
+    # A cut is seen where there is no context, so that the agreement above is not one of a network that sees nothing.
+    assert np.abs(Restorer(network, "cpu", (32, 0))(picture) - whole).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), "can't allocate memory"]
+)
+def test_tile_is_halved_until_it_fits(error: Exception | str, caplog: pytest.LogCaptureFixture) -> None:
+    sizes = []
+
+    class Hungry(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(tuple(x.shape[2:]))
+            if x.shape[2] * x.shape[3] > 100**2:
+                raise RuntimeError(f"DefaultCPUAllocator: {error}") if isinstance(error, str) else error
+            return x
+
+    restorer = Restorer(Hungry(), "cpu")
+    picture = noise(250, 330)
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(restorer(picture), picture)
+    assert sizes[:3] == [(250, 330), (160, 160), (80, 80)]
+    assert restorer.tiles == Tiles(80, 20)
+    assert "330x250; trying tiles of 80 that share 20 pixels" in caplog.text
+    sizes.clear()
+    restorer(picture)  # begins with what fitted
+    assert set(sizes) == {(80, 80)}
+
+
+def test_picture_that_does_not_fit_in_small_tiles_is_refused() -> None:
+    class Insatiable(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise MemoryError
+
+    with pytest.raises(DataError, match="330x250 does not fit into the memory"):
+        Restorer(Insatiable(), "cpu")(noise(250, 330))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+    assert not is_out_of_memory(ValueError("can't allocate memory"))
+
+
+def test_tiles_follow_from_the_memory() -> None:
+    network = DeepRFTv2(**TINY_DEBLURRING)
+    taken = 4 * 120  # channels times the measured figure
+    assert tiles_that_fit(network, 200, 300, 200 * 300 * taken) is None
+    assert tiles_that_fit(network, 200, 300, 200 * 300 * taken - 1) == (240, 60)  # 240^2 < 60,000 < 256^2
+    assert tiles_that_fit(network, 200, 300, 200 * 300 * taken, largest=100) == (100, 25)
+    assert tiles_that_fit(network, 2000, 3000, 1000 * 1000 * taken) == (992, 128)
+    assert tiles_that_fit(network, 2000, 3000, 64 * 64 * taken) == (64, 16)
+    for free in (64 * 64 * taken - 1, -1):
+        with pytest.raises(DataError, match="3000x2000 does not fit into the memory even in tiles of 64"):
+            tiles_that_fit(network, 2000, 3000, free)
+
+
+def test_network_with_tiles_of_its_own_takes_little_around_them() -> None:
+    network = ATD(**TINY_ATD, img_size=64, fke=True)
+    own = 8 * 120 * 64 * 64
+    assert pixels_that_fit(network, own // 2) == 64 * 64 // 2
+    assert pixels_that_fit(network, own + 8 * 16 * 10**6) == 10**6
+
+
+@pytest.mark.parametrize(
+    ("words", "number"), [("12345", 12345), ("3G", 3 * 2**30), ("1.5 GiB", 3 * 2**29), ("500mb", 500 * 2**20)]
+)
+def test_amounts_of_memory(words: str, number: int) -> None:
+    assert parse_bytes(words) == number
+
+
+@pytest.mark.parametrize("words", ["", "3 apples", "-1G", "0", "G", "1.2.3G"])
+def test_amounts_that_are_none(words: str) -> None:
+    with pytest.raises(OptionError, match="is no amount of memory"):
+        parse_bytes(words)
+
+
+# Networks
+
+
+@pytest.mark.parametrize("fke", [False, True])
+def test_enlarging_checkpoint(tmp_path: Path, fke: bool) -> None:
+    path = save_atd(tmp_path / "net.pth", fke)
+    network = ATD(**TINY_ATD, fke=fke).eval()
+    network.load_state_dict(torch.load(path, weights_only=True)["params_ema"])
+    picture = noise(17, 20, 3)
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        expected = network(x)[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+    restorer = Restorer.from_checkpoint(path, device="cpu")
+    restored = restorer(picture)
+    assert restored.shape == (34, 40, 3)
+    assert np.abs(restored.astype(int) - expected).max() <= 1  # the category attention flips in the last bits
+    assert len(restorer.network.fkes) == fke
+
+
+def test_average_weights_are_preferred(tmp_path: Path) -> None:
+    path = save_identity(tmp_path / "net.pth")
+    average = torch.load(path, weights_only=True)["params"]
+    other = {name: torch.ones_like(value) for name, value in average.items()}
+    torch.save({"params": other, "params_ema": average}, path)
+    picture = noise(9, 9)
+    np.testing.assert_array_equal(Restorer.from_checkpoint(path, device="cpu")(picture), picture)
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"params": {"body.weight": torch.zeros(3)}}, path)
+    with pytest.raises(CheckpointError, match=r"net\.pth: these are not the keys of a DeepRFTv2"):
+        Restorer.from_checkpoint(path)
+    state = DeepRFTv2(**TINY_DEBLURRING).state_dict()
+    del state["units.0.full_scale.embed.weight"], state["units.0.full_scale.fke.norm.weight"]
+    torch.save({"params": state | {"units.0.full_scale.embed.weight": torch.zeros(4, 3, 3, 3)}}, path)
+    with pytest.raises(CheckpointError, match=r"1 missing, e\.g\. units\.0\.full_scale\.fke\.norm"):
+        Restorer.from_checkpoint(path)
+
+
+OPTIONS = """\
+network_g:
+  type: DeepRFTv2
+  dim: 4
+  units: 1
+  blocks: [1, 1, 1]
+  full_kinds: [NAF, NAF, NAF]
+"""
+
+
+def test_option_file_tells_tiles_and_what_weights_do_not(tmp_path: Path) -> None:
+    checkpoint, options = save_identity(tmp_path / "net.pth"), tmp_path / "options.yml"
+    options.write_text(OPTIONS + "  tile: 32\n  tile_overlap: 16\n  train_size: 16\n", encoding="utf-8")
+    restorer = Restorer.from_options(options, checkpoint, device="cpu")
+    picture = noise(*ODD)
+    np.testing.assert_array_equal(restorer(picture), picture)
+    assert restorer.tiles == (32, 16)
+    assert any(type(part).__name__ == "LocalMeanPool" for part in restorer.network.modules())
+    assert Restorer.from_options(options, checkpoint, device="cpu", tile=(64, 8)).tile == (64, 8)
+    assert Restorer.from_options(options, checkpoint, device="cpu", memory_limit=2**40).tile is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OPTIONS + "  dims: 4\n", "network_g: unknown key .dims."),
+        (OPTIONS.replace("dim: 4", "dim: 5"), "network_g: DeepRFTv2: dim must be an even number"),
+        ("name: empty\n", "network_g: type: missing"),
+        ("network_g: DeepRFTv2\n", "network_g"),
+    ],
+)
+def test_option_file_that_describes_no_network(tmp_path: Path, text: str, message: str) -> None:
+    options = tmp_path / "options.yml"
+    options.write_text(text, encoding="utf-8")
+    with pytest.raises(OptionError, match=f"options.yml: {message}"):
+        Restorer.from_options(options, save_identity(tmp_path / "net.pth"))
+
+
+def test_weights_that_do_not_fit_the_option_file(tmp_path: Path) -> None:
+    options = tmp_path / "options.yml"
+    options.write_text(OPTIONS.replace("dim: 4", "dim: 6"), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="dim 4 instead of 6"):
+        Restorer.from_options(options, save_identity(tmp_path / "net.pth"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tile": (32, 17)}, "at most half of it, got 32, 17"),
+        ({"tile": (0, 0)}, "a size above 0"),
+        ({"tile": (32, 8), "memory_limit": 2**30}, "give one of them"),
+        ({"device": "abacus"}, "device: abacus cannot be used here"),
+    ],
+)
+def test_settings_that_cannot_be_had(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Restorer(Identity(), **settings)  # type: ignore[arg-type]
+
+
+# Files
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_respected(tmp_path: Path, orientation: int) -> None:
+    picture = np.zeros((32, 48, 3), np.uint8)
+    picture[:16, :24] = 255, 0, 0
+    picture[16:, :24] = 0, 255, 0
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(picture).save(path, quality=95, exif=exif)
+    with Image.open(path) as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored)).astype(int)
+    restored = Restorer(Identity(), "cpu")(path)
+    assert restored.shape == upright.shape
+    assert np.abs(restored - upright).max() <= 3  # decoders differ in rounding
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+def test_png_keeps_bits_grey_and_alpha(tmp_path: Path, channels: tuple[int, ...], dtype: type) -> None:
+    picture, path = noise(5, 7, *channels, dtype=dtype), tmp_path / "a picture ü.png"
+    write_picture(path, picture)
+    restored = Restorer(Identity(), "cpu")(str(path))
+    assert restored.dtype == dtype
+    np.testing.assert_array_equal(restored, picture)
+    if dtype is np.uint8:  # an independent reader; Pillow has no colours of 16 bits
+        with Image.open(path) as stored:
+            np.testing.assert_array_equal(np.asarray(stored), picture)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def jpeg(**more: object) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(noise(64, 48, 3)).save(buffer, "JPEG", **more)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"restart_marker_blocks": 1}])
+def test_jpeg_is_whole_or_truncated(tmp_path: Path, settings: dict[str, object]) -> None:
+    path, data = tmp_path / "photo.jpg", jpeg(**settings)
+    path.write_bytes(data + b"a short film behind the end")
+    assert read_picture(path).shape == (64, 48, 3)
+    for length in (len(data) - 2, len(data) // 2, 700):
+        path.write_bytes(data[:length])
+        with pytest.raises(DataError, match=r"photo\.jpg: is (truncated|a JPEG without)"):
+            read_picture(path)
+
+
+def test_damaged_exif_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    for exif in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0XX*\0\x08\0\0\0"):
+        path.write_bytes(jpeg(exif=exif))
+        assert read_picture(path).shape == (64, 48, 3)
+
+
+def test_header_of_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.png"
+    write_picture(path, np.zeros((50, 40), np.uint8))
+    assert read_picture(path, max_pixels=2000).shape == (50, 40)
+    monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(DataError, match=r"bomb\.png: announces 40x50 pixels, and no more than 1,999"):
+        read_picture(path, max_pixels=1999)
