@@ -146,7 +146,7 @@ def test_small_pictures_are_padded_with_zeros_to_the_smallest_size_and_cropped()
     [
         ({"fke_window": 12}, "fke_window and fke_overlap must be multiples of 8, got 12, 0"),
         ({"fke_window": 16, "fke_overlap": 16}, "fke_overlap must be from 0 on and smaller than fke_window"),
-        ({"train_size": 0}, "train_size must be positive or null, got 0"),
+        ({"train_size": 7}, "train_size must be at least 8 or null, got 7"),
         (
             {"smallest_size": (776, 681)},
             r"smallest_size must be a height and a width, multiples of 8, got \[776, 681\]",

@@ -38,10 +38,10 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
         opt: The data set's section of the option file. ``dataroot_lq``, ``dataroot_gt`` and ``io_backend: {type}``
             (``lmdb`` or ``disk``) say where the pictures are, ``filename_tmpl`` how a degraded one is called if its
             ground truth is called ``{}``; ``bit_depth: 8`` reads pictures of 16 bits as 8, by their upper bytes. In the
-            phase ``train`` also ``patch_stages``, whose ``patch_size`` is that of
-            the degraded picture, ``augment`` (true, the default: one of the eight flips and turns, each as likely;
-            ``flips``: one of the four that turn nothing by a quarter; or false), and ``zero_pad`` (whether pictures
-            smaller than the largest patch are continued by zeros at the bottom and the right; default false).
+            phase ``train`` also ``patch_stages``, whose ``patch_size`` is that of the degraded picture; ``augment``
+            (true, the default: one of the eight flips and turns, each as likely; ``flips``: one of the four that turn
+            nothing by a quarter; or false); and ``zero_pad`` (whether pictures smaller than the largest patch are
+            continued by zeros at the bottom and the right; default false).
 
     Attributes:
         scale: How many times as high and as wide as the degraded picture the ground truth is.
@@ -85,7 +85,7 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
 
     @staticmethod
     def _ways(opt: Mapping[str, Any], stages: Sequence[PatchStage]) -> Sequence[int]:
-        """Return the flips and turns that ``augment`` allows."""
+        """Return the ways of :mod:`~deeprftv2_arch.data.dihedral` that ``augment`` allows."""
         augment = opt.get("augment", True)
         if augment == "flips":
             return dihedral.FLIPS

@@ -232,10 +232,10 @@ class DeepRFTv2(nn.Module):
         memories = [memory] * units if isinstance(memory, str) else list(memory)
         self.size_multiple = 2 ** (LEVELS - 1 + scales - 1)
         _check_arguments(dim, units, scales, blocks, full_kinds, half_kinds, fke_blocks, memories)
-        _check_tiles("fke_window", fke_window, fke_overlap, self.size_multiple)
+        _check_tiles("fke_window", fke_window, "fke_overlap", fke_overlap, self.size_multiple)
         _check_smallest_size(smallest_size, self.size_multiple)
-        if train_size is not None and train_size < 1:
-            raise OptionError(f"DeepRFTv2: train_size must be positive or null, got {train_size}")
+        if train_size is not None and train_size < self.size_multiple:
+            raise OptionError(f"DeepRFTv2: train_size must be at least {self.size_multiple} or null, got {train_size}")
         self.scales = scales
         self.use_tiles(tile, tile_overlap)
         self.smallest_size = smallest_size or (0, 0)
@@ -267,7 +267,7 @@ class DeepRFTv2(nn.Module):
         Raises:
             OptionError: These tiles cannot be had.
         """
-        _check_tiles("tile", tile, overlap, self.size_multiple)
+        _check_tiles("tile", tile, "tile_overlap", overlap, self.size_multiple)
         self.tile = tile
         self.tile_overlap = overlap
 
@@ -352,10 +352,9 @@ def _check_arguments(
         raise OptionError(f"DeepRFTv2: memory must be one mode, or one per unit ({units}), got {list(memories)}")
 
 
-def _check_tiles(name: str, tile: int | None, overlap: int, multiple: int) -> None:
+def _check_tiles(name: str, tile: int | None, overlap_name: str, overlap: int, multiple: int) -> None:
     if tile is None:
         return
-    overlap_name = {"tile": "tile_overlap", "fke_window": "fke_overlap"}[name]
     if tile < multiple or tile % multiple or overlap % multiple:
         raise OptionError(
             f"DeepRFTv2: {name} and {overlap_name} must be multiples of {multiple}, got {tile}, {overlap}"
