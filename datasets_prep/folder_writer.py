@@ -1,10 +1,10 @@
 """Writes a flat folder of PNGs with the same guarantees as the LMDB writer."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets_prep.atomic import write_atomically
 from datasets_prep.errors import PreparationError
 from datasets_prep.partial_folder import PartialFolder
 
@@ -36,10 +36,8 @@ class FolderWriter:
         if key in self:
             return
         target = self._folder.path / file_name(key)
-        temporary = target.with_name(target.name + ".tmp")
         try:
-            temporary.write_bytes(data)
-            os.replace(temporary, target)
+            write_atomically(target, data)
         except OSError as error:
             raise PreparationError(
                 f"cannot write to {target}: {error.strerror}; make room, then run the same again: it continues here"

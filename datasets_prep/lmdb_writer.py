@@ -25,8 +25,9 @@ from typing import Any
 
 import lmdb
 
+from datasets_prep.atomic import write_atomically
 from datasets_prep.errors import PreparationError
-from datasets_prep.partial_folder import PartialFolder, write_atomically
+from datasets_prep.partial_folder import PartialFolder
 from datasets_prep.pictures import Header, Image, encode_png, read_header
 
 MAX_KEY_BYTES = 511
@@ -143,7 +144,7 @@ class LmdbWriter:
 
     def _write(self, name: str, text: str) -> None:
         try:
-            write_atomically(self._folder.path / name, text)
+            write_atomically(self._folder.path / name, text.encode())
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets_prep.atomic import write_atomically
 from datasets_prep.errors import PreparationError
 
 _SHOWN = 300  # characters of a setting in a message
@@ -18,13 +19,6 @@ def metadata_path(folder: Path) -> Path:
     The name is hidden among pictures, because BasicSR takes every visible file of a folder for a picture.
     """
     return folder / ("preparation.json" if ".lmdb" in folder.suffixes else ".preparation.json")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name in the same folder, then renames it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
@@ -116,7 +110,7 @@ class PartialFolder:
     def _write_metadata(self, summary: Mapping[str, Any]) -> None:
         text = json.dumps({"settings": self.settings, **summary}, indent=2, sort_keys=True) + "\n"
         try:
-            write_atomically(metadata_path(self.path), text)
+            write_atomically(metadata_path(self.path), text.encode())
         except OSError as error:
             raise PreparationError(f"cannot write to {self.path}: {error.strerror}") from error
 

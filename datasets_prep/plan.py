@@ -15,8 +15,7 @@ from datasets_prep.lmdb_writer import require_valid_key
 from datasets_prep.pictures import Header
 from datasets_prep.sources import Picture, Side, Sides
 from datasets_prep.views import View, view_pair
-
-_NAMED = 5
+from datasets_prep.wording import name_some
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class Plan:
     Attributes:
         split: Its name.
         scale: How many times smaller than the ground truth the degraded pictures are.
-        pairs: Number of pairs that were found.
         found: In words, how many pairs of how many; with the figures of each part, where the split has parts.
         sides: What was found, the degraded side first.
         samples: In the order of their keys.
@@ -51,7 +49,6 @@ class Plan:
 
     split: str
     scale: int
-    pairs: int
     found: str
     sides: Sides
     samples: tuple[Sample, ...]
@@ -84,12 +81,6 @@ class Plan:
 def name_part(split: str, scale: int) -> str:
     """`test`, or with its scale `Set5 x2`."""
     return split if scale == 1 else f"{split} x{scale}"
-
-
-def name_some(names: list[str]) -> str:
-    """`a, b, c, d, e and 7 more`."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
@@ -220,7 +211,6 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
     plan = Plan(
         split=split,
         scale=scale,
-        pairs=len(keys),
         found=_count(data_set.splits[split], keys),
         sides=sides,
         samples=tuple(samples),

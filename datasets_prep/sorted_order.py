@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from datasets_prep.errors import PreparationError
-from datasets_prep.plan import name_some
 from datasets_prep.sources import Picture, Side, Sides, find_side
+from datasets_prep.wording import name_some
 
 ITS_NAMES_ARE_THE_KEYS = "its names are the keys"
 BY_NAME = "by name"

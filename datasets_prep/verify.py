@@ -12,8 +12,8 @@ from datasets_prep.lmdb_reader import read_keys, read_meta_info
 from datasets_prep.parallel import map_in_order
 from datasets_prep.partial_folder import metadata_path, read_metadata
 from datasets_prep.pictures import decode
-from datasets_prep.plan import name_some
 from datasets_prep.sources import Picture, find_side
+from datasets_prep.wording import name_some
 
 
 @dataclass(frozen=True)

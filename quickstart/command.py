@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from datasets_prep.atomic import write_atomically
 from datasets_prep.errors import PreparationError
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
 from quickstart.comparison import comparison_png, kernel_column, photograph_columns
 from quickstart.databases import write_databases
 from quickstart.photographs import HELD_OUT
-from quickstart.report import Result, average, markdown_table, to_json, write_atomically
+from quickstart.report import Result, average, markdown_table, to_json
 from quickstart.restoring import load_network
 from quickstart.task import Task
 from quickstart.training import train

@@ -1,10 +1,8 @@
 """What the trained network does to the held-out photographs, as a table."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import mean
 
 from quickstart.task import Words
@@ -74,10 +72,3 @@ def to_json(results: list[Result], words: Words) -> str:
         for row in [*results, average(results)]
     ]
     return json.dumps({"photographs": rows[:-1], "mean": rows[-1]}, indent=2) + "\n"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes under a temporary name in the same folder, then renames."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

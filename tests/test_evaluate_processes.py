@@ -14,7 +14,7 @@ from evaluate_helpers import evaluated, options_of, read_csv
 from launch_helpers import TINY_NETWORK, run, write_pictures
 
 from deeprftv2_arch.errors import EvaluationError
-from deeprftv2_arch.evaluation.sharing import default_workers, worker_processes
+from deeprftv2_arch.evaluation.sharing import default_workers, measuring_processes
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
@@ -75,18 +75,19 @@ def test_tasks_are_drawn_only_as_they_are_needed(tmp_path: Path) -> None:
             drawn.append(number)
             yield -number
 
-    with worker_processes(1) as map_:
+    with measuring_processes(1) as map_:
         found = map_(abs, tasks())
         assert next(found) == 0
         assert len(drawn) == 2
         assert list(found) == list(range(1, 20))
-    with worker_processes(0) as map_:
+    with measuring_processes(0) as map_:
         assert list(map_(abs, [-3])) == [3]
 
 
 def test_worker_that_dies_is_one_line() -> None:
     start = time.monotonic()
-    with pytest.raises(EvaluationError, match="one of 1 processes that measure has died"), worker_processes(1) as map_:
+    message = "one of 1 processes that measure has died"
+    with pytest.raises(EvaluationError, match=message), measuring_processes(1) as map_:
         list(map_(os._exit, [3, 3, 3]))
     assert time.monotonic() - start < 60
 

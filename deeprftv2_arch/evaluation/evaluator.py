@@ -7,12 +7,12 @@ from functools import partial
 from torch import nn
 from tqdm import tqdm
 
+from datasets_prep.parallel import Map
 from deeprftv2_arch.checkpoints.weights import Weights
 from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
 from deeprftv2_arch.evaluation.measuring import Measured, measure
 from deeprftv2_arch.evaluation.restoring import Restorer
 from deeprftv2_arch.evaluation.results import SetResult
-from deeprftv2_arch.evaluation.sharing import Map
 from deeprftv2_arch.evaluation.test_sets import parts_of
 from deeprftv2_arch.launch.options import Options
 from deeprftv2_arch.metrics.protocols import Protocol

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 from numpy.typing import NDArray
 
+from datasets_prep.atomic import write_atomically
 from deeprftv2_arch.errors import EvaluationError
 
 
@@ -30,9 +31,7 @@ def write_png(path: Path, picture: NDArray[Any]) -> None:
     Raises:
         EvaluationError: It cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        os.replace(temporary, path)
+        write_atomically(path, cv2.imencode(".png", picture)[1].tobytes())
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error.strerror}; the table was") from error

@@ -11,7 +11,7 @@ from deeprftv2_arch.evaluation.output_folder import make_folder, write_png
 from deeprftv2_arch.evaluation.report import as_csv, as_markdown, file_name, report_content
 from deeprftv2_arch.evaluation.restoring import Tiles, build_network, load_chosen_weights
 from deeprftv2_arch.evaluation.results import SetResult
-from deeprftv2_arch.evaluation.sharing import default_workers, worker_processes
+from deeprftv2_arch.evaluation.sharing import default_workers, measuring_processes
 from deeprftv2_arch.evaluation.test_sets import open_test_sets
 from deeprftv2_arch.evaluation.triplets import cases, sheet
 from deeprftv2_arch.launch.arguments import Arguments
@@ -73,7 +73,7 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         if opt["rank"] == 0:
             make_folder(folder)
         workers = default_workers(evaluator.tasks) if request.workers is None else request.workers
-        with worker_processes(workers) as map_:
+        with measuring_processes(workers) as map_:
             results = [evaluator.measured(name, map_) for name in datasets]
         # Another process that ended with an error could make the launcher stop this one before it has written.
         if opt["rank"] == 0:

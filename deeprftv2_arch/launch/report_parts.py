@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.partial_folder import write_atomically
+from datasets_prep.atomic import write_atomically
 from deeprftv2_arch.errors import DeepRFTv2Error
 
 Figures = Mapping[str, float | None]
@@ -87,6 +87,6 @@ def write_reports(folder: Path, reports: Mapping[str, str], consolation: str) ->
     """
     for name, text in reports.items():
         try:
-            write_atomically(folder / name, text)
+            write_atomically(folder / name, text.encode())
         except OSError as error:
             raise DeepRFTv2Error(f"{folder / name}: cannot be written: {error.strerror}; {consolation}") from error
