@@ -226,6 +226,37 @@ def test_results_that_cannot_be_written_are_one_line(
     assert ("| Identity, whole, partial" in printed.out) == (what == "full disk")
 
 
+def test_evaluate_needs_nothing_of_val(tmp_path: Path, weights: Path) -> None:
+    options = options_of(write_flat(tmp_path / "data", LEVELS), "GoPro-test", "gopro", weights)
+    expected = evaluated(tmp_path, options, partial=True)
+    del options["val"]["save_img"]
+    assert evaluated(tmp_path, options, partial=True) == expected
+    with pytest.raises(OptionError, match="val: save_img: missing"):
+        run_testing(Arguments(write_options(tmp_path / "test.yml", options)), tmp_path)
+    options["val"]["save_imgs"] = True
+    with pytest.raises(OptionError, match="val: unknown key 'save_imgs'; did you mean 'save_img'"):
+        evaluated(tmp_path, options, partial=True)
+    del options["val"]
+    assert evaluated(tmp_path, options, partial=True) == expected
+
+
+def test_help_names_every_file_of_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["deeprftv2_arch", "evaluate", "--help"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    text = capsys.readouterr().out
+    data = write_flat(tmp_path / "data", LEVELS, size=24)
+    weights = write_shift(tmp_path / "weights.pth", 5)
+    options = options_of(data, "GoPro-test", "gopro", weights)
+    evaluated(tmp_path, options, partial=True, triplets=True, out=tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        assert "_partial" in path.name
+        assert path.name.replace("gopro_whole_partial", "<protocol>_<tiles>") in text
+    assert "_partial" in text
+
+
 def test_only_evaluate_takes_a_network_without_weights(tmp_path: Path, weights: Path) -> None:
     data = write_flat(tmp_path / "data", LEVELS)
     options = options_of(data, "GoPro-test", "gopro")

@@ -16,11 +16,13 @@ another number of pictures is refused unless --partial is said, and then marked 
 Started by torchrun or srun, the processes share the pictures; each measures in worker processes of its own while its
 network restores the next pictures. Neither changes a figure.
 
-Results, in results/<name>/evaluation of the working directory, replacing those of the same protocol and tiles:
+Results, in results/<name>/evaluation of the working directory, replacing those of the same names:
   <protocol>_<tiles>.csv      every figure of every picture
   <protocol>_<tiles>.json     averages, and all that makes them comparable: protocol, numbers of pictures, tiles,
                               weights with their SHA-256, versions
   <protocol>_<tiles>.md       the table that is printed: the network beside the option file's `published`
+  <protocol>_<tiles>_triplets with --triplets: a folder of pictures, <data set>_<best, median or worst>.png
+<tiles> is whole or tiled_<size>_<overlap>; with another number of pictures than the published one, _partial follows it.
 A picture that cannot be measured does not stop the others; but then there is no average, all such pictures are named at
 the end, the figures of the others are in <protocol>_<tiles>_incomplete.csv, and the exit code is 2.
 

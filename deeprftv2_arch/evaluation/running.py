@@ -61,7 +61,7 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         DeepRFTv2Error: Anything that the user can put right; in the first process, an :class:`EvaluationError` after
             everything else has been measured: some pictures could not be.
     """
-    opt = load_options(request.arguments, root, is_train=False)
+    opt = load_options(request.arguments, root, is_train=False, evaluates=True)
     named_by = "--protocol" if request.protocol else f"{request.arguments.opt}: protocol"
     protocol = find_protocol(request.protocol or opt.get("protocol"), named_by)
     process = complete_for_process(opt, request.arguments)

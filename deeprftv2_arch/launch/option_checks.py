@@ -27,6 +27,7 @@ from deeprftv2_arch.launch.option_schema import (
     LoopSection,
     NotNegative,
     Positive,
+    TestingOptions,
     TrainingDataSection,
     TrainingOptions,
     TrainingValidationSection,
@@ -56,7 +57,7 @@ PLAIN_NAMES: dict[Any, str] = {
 }
 
 
-def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
+def check_options(opt: Mapping[str, Any], file: str, is_train: bool, evaluates: bool = False) -> None:
     """Check a whole option file.
 
     Of sections that this project does not know (another ``model_type`` or data set of BasicSR's), what the loops read
@@ -66,15 +67,17 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
         opt: The file's content.
         file: The file's name, for the messages.
         is_train: Whether it is for training or for testing.
+        evaluates: Whether it is for an evaluation, for which a file for testing may lack what is about saved pictures.
 
     Raises:
         OptionError: Names the file, the section and the key, and says what is expected.
     """
     training_options = TRAINING_OPTIONS.get(str(opt.get("model_type")))
     if training_options:
-        check_arguments(opt, training_options if is_train else EvaluationOptions, file)
+        measuring_options = EvaluationOptions if evaluates else TestingOptions
+        check_arguments(opt, training_options if is_train else measuring_options, file)
     else:
-        check_other_model(opt, file, is_train)
+        check_other_model(opt, file, is_train, evaluates)
     check_name(opt["name"], f"{file}: name")
     for section in ("path", "network_g", "datasets"):
         check_value(opt.get(section), Mapping, f"{file}: {section}")
@@ -98,11 +101,11 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
         check_published(opt["published"], f"{file}: published")
 
 
-def check_other_model(opt: Mapping[str, Any], file: str, is_train: bool) -> None:
+def check_other_model(opt: Mapping[str, Any], file: str, is_train: bool, evaluates: bool) -> None:
     """Check what BasicSR's loops read of an option file with another ``model_type``; the model has further keys."""
     check_registered_name(opt.get("model_type"), MODEL_REGISTRY, f"{file}: model_type")
     check_arguments(opt, CommonSections, file, open_ended=True)
-    sections: dict[str, Callable[..., Any]] = {"val": ValidationSection}
+    sections: dict[str, Callable[..., Any]] = {} if evaluates else {"val": ValidationSection}
     if is_train:
         sections = {"train": LoopSection, "logger": LoggerSection}
         if opt.get("val") is not None:

@@ -132,6 +132,13 @@ class ValidationSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluationValidationSection(ValidationSection):
+    """``val`` in an evaluation, which measures by its protocol and saves no pictures."""
+
+    save_img: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingValidationSection(ValidationSection):
     """``val`` in training: also when."""
 
@@ -176,13 +183,26 @@ class CommonSections:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions(CommonSections):
-    """An option file for testing with a ``model_type`` of this project."""
+class MeasuringOptions(CommonSections):
+    """What tests and evaluations share of an option file with a ``model_type`` of this project."""
 
     path: PathSection
-    val: ValidationSection
     protocol: str | None = None
     published: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestingOptions(MeasuringOptions):
+    """An option file for testing."""
+
+    val: ValidationSection
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(MeasuringOptions):
+    """An option file for an evaluation, which may be one for testing."""
+
+    val: EvaluationValidationSection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,14 @@ Options = dict[str, Any]
 DEBUG_INTERVAL = 8
 
 
-def load_options(arguments: Arguments, root: Path, is_train: bool) -> Options:
+def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bool = False) -> Options:
     """Read, change, check and complete the options of a run; nothing is written and no process group is needed.
 
     Args:
         arguments: The command line.
         root: Folder that gets ``experiments/`` or ``results/``.
         is_train: Whether the options are for training or for testing.
+        evaluates: Whether they are for an evaluation, for which fewer need be there than for testing.
 
     Returns:
         The options as BasicSR's own parser completes them, except for what depends on the processes.
@@ -40,7 +41,7 @@ def load_options(arguments: Arguments, root: Path, is_train: bool) -> Options:
     """
     opt = read_option_file(arguments.opt)
     change_options(opt, arguments.force_yml)
-    check_options(opt, str(arguments.opt), is_train)
+    check_options(opt, str(arguments.opt), is_train, evaluates)
     opt["auto_resume"] = arguments.auto_resume
     opt["is_train"] = is_train
     if arguments.debug:
@@ -50,7 +51,7 @@ def load_options(arguments: Arguments, root: Path, is_train: bool) -> Options:
     _complete_paths(opt, root)
     _check_files(opt, arguments.opt)
     _check_prefetching(opt, arguments.opt)
-    _check_network(opt, arguments.opt)
+    _check_network(opt, arguments.opt, evaluates)
     _check_scan_backend(opt)
     return opt
 
@@ -153,14 +154,20 @@ def _check_prefetching(opt: Options, file: Path) -> None:
         raise OptionError(f"{where}: pin_memory: prefetch_mode cuda needs true here")
 
 
-def _check_network(opt: Options, file: Path) -> None:
-    """Let the network's constructor judge its arguments, and see that it gets weights if it has any."""
+def _check_network(opt: Options, file: Path, evaluates: bool) -> None:
+    """Let the network's constructor judge its arguments, and see that it gets weights; one without has evaluations."""
     try:
         network = _network_without_memory(opt)
     except OptionError as error:
         raise OptionError(f"{file}: network_g: {error}") from error
-    if not opt["is_train"] and opt["path"].get("pretrain_network_g") is None and network.state_dict():
-        raise OptionError(f"{file}: path: pretrain_network_g: missing; testing needs the weights of a trained network")
+    if not opt["is_train"] and opt["path"].get("pretrain_network_g") is None:
+        where = f"{file}: path: pretrain_network_g"
+        if network.state_dict():
+            raise OptionError(f"{where}: missing; testing needs the weights of a trained network")
+        if not evaluates:
+            raise OptionError(
+                f"{where}: missing; a network without weights is measured by python -m deeprftv2_arch evaluate"
+            )
     multiple = getattr(network, "size_multiple", 1)
     for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
         if any(side % multiple for side in height_and_width(stage["patch_size"])):

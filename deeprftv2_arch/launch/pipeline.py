@@ -10,7 +10,6 @@ from typing import Any
 import basicsr.test
 import basicsr.train
 
-from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.distributed import complete_for_process, process_group
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
@@ -61,11 +60,6 @@ def run_testing(arguments: Arguments, root: Path) -> None:
         DeepRFTv2Error: Anything that the user can put right.
     """
     opt = load_options(arguments, root, is_train=False)
-    if opt["path"].get("pretrain_network_g") is None:
-        raise OptionError(
-            f"{arguments.opt}: path: pretrain_network_g: missing; a network without weights is measured by "
-            "python -m deeprftv2_arch evaluate"
-        )
     process = complete_for_process(opt, arguments)
     with process_group(process, use_gpu=opt["num_gpu"] > 0):
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
