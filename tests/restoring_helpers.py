@@ -37,10 +37,13 @@ class Enlarging(nn.Module):
 class ShortSighted(nn.Module):
     """Three convolutions, whose receptive field is seven pixels, and something that is not linear."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1)
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.Tanh(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, 3, 3, padding=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,13 +2,17 @@
 
 import doctest
 import logging
+import os
+import re
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from restoring_helpers import TINY_ATD, TINY_DEBLURRING, Enlarging, ShortSighted, noise, save_atd, save_identity
 from torch import Tensor, nn
 
@@ -386,7 +390,7 @@ def jpeg(**more: object) -> bytes:
 def test_jpeg_is_whole_or_truncated(tmp_path: Path, settings: dict[str, object]) -> None:
     path, data = tmp_path / "photo.jpg", jpeg(**settings)
     path.write_bytes(data + b"a short film behind the end")
-    assert read_picture(path).shape == (64, 48, 3)
+    assert read_picture(path)[0].shape == (64, 48, 3)
     for length in (len(data) - 2, len(data) // 2, 700):
         path.write_bytes(data[:length])
         with pytest.raises(DataError, match=r"photo\.jpg: is (truncated|a JPEG without)"):
@@ -397,13 +401,65 @@ def test_damaged_exif_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     for exif in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0XX*\0\x08\0\0\0"):
         path.write_bytes(jpeg(exif=exif))
-        assert read_picture(path).shape == (64, 48, 3)
+        assert read_picture(path)[0].shape == (64, 48, 3)
+
+
+def test_orientation_of_a_png_with_alpha(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    picture = noise(4, 6, 4)
+    Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(tmp_path / "turned.png")[0], np.rot90(picture))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_colour_profile_is_kept(tmp_path: Path, suffix: str) -> None:
+    rgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + b"\0" * 70_000  # two segments of a JPEG
+    grey = rgb[:16] + b"GRAY" + rgb[20:]
+    for name, colours, profile, kept in [("c", (3,), rgb, True), ("g", (), grey, True), ("x", (3,), grey, False)]:
+        source, target = tmp_path / f"{name}.{suffix}", tmp_path / "restored.png"
+        Image.fromarray(noise(4, 6, *colours)).save(source, icc_profile=profile)
+        write_picture(target, *read_picture(source))
+        with Image.open(target) as stored:
+            assert stored.info.get("icc_profile") == (profile if kept else None)
+            np.testing.assert_array_equal(np.asarray(stored), read_picture(source)[0])
 
 
 def test_header_of_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.png"
     write_picture(path, np.zeros((50, 40), np.uint8))
-    assert read_picture(path, max_pixels=2000).shape == (50, 40)
+    assert read_picture(path, max_pixels=2000)[0].shape == (50, 40)
     monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(DataError, match=r"bomb\.png: announces 40x50 pixels, and no more than 1,999"):
         read_picture(path, max_pixels=1999)
+
+
+MEASURED = """\
+import resource
+import sys
+import numpy as np
+import torch
+from deeprftv2_arch import Restorer
+from restoring_helpers import ShortSighted
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+restorer = Restorer(ShortSighted(width=2), "cpu", memory_limit=3 * 2**30)
+picture = np.random.default_rng(0).integers(0, 256, (3456, 4600, 3), np.uint8)
+restored = restorer(picture)
+part = Restorer(restorer.network, "cpu", (512, 0))(picture[-300:, -400:])
+difference = np.abs(restored[-290:, -390:].astype(int) - part[-290:, -390:]).max()
+most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(restored.shape, restorer.tiles.size, difference, most)
+"""
+
+
+def test_picture_of_a_camera_takes_less_than_the_limit() -> None:
+    folder = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(folder.parent)])}
+    run = subprocess.run([sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=True)
+    shape, tile, difference, most = re.fullmatch(r"(\(.*\)) (\d+) (\d+) (\d+)\n", run.stdout).groups()
+    assert shape == "(3456, 4600, 3)"
+    assert int(tile) < 3456
+    assert int(difference) <= 1  # of a part restored alone: rounding
+    assert int(most) < 3 * 2**30

@@ -18,8 +18,8 @@ Restore pictures with a trained network: deblur them, or enlarge them, whatever 
 
 Inputs are PNGs and JPEGs, folders of them at any depth, and patterns. JPEGs are turned upright as their Exif data say.
 Results are PNGs, since a JPEG would lose again what was restored; those of a folder lie below OUT as in the folder.
-8 and 16 bits, grey and alpha stay what they are. Inputs are never changed, nothing is written outside of OUT, and what
-is in OUT already is not restored again.
+8 and 16 bits, grey, alpha and colour profiles stay what they are. Inputs are never changed, nothing is written outside
+of OUT, and what is in OUT already is not restored again.
 
 A picture that does not fit into the memory is restored in overlapping tiles. One that cannot be restored does not stop
 the others; all such are named at the end.

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from datasets_prep.errors import PreparationError
 from datasets_prep.pictures import Header, read_header, require_whole
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.restoring.jpeg import exif_orientation, is_whole
+from deeprftv2_arch.restoring.jpeg import is_whole
+from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation
+from deeprftv2_arch.restoring.png import with_chunk
 
 Picture = NDArray[Any]
 
@@ -20,7 +22,7 @@ MAX_PIXELS = 250_000_000
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 
 
-def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Picture, bytes | None]:
     """Read a PNG or a JPEG, turned upright as its Exif data say.
 
     Args:
@@ -28,11 +30,14 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         max_pixels: The most pixels that its header may announce; otherwise it is refused and not decoded.
 
     Returns:
-        uint8 or uint16 as stored: (H, W) for grey, (H, W, 3) for RGB, (H, W, 4) with alpha.
+        The picture, uint8 or uint16 as stored: (H, W) for grey, (H, W, 3) for RGB, (H, W, 4) with alpha. And its colour
+        profile for :func:`write_picture`, None where it has none.
 
     Raises:
         DataError: The file is missing, no PNG or JPEG, damaged, or announces too many pixels.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
     try:
         data = path.read_bytes()
         header = read_header(data)
@@ -42,7 +47,8 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except PreparationError as error:
         raise DataError(f"{path}: {error}") from error
-    return _upright(_swap_red_and_blue(stored), exif_orientation(data) if header.is_jpeg else 1)
+    picture = _upright(_swap_red_and_blue(stored), orientation(data, header.is_jpeg))
+    return picture, colour_profile(data, header.is_jpeg, is_grey=picture.ndim == 2)
 
 
 def _check(data: bytes, header: Header, max_pixels: int) -> None:
@@ -74,23 +80,24 @@ def _swap_red_and_blue(picture: Picture) -> Picture:
     return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
 
 
-def _upright(picture: Picture, orientation: int) -> Picture:
+def _upright(picture: Picture, stored: int) -> Picture:
     """Turn a picture that the camera stored in one of the eight orientations of Exif."""
-    if orientation >= 5:
+    if stored >= 5:
         picture = picture.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
+    if stored in (2, 3, 6, 7):
         picture = picture[:, ::-1]
-    if orientation in (3, 4, 7, 8):
+    if stored in (3, 4, 7, 8):
         picture = picture[::-1]
     return np.ascontiguousarray(picture)
 
 
-def write_picture(path: Path, picture: Picture) -> None:
+def write_picture(path: Path, picture: Picture, profile: bytes | None = None) -> None:
     """Write a picture as PNG, which appears under its name when it is complete.
 
     Args:
         path: The file; one of this name is replaced.
         picture: As :func:`read_picture` returns it.
+        profile: Its colour profile, as that function returns it.
 
     Raises:
         DataError: It cannot be written.
@@ -101,8 +108,9 @@ def write_picture(path: Path, picture: Picture) -> None:
         done, data = cv2.imencode(".png", _swap_red_and_blue(picture), [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
         if not done:
             raise DataError(f"{path}: a picture of {picture.shape[1]}x{picture.shape[0]} cannot be written as PNG")
+        encoded = data.tobytes()
         with temporary.open("xb") as file:
-            file.write(data.tobytes())
+            file.write(encoded if profile is None else with_chunk(encoded, PNG_PROFILE, profile))
         os.replace(temporary, path)
     except (OSError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) else error.err

@@ -67,16 +67,16 @@ def restore_files(restorer: Restorer, jobs: Sequence[Job], out: Path, overwrite:
 def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Path) -> None:
     for path in missing:
         require_inside(path, out)
-    picture = read_picture(job.source, restorer.max_pixels)
+    picture, profile = read_picture(job.source, restorer.max_pixels)
     restored = restorer(picture)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     for path in missing:
         if path == job.comparison:
-            write_picture(path, side_by_side(picture, restored))
+            write_picture(path, side_by_side(picture, restored), profile)
         elif path == job.kernels:
             write_picture(path, kernel_picture(restorer.kernels(picture)))
         else:
-            write_picture(path, restored)
+            write_picture(path, restored, profile)
 
 
 def _line(source: Path, error: Exception) -> str:

@@ -152,7 +152,7 @@ class Restorer:
             check_picture(picture)
             return to_picture(self.restore(to_tensor(picture)), picture)
         if isinstance(picture, str | Path):
-            return self(read_picture(Path(picture), self.max_pixels))
+            return self(read_picture(Path(picture), self.max_pixels)[0])
         raise DataError(f"a picture is a path, a NumPy array or a tensor, not a {type(picture).__name__}")
 
     def _restore_tensor(self, pictures: Tensor) -> Tensor:
