@@ -360,3 +360,12 @@ def test_pictures_of_16_bits_are_read_by_their_upper_bytes_where_8_are_asked_for
     item = DeblurPairDataset(options(*roots, phase="test", bit_depth=8))[0]
     read = cv2.imread(str(tmp_path / "blur" / "a.png"))  # what everybody's reader gives
     np.testing.assert_array_equal(np.rint(item["lq"].numpy() * 255), np.moveaxis(read[:, :, ::-1], -1, 0))
+
+
+def test_all_pairs_whose_sizes_differ_are_named(tmp_path: Path) -> None:
+    sizes = {"a": (20, 24), "b": (20, 24), "c": (20, 24), "d": (20, 24)}
+    sharp = write_lmdb(tmp_path / "sharp.lmdb", {name: position_picture(*size) for name, size in sizes.items()})
+    blurred = sizes | {"b": (20, 23), "d": (19, 24)}
+    lq = write_lmdb(tmp_path / "blur.lmdb", {name: position_picture(*size) for name, size in blurred.items()})
+    with pytest.raises(DataError, match=r"b is 23x20, .*b is 24x20.*; the same holds for 1 more: d$"):
+        DeblurPairDataset(options(lq, sharp))

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from datasets_prep.errors import PreparationError
 from datasets_prep.pictures import Image, decode
 from deeprftv2_arch.data import dihedral
-from deeprftv2_arch.data.pairing import pair_names
+from deeprftv2_arch.data.pairing import SHOWN, pair_names
 from deeprftv2_arch.data.patch_stages import PatchSize, PatchStage, height_and_width, read_stages
 from deeprftv2_arch.data.picture_stores import PictureDatabase, PictureFolder
 from deeprftv2_arch.data.progressive_sampler import PatchRequest
@@ -70,9 +70,7 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
             # Of all stages, so that a picture that is too small is found at once and not after weeks.
             heights, widths = zip(*(height_and_width(stage.patch_size) for stage in stages), strict=True)
             self.largest_patch = max(heights), max(widths)
-        for pair in self.pairs:
-            if pair[0] in self.lq.sizes and pair[1] in self.gt.sizes:
-                self._check_sizes(pair, self.lq.sizes[pair[0]], self.gt.sizes[pair[1]])
+        self._check_known_sizes()
 
     @staticmethod
     @abstractmethod
@@ -164,6 +162,20 @@ class PicturePairDataset(Dataset[dict[str, Any]], ABC):
             return dihedral.turned(picture[rows, columns], way)
 
         return cut(lq, 1), cut(gt, self.scale)
+
+    def _check_known_sizes(self) -> None:
+        """Check all sizes that the databases state; the first fault is told whole, of the others the names."""
+        faults: dict[str, DataError] = {}
+        for pair in self.pairs:
+            if pair[0] in self.lq.sizes and pair[1] in self.gt.sizes:
+                try:
+                    self._check_sizes(pair, self.lq.sizes[pair[0]], self.gt.sizes[pair[1]])
+                except DataError as error:
+                    faults[pair[0]] = error
+        if faults:
+            (_, first), *others = faults.items()
+            more = ", ".join(name for name, _ in others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+            raise DataError(f"{first}; the same holds for {len(others)} more: {more}" if others else str(first))
 
     def _check_sizes(self, pair: tuple[str, str], lq: Size, gt: Size) -> None:
         """Refuse two sizes, (height, width), that do not fit each other or the patches."""
