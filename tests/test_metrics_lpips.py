@@ -183,7 +183,7 @@ def test_model_leaves_out_what_it_cannot_measure_and_says_so_at_once(tmp_path: P
     assert model.best_metric_results["toy"]["psnr"]["val"] == model.metric_results["psnr"]
 
 
-def test_report_of_a_test_has_a_gap(tmp_path: Path, no_package: None) -> None:
+def test_report_of_a_test_has_a_gap_and_says_why(tmp_path: Path, no_package: None) -> None:
     write_pictures(tmp_path / "pictures", count=2, size=32)
     arguments = {name: value for name, value in TINY_NETWORK.items() if name != "type"}
     torch.save({"params": DeepRFTv2(**arguments).state_dict()}, tmp_path / "weights.pth")
@@ -194,4 +194,6 @@ def test_report_of_a_test_has_a_gap(tmp_path: Path, no_package: None) -> None:
     (row,) = (line for line in table if line.startswith("| network |"))
     figure, gap = row.strip("| ").split("|")[1].split(" / ")
     assert float(figure) > 0
-    assert gap == "-"
+    assert gap == "n/a"
+    (note,) = (line for line in table if line.startswith("* lpips: not measured: "))
+    assert note.endswith("; pip install lpips")
