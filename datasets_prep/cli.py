@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from datasets_prep.crops import CropRule
@@ -111,6 +112,7 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
             help=f"how many times smaller the low resolution is (default: {' '.join(map(str, data_set.scales))}); "
             "another one can be added later by the same command",
         )
+    parser.set_defaults(flags=[])
     for flag, text in data_set.flags.items():
         parser.add_argument(f"--{flag}", action="append_const", dest="flags", const=flag, help=text)
     _add_crop_options(parser, data_set)
@@ -137,7 +139,9 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     action.add_argument(
         "--verify",
         action="store_true",
-        help="check an earlier result in OUT: every picture decodes, pairs are complete, sizes fit",
+        help="check an earlier result in OUT, LMDBs or folders: every picture decodes, pairs are complete, sizes fit; "
+        "PNGs have checksums, but JPEGs do not: only their structure is checked, a JPEG that is garbled in the middle "
+        "may pass",
     )
 
 
@@ -164,12 +168,22 @@ def _warn(text: str) -> None:
     sys.stderr.write(f"warning: {text}\n")
 
 
+def _made(request: Request, split: str, scale: int) -> list[Path]:
+    """The LMDBs or folders of one part: of the form that is asked for, unless only the other one is there."""
+    sides = request.data_set.side_names(scale, request.flags)
+    forms = [
+        [replace(request, folders=folders).target(split, side) for side in sides]
+        for folders in (request.folders, not request.folders)
+    ]
+    return next((targets for targets in forms if any(map(is_begun, targets))), forms[0])
+
+
 def _verify(request: Request) -> None:
     problems = []
     checked = False
     for split in request.splits:
         for scale in request.scales:
-            targets = [request.target(split, side) for side in request.data_set.side_names(scale, request.flags)]
+            targets = _made(request, split, scale)
             if request.only_present and not any(is_begun(target) for target in targets):
                 continue
             name = name_part(split, scale)
@@ -224,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         splits=tuple(dict.fromkeys(options.splits or data_set.default_splits or data_set.splits)),
         scales=tuple(sorted(set(options.scales))),
         only_present=only_present,
-        flags=frozenset(getattr(options, "flags", None) or ()),
+        flags=frozenset(options.flags),
         crop=CropRule(options.crop, options.step) if options.crop else None,
         folders=options.folders,
         compression=options.compression,

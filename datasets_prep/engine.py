@@ -83,6 +83,9 @@ def make_plans(request: Request) -> list[Plan]:
     root, out = request.root.resolve(), request.out.resolve()
     if not root.is_dir():
         raise PreparationError(f"--root {request.root} is not a folder: give the folder that holds the data set")
+    file = next((path for path in (out, *out.parents) if path.is_file()), None)
+    if file is not None:
+        raise PreparationError(f"--out {request.out} cannot be a folder, {file} is a file: choose another")
     if out == root or root in out.parents:
         raise PreparationError(f"--out {request.out} lies in --root {request.root}, which is only read: choose another")
     found = _find(request)
@@ -111,19 +114,22 @@ def _find(request: Request) -> dict[tuple[str, int], Sides]:
             if any(side.pictures for side in pair.values()):
                 found[split, scale] = pair
             elif not request.only_present:
-                raise _nothing_found(request, f"'s split {name_part(split, scale)}", "leave it out with --splits")
+                raise _nothing_found(request, name_part(split, scale))
     if not found:
-        raise _nothing_found(request, "", "see which trees are known")
+        raise _nothing_found(request)
     return found
 
 
-def _nothing_found(request: Request, part: str, advice: str) -> PreparationError:
+def _nothing_found(request: Request, part: str | None = None) -> PreparationError:
+    command = request.data_set.command
     flags = "".join(f" with --{flag}" for flag in sorted(request.flags))
-    if part and request.data_set.scales != (1,):
-        advice += " or --scales"
+    missing, advice = command + flags, ""
+    if part is not None:
+        selection = "--splits" if request.data_set.scales == (1,) else "--splits or --scales"
+        missing, advice = f"{command}'s split {part}{flags}", f"leave it out with {selection}, or "
     return PreparationError(
-        f"no pictures of {request.data_set.command}{part}{flags} in {request.root}: {advice}, or give another --root.\n"
-        f"{request.data_set.description}"
+        f"no pictures of {missing} in {request.root}: {advice}give another --root; "
+        f"python -m datasets_prep {command} --help tells which trees are known"
     )
 
 

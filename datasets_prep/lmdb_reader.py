@@ -42,14 +42,17 @@ def open_readonly(path: Path) -> lmdb.Environment:
     """The database at `path`, without locks.
 
     Raises:
-        PreparationError: There is none, or a part of it is missing.
+        PreparationError: There is none, it is damaged at its beginning, or a part of it is missing.
     """
+    data = path / "data.mdb"
+    if data.is_file() and data.stat().st_size == 0:
+        raise PreparationError(f"{path}: data.mdb is damaged (it is empty)")
     try:
         database = lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
         raise PreparationError(f"{path}: cannot be opened as LMDB ({error})") from error
     needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
-    found = (path / "data.mdb").stat().st_size
+    found = data.stat().st_size
     if found < needed:  # reading the missing part would kill the process
         database.close()
         raise PreparationError(f"{path}: data.mdb is truncated ({found} of {needed} bytes)")
@@ -60,16 +63,30 @@ def read_value(path: Path, key: str) -> bytes:
     """The bytes stored under `key`.
 
     Raises:
-        PreparationError: There is no such key, or no readable database at `path`.
+        PreparationError: There is no such key, or it cannot be read; the message lacks the path and the key. Or there
+            is no database at `path`.
     """
-    with open_readonly(path) as database, database.begin() as transaction:
-        data = transaction.get(key.encode("ascii"))
+    with open_readonly(path) as database:
+        try:
+            with database.begin() as transaction:
+                data = transaction.get(key.encode("ascii"))
+        except lmdb.Error as error:
+            raise PreparationError(f"cannot be read: data.mdb is damaged ({error})") from error
     if data is None:
         raise PreparationError("is listed in meta_info.txt but missing in data.mdb")
     return bytes(data)
 
 
 def read_keys(path: Path) -> set[str]:
-    """The keys that `data.mdb` itself holds."""
-    with open_readonly(path) as database, database.begin() as transaction:
-        return {bytes(key).decode("utf-8", "backslashreplace") for key in transaction.cursor().iternext(values=False)}
+    """The keys that `data.mdb` itself holds.
+
+    Raises:
+        PreparationError: There is no readable database at `path`.
+    """
+    with open_readonly(path) as database:
+        try:
+            with database.begin() as transaction:
+                keys = transaction.cursor().iternext(values=False)
+                return {bytes(key).decode("utf-8", "backslashreplace") for key in keys}
+        except lmdb.Error as error:
+            raise PreparationError(f"{path}: data.mdb is damaged ({error})") from error

@@ -27,6 +27,7 @@ import lmdb
 
 from datasets_prep.atomic import write_atomically
 from datasets_prep.errors import PreparationError
+from datasets_prep.lmdb_reader import open_readonly
 from datasets_prep.partial_folder import PartialFolder
 from datasets_prep.pictures import Header, Image, encode_png, read_header
 
@@ -62,8 +63,8 @@ class LmdbWriter:
         settings: Whatever decides the content; kept in `preparation.json`.
 
     Raises:
-        PreparationError: The database exists, is being written by another process, was begun with other settings, or
-            the disk is full or not writable.
+        PreparationError: The database exists, is being written by another process, was begun with other settings or is
+            damaged, or the disk is full or not writable.
     """
 
     def __init__(self, path: str | Path, compression: int = 1, settings: Mapping[str, Any] | None = None) -> None:
@@ -173,9 +174,14 @@ class LmdbWriter:
             # A run killed while LMDB wrote its first two pages may have left half of them.
             (self._folder.path / "data.mdb").unlink(missing_ok=True)
             return
-        with self._open(0) as database, database.begin(buffers=True) as transaction:
-            for key, data in transaction.cursor():
-                yield bytes(key).decode("ascii"), read_header(data)
+        try:
+            with open_readonly(self._folder.path) as database, database.begin(buffers=True) as transaction:
+                for key, data in transaction.cursor():
+                    yield bytes(key).decode("ascii"), read_header(data)
+        except (lmdb.Error, PreparationError) as error:
+            raise PreparationError(
+                f"{self._folder.path} is damaged ({error}): delete it, then run the same again"
+            ) from error
 
     def _commit(self) -> None:
         # A map size of 0 stands for the one that the database itself records.

@@ -1,41 +1,56 @@
 """Pairs that a list file states, one line each: "<sharp path> <blurred path>"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.errors import PreparationError
 from datasets_prep.sources import Picture
 
+KeyOf = Callable[[PurePosixPath, PurePosixPath], str | None]
+"""(sharp path, blurred path) -> key of the pair, None if the line cannot be one of this list."""
 
-def read_pair_list(
-    path: Path, key_of: Callable[[PurePosixPath, PurePosixPath], str | None]
-) -> dict[str, tuple[Picture, Picture]]:
-    """Key -> (sharp, blurred) picture of every line.
 
-    Args:
-        path: The list; its paths are relative to the folder that it lies in. Empty lines are passed over.
-        key_of: (sharp path, blurred path) -> key of the pair, None if the line cannot be one of this list.
-
-    Raises:
-        PreparationError: The list is missing or no text, or lines of it are malformed, repeat a key or name pictures
-            that are not there; all of them are named.
-    """
+def _read_lines(path: Path, key_of: KeyOf) -> Iterator[tuple[int, str, str | None, list[PurePosixPath]]]:
+    """Number, text, key (None where it is malformed) and paths of every line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PreparationError(f"{path} cannot be read: {error.strerror}; it says which pictures are pairs") from error
     except UnicodeDecodeError as error:
         raise PreparationError(f"{path} is no text in UTF-8 (byte {error.start}): download it again") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        # Lists that were made on Windows have backslashes.
+        fields = [PurePosixPath(name) for name in line.replace("\\", "/").split()]
+        if fields:
+            yield number, line.strip(), key_of(*fields) if len(fields) == 2 else None, fields
+
+
+def read_keys_of_list(path: Path, key_of: KeyOf) -> set[str]:
+    """Keys of the lines of a list that are not malformed, whether their pictures are there or not.
+
+    Raises:
+        PreparationError: The list is missing or no text.
+    """
+    return {key for _, _, key, _ in _read_lines(path, key_of) if key is not None}
+
+
+def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[Picture, Picture]]:
+    """Key -> (sharp, blurred) picture of every line.
+
+    Args:
+        path: The list; its paths are relative to the folder that it lies in. Empty lines are passed over.
+        key_of: Says which key the pair of a line has.
+
+    Raises:
+        PreparationError: The list is missing, empty or no text, or lines of it are malformed, repeat a key or name
+            pictures that are not there; all of them are named.
+    """
     pairs: dict[str, tuple[Picture, Picture]] = {}
     first_lines: dict[str, int] = {}
     problems = []
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = [PurePosixPath(name) for name in line.split()]
-        if not fields:
-            continue
-        key = key_of(*fields) if len(fields) == 2 else None
+    for number, line, key, fields in _read_lines(path, key_of):
         if key is None:
-            problems.append(f"line {number}: {line.strip()!r} is not '<sharp path> <blurred path>'")
+            problems.append(f"line {number}: {line!r} is not '<sharp path> <blurred path>'")
             continue
         if key in first_lines:
             problems.append(f"line {number}: {key} is there already, in line {first_lines[key]}")
@@ -47,4 +62,6 @@ def read_pair_list(
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise PreparationError(f"{path}: the list or the tree is incomplete, correct them{listed}")
+    if not pairs:
+        raise PreparationError(f"{path} is empty, but says which pictures are pairs: download it again")
     return pairs

@@ -26,6 +26,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     path = metadata_path(folder)
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(metadata, dict) and isinstance(metadata.get("settings", {}), dict)):
+            raise ValueError("no settings by name")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
@@ -54,6 +56,8 @@ def _require_same_settings(folder: Path, settings: Mapping[str, Any], advice: st
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             change = f"{name} {_short(found.get(name))}, now {_short(wanted.get(name))}"
+            if name == "fingerprint":  # its digits would tell nobody anything
+                change = "the pictures found differ"
             raise PreparationError(f"{folder} was made with other settings ({change}): {advice}")
 
 

@@ -4,8 +4,10 @@ import re
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.pair_list import read_pair_list
+from datasets_prep.errors import PreparationError
+from datasets_prep.pair_list import read_keys_of_list, read_pair_list
 from datasets_prep.sources import Side, Sides, find_side_by_side
+from datasets_prep.wording import name_some
 
 _FOLDERS = {
     "RealBlur_J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref",  # "itensity" is what the folder is called
@@ -28,15 +30,45 @@ def key_of_stem(stem: str) -> str:
     return f"{match['scene']}/blur_{match['number']}" if match else stem
 
 
+def _list_name(subset: str, part: str) -> str:
+    return f"{subset}_{part}_list.txt"
+
+
+def _find_repack(root: Path, subset: str, part: str) -> Sides | None:
+    bases = (f"{subset}/{part}", f"{part}/{subset}", subset, ".")
+    sides = find_side_by_side(root, bases, (("input", "target"), ("blur", "sharp")), key_of_stem)
+    pair_list = root / _list_name(subset, part)
+    if sides is None and pair_list.exists():
+        raise PreparationError(
+            f"{pair_list} is there, but its folder {root / _FOLDERS[subset]} is not: name the folder so, 'itensity' "
+            "included; or leave this half out with --splits"
+        )
+    return sides
+
+
+def _require_apart(root: Path, subset: str) -> None:
+    """Raises PreparationError if pairs are listed both for training and for testing."""
+    lists = [root / _list_name(subset, part) for part in _PAIRS]
+    if not all(path.exists() for path in lists):
+        return
+    in_train, in_test = (read_keys_of_list(path, key_of_line) for path in lists)
+    both = sorted(in_train & in_test)
+    if both:
+        raise PreparationError(
+            f"{lists[0]} and {lists[1]} both list {name_some(both)}: a pair is either for training or for testing, "
+            "download the lists again"
+        )
+
+
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
     """The pairs that the list of the tree as downloaded states, else a repack."""
     subset, part = split.split("/")
     folder = _FOLDERS[subset]
     if not (root / folder).is_dir():
-        bases = (split, f"{part}/{subset}", subset, ".")
-        return find_side_by_side(root, bases, (("input", "target"), ("blur", "sharp")), key_of_stem)
-    name = f"{subset}_{part}_list.txt"
+        return _find_repack(root, subset, part)
+    name = _list_name(subset, part)
     pairs = read_pair_list(root / name, key_of_line)
+    _require_apart(root, subset)
     return {
         "blur": Side({key: blurred for key, (_, blurred) in pairs.items()}, f"{folder}/<scene>/blur ({name})"),
         "sharp": Side({key: sharp for key, (sharp, _) in pairs.items()}, f"{folder}/<scene>/gt ({name})"),

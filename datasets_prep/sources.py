@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets_prep.errors import PreparationError
-from datasets_prep.lmdb_reader import read_meta_info, read_value
+from datasets_prep.lmdb_reader import open_readonly, read_meta_info, read_value
 from datasets_prep.pictures import EXTENSIONS, Header, read_header
 
 _PNG_HEADER_BYTES = 33
@@ -96,6 +96,7 @@ def find_side(path: Path, key_of: Callable[[str], str]) -> dict[str, Picture]:
     if path.suffix == ".lmdb":
         if not path.is_dir():
             return {}
+        open_readonly(path).close()  # what is wrong with all of it is said once, not for every picture
         return by_key((key_of(key), Picture(path, key)) for key in read_meta_info(path))
     return by_key((key_of(picture.stem), Picture(picture)) for picture in list_pictures(path))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -42,6 +41,61 @@ def is_begun(target: Path) -> bool:
     return target.is_dir() or _partial(target).is_dir()
 
 
+@dataclass(frozen=True)
+class _Side:
+    """A finished database or folder.
+
+    Attributes:
+        target: Where it is.
+        pictures: Those that it should hold, by key.
+        shapes: The shapes that its meta_info.txt states; none for a folder.
+        scale: How many times smaller than the ground truth its pictures are.
+    """
+
+    target: Path
+    pictures: dict[str, Picture]
+    shapes: dict[str, tuple[int, int, int]]
+    scale: int
+
+
+def _load_side(target: Path) -> tuple[_Side | None, list[str]]:
+    """What is at `target`, None if that cannot be read, and what is wrong with it, one line each."""
+    is_lmdb = target.suffix == ".lmdb"
+    try:
+        pictures = find_side(target, str)
+        shapes = read_meta_info(target) if is_lmdb else {}
+        unlisted = sorted(read_keys(target) - pictures.keys()) if is_lmdb else []
+        metadata = read_metadata(target)
+    except PreparationError as error:
+        return None, [str(error)]
+    problems = []
+    if unlisted:
+        problems.append(f"{target}: not listed in meta_info.txt: {name_some(unlisted)}")
+    entries = metadata.get("entries")
+    if entries != len(pictures):
+        problems.append(f"{target}: {len(pictures):,} pictures, {metadata_path(target).name} says {entries}")
+    return _Side(target, pictures, shapes, metadata.get("settings", {}).get("scale", 1)), problems
+
+
+def _find_lonely(sides: Sequence[_Side]) -> list[str]:
+    """Pictures that one side has and another lacks, one line for each two sides."""
+    problems = []
+    for side in sides:
+        for other in sides:
+            lonely = sorted(side.pictures.keys() - other.pictures.keys())
+            if lonely:
+                problems.append(f"{side.target}: missing in {other.target}: {name_some(lonely)}")
+    return problems
+
+
+def _make_pairs(sides: Sequence[_Side]) -> list[Pair]:
+    scales = tuple(side.scale for side in sides)
+    return [
+        Pair(key, tuple(side.pictures[key] for side in sides), tuple(side.shapes.get(key) for side in sides), scales)
+        for key in sorted(set.intersection(*(set(side.pictures) for side in sides)))
+    ]
+
+
 def verify(targets: Sequence[Path], name: str, workers: int) -> tuple[int, list[str]]:
     """Checks the sides of one split against each other and against their metadata.
 
@@ -51,39 +105,23 @@ def verify(targets: Sequence[Path], name: str, workers: int) -> tuple[int, list[
         workers: Number of processes.
 
     Returns:
-        The number of pairs, and what is wrong, one line each.
+        The number of pairs that were checked, none if a side cannot be read at all, and what is wrong, one line each.
+
+    Raises:
+        PreparationError: A side is not there.
     """
-    problems: list[str] = []
-    sides: list[dict[str, Picture]] = []
-    shapes: list[dict[str, tuple[int, int, int]]] = []
-    scales: list[int] = []
     for target in targets:
         if not target.is_dir():
             partial_note = "; its preparation was interrupted" if is_begun(target) else ""
             raise PreparationError(f"{target} is not there{partial_note}: run the same without --verify")
-        is_lmdb = target.suffix == ".lmdb"
-        sides.append(find_side(target, str))
-        shapes.append(read_meta_info(target) if is_lmdb else {})
-        if is_lmdb:
-            unlisted = sorted(read_keys(target) - sides[-1].keys())
-            if unlisted:
-                problems.append(f"{target}: not listed in meta_info.txt: {name_some(unlisted)}")
-        metadata = read_metadata(target)
-        scales.append(metadata.get("settings", {}).get("scale", 1))
-        entries = metadata.get("entries")
-        if entries != len(sides[-1]):
-            problems.append(f"{target}: {len(sides[-1]):,} pictures, {metadata_path(target).name} says {entries}")
-    for target, side in zip(targets, sides, strict=True):
-        for other_target, other in zip(targets, sides, strict=True):
-            lonely = sorted(side.keys() - other.keys())
-            if lonely:
-                problems.append(f"{target}: missing in {other_target}: {name_some(lonely)}")
-    keys = sorted(set.intersection(*(set(side) for side in sides)))
-    pairs = [
-        Pair(key, tuple(side[key] for side in sides), tuple(known.get(key) for known in shapes), tuple(scales))
-        for key in keys
-    ]
-    for found in tqdm(map_in_order(partial(check_pair), pairs, workers), desc=name, total=len(pairs), unit="pair"):
+    loaded = [_load_side(target) for target in targets]
+    problems = [problem for _, found in loaded for problem in found]
+    sides = [side for side, _ in loaded if side is not None]
+    if len(sides) < len(loaded):
+        return 0, problems
+    problems += _find_lonely(sides)
+    pairs = _make_pairs(sides)
+    for found in tqdm(map_in_order(check_pair, pairs, workers), desc=name, total=len(pairs), unit="pair"):
         problems += found
     return len(pairs), problems
 

@@ -62,6 +62,13 @@ def read_lmdb(path: Path) -> dict[str, bytes]:
         return {key.decode(): bytes(value) for key, value in transaction.cursor()}
 
 
+def damage_page(data: Path) -> None:
+    """Overwrites the beginning of the first page of a `data.mdb` that is not a page of its own two headers."""
+    with data.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(b"\xff" * 200)
+
+
 def hashes(folder: Path) -> dict[str, str]:
     """Relative path -> hash of every file below `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -169,11 +176,15 @@ def dpdd_target_name(key: str) -> str:
     return f"1P0A{int(key[4:]) + 1:04d}"
 
 
-def make_dpdd(root: Path) -> Path:
-    """dd_dp_dataset_png as it is downloaded; the ground truth is there once per view, as in the original."""
+def make_dpdd(root: Path, same_names: bool = False) -> Path:
+    """dd_dp_dataset_png as it is downloaded; the ground truth is there once per view, as in the original.
+
+    With `same_names`, the ground truth is called like the source, so that a set of any size pairs by name.
+    """
     for split in DPDD_SCENES:
         for key, sides in dpdd_pictures(split).items():
             for side, view in DPDD_VIEWS.items():
                 save(root / f"{split}_{view}" / "source" / f"{key}.png", sides[side])
-                save(root / f"{split}_{view}" / "target" / f"{dpdd_target_name(key)}.png", sides["sharp"])
+                target = key if same_names else dpdd_target_name(key)
+                save(root / f"{split}_{view}" / "target" / f"{target}.png", sides["sharp"])
     return root

@@ -2,17 +2,19 @@
 
 import json
 import re
+import shutil
 
 import cv2
 import lmdb
 import numpy as np
 import pytest
-from prep_trees import hashes, picture, read_lmdb, read_png
+from prep_trees import damage_page, hashes, picture, read_lmdb, read_png
 
 from datasets_prep import lmdb_writer
 from datasets_prep.errors import PreparationError
-from datasets_prep.lmdb_reader import read_meta_info
+from datasets_prep.lmdb_reader import read_keys, read_meta_info, read_value
 from datasets_prep.lmdb_writer import LmdbWriter
+from datasets_prep.partial_folder import read_metadata
 
 
 def test_values_and_metadata(tmp_path):
@@ -184,3 +186,63 @@ def test_damaged_meta_info_is_named(tmp_path, text, reason):
     (tmp_path / "meta_info.txt").write_text(text)
     with pytest.raises(PreparationError, match=re.escape(reason)):
         read_meta_info(tmp_path)
+
+
+def make_database(path):
+    with LmdbWriter(path) as writer:
+        writer.put("a", picture("a"))
+    return path
+
+
+def test_damaged_page_is_said(tmp_path):
+    path = make_database(tmp_path / "x.lmdb")
+    assert read_keys(path) == {"a"}
+    damage_page(path / "data.mdb")
+    with pytest.raises(PreparationError, match=re.escape(f"{path}: data.mdb is damaged (") + ".*MDB_CORRUPTED"):
+        read_keys(path)
+    # Who reads a value names the picture.
+    with pytest.raises(PreparationError, match=r"^cannot be read: data\.mdb is damaged \(.*MDB_CORRUPTED"):
+        read_value(path, "a")
+
+
+def test_empty_and_truncated_data_are_damaged(tmp_path):
+    path = make_database(tmp_path / "x.lmdb")
+    whole = (path / "data.mdb").read_bytes()
+    (path / "data.mdb").write_bytes(b"")
+    with pytest.raises(PreparationError, match=re.escape(f"{path}: data.mdb is damaged (it is empty)")):
+        read_keys(path)
+    (path / "data.mdb").write_bytes(whole[:-4096])
+    with pytest.raises(PreparationError, match=f"truncated \\({len(whole) - 4096} of {len(whole)} bytes\\)"):
+        read_value(path, "a")
+
+
+@pytest.mark.parametrize("harm", ["page", "truncated", "value"])
+def test_damaged_partial_database_is_to_be_deleted(tmp_path, monkeypatch, harm):
+    """A run that was killed left it, and then the disk lost a part of it."""
+    monkeypatch.setattr(lmdb_writer, "BATCH_BYTES", 1)
+    writer = LmdbWriter(tmp_path / "x.lmdb")
+    writer.put("a", picture("a"))
+    if harm == "value":
+        writer.put_encoded("b", b"no picture")
+    writer.abandon()
+    data = tmp_path / "x.lmdb.partial/data.mdb"
+    if harm == "page":
+        damage_page(data)
+    if harm == "truncated":
+        data.write_bytes(data.read_bytes()[:-4096])
+    before = hashes(tmp_path)
+    with pytest.raises(PreparationError) as caught:
+        LmdbWriter(tmp_path / "x.lmdb")
+    assert str(caught.value).startswith(f"{data.parent} is damaged (")
+    assert str(caught.value).endswith("): delete it, then run the same again")
+    assert hashes(tmp_path) == before
+    shutil.rmtree(data.parent)
+    make_database(tmp_path / "x.lmdb")
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"settings": []}', "{"])
+def test_metadata_that_is_no_dictionary_is_damaged(tmp_path, text):
+    path = make_database(tmp_path / "x.lmdb")
+    (path / "preparation.json").write_text(text)
+    with pytest.raises(PreparationError, match=re.escape(f"{path / 'preparation.json'} is damaged (")):
+        read_metadata(path)

@@ -15,6 +15,7 @@ from prep_trees import (
     HEIGHT,
     SEQUENCES,
     WIDTH,
+    damage_page,
     gopro_pictures,
     hashes,
     make_gopro,
@@ -344,14 +345,19 @@ def test_stray_files_are_passed_over(tmp_path):
     [
         (lambda root: None, "is not a folder"),
         (lambda root: root.mkdir(), "no pictures of gopro's split train in"),
-        (lambda root: save(root / "train/else/a.png", picture("a")), "ROOT/{train,test}/GOPR0372_07_00/{blur,"),
+        (
+            lambda root: save(root / "train/else/a.png", picture("a")),
+            "leave it out with --splits, or give another --root; python -m datasets_prep gopro --help tells which",
+        ),
         (lambda root: (root / "train/GOPR0372_07_00/sharp").mkdir(parents=True), "no pictures of gopro's split train"),
     ],
 )
 def test_wrong_roots(tmp_path, capsys, make, reason):
     make(tmp_path / "root")
     assert prepare(tmp_path / "root", tmp_path / "out") == 2
-    assert reason in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -386,9 +392,23 @@ def test_folder_of_somebody_else_is_never_touched(tmp_path, capsys):
     )
 
 
-def test_target_that_cannot_be_written(tmp_path, capsys):
+@pytest.mark.parametrize("out", ["out", "out/below"])
+def test_output_that_is_a_file(tmp_path, capsys, out):
     root = make_gopro(tmp_path / "GOPRO_Large")
     (tmp_path / "out").write_text("a file")
+    for options in ((), ("--dry-run",)):
+        assert prepare(root, tmp_path / out, *options) == 2
+        output = capsys.readouterr()
+        reason = f"--out {tmp_path / out} cannot be a folder, {tmp_path / 'out'} is a file: choose another"
+        assert output.err == f"error: {reason}\n"
+        assert output.out == ""
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def test_target_that_cannot_be_written(tmp_path, capsys):
+    root = make_gopro(tmp_path / "GOPRO_Large")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/train").write_text("a file")
     assert prepare(root, tmp_path / "out") == 2
     assert f"cannot write to {tmp_path / 'out/train/blur.lmdb.partial'}: Not a directory" in capsys.readouterr().err
 
@@ -429,6 +449,83 @@ def test_verify_finds_what_is_wrong(tmp_path, capsys):
     assert f"sharp.lmdb: not listed in meta_info.txt: {third}" in error
     assert f"blur.lmdb: missing in {tmp_path / 'out/test/sharp.lmdb'}: {third}" in error
     assert "sharp.lmdb: 2 pictures, preparation.json says 3" in error
+
+
+def test_verify_goes_on_after_a_side_that_cannot_be_read(tmp_path, capsys):
+    root, out = make_gopro(tmp_path / "GOPRO_Large"), tmp_path / "out"
+    assert prepare(root, out) == 0
+    damage_page(out / "train/blur.lmdb/data.mdb")
+    (out / "train/sharp.lmdb/meta_info.txt").write_text("nonsense")
+    (out / "test/sharp.lmdb/preparation.json").write_text("[]")
+    blurred = out / "test/blur.lmdb/data.mdb"
+    capsys.readouterr()
+    check = ["gopro", "--out", str(out), "--verify", "--workers", "1"]
+    assert main(check) == 2
+    output = capsys.readouterr()
+    assert "train: checked 0 pairs, 2 problems\ntest: checked 0 pairs, 1 problems\n" in output.out
+    *_, first, second, third, fourth = output.err.splitlines()
+    assert first == "error: the result is damaged; move it away and prepare it again"
+    assert second.startswith(f"  {out / 'train/blur.lmdb'}: data.mdb is damaged (")
+    assert third.startswith(f"  {out / 'train/sharp.lmdb/meta_info.txt'}, line 1: 'nonsense' is not")
+    assert fourth.startswith(f"  {out / 'test/sharp.lmdb/preparation.json'} is damaged (")
+    blurred.write_bytes(b"")
+    assert main(check) == 2
+    assert f"  {blurred.parent}: data.mdb is damaged (it is empty)" in capsys.readouterr().err
+    assert prepare(root, out) == 2
+    assert "preparation.json is damaged (no settings by name): delete" in capsys.readouterr().err
+
+
+def test_damaged_database_as_a_source(tmp_path, capsys):
+    for side, name in (("blur", "input"), ("sharp", "target")):
+        with LmdbWriter(tmp_path / "repack/test" / f"{name}.lmdb") as writer:
+            for key, sides in gopro_pictures("test").items():
+                writer.put(key.replace("/", "-"), sides[side][..., ::-1])
+    source = tmp_path / "repack/test/input.lmdb"
+    whole = (source / "data.mdb").read_bytes()
+    damage_page(source / "data.mdb")
+    for options in ((), ("--dry-run",)):
+        assert prepare(tmp_path / "repack", tmp_path / "out", "--splits", "test", *options) == 2
+        error = capsys.readouterr().err
+        for frame in FRAMES:
+            assert f"{source}: GOPR0384_11_00-{frame} cannot be read: data.mdb is damaged (" in error
+    # What is wrong with the whole file is said once.
+    (source / "data.mdb").write_bytes(whole[:-4096])
+    assert prepare(tmp_path / "repack", tmp_path / "out", "--splits", "test") == 2
+    error = capsys.readouterr().err
+    assert error == f"error: {source}: data.mdb is truncated ({len(whole) - 4096} of {len(whole)} bytes)\n"
+
+
+def test_verify_finds_folders_without_being_told(tmp_path, capsys):
+    root, out = make_gopro(tmp_path / "GOPRO_Large"), tmp_path / "out"
+    check = ["gopro", "--out", str(out), "--verify", "--workers", "1"]
+    assert prepare(root, out, "--folders") == 0
+    capsys.readouterr()
+    assert main(check) == 0
+    assert "train: checked 90 pairs, 0 problems\ntest: checked 3 pairs, 0 problems\n" in capsys.readouterr().out
+    damaged = out / "test/blur/GOPR0384_11_00-000048.png"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert main(check) == 2
+    assert f"{damaged} is truncated" in capsys.readouterr().err
+    # Where both are there, it is the databases unless the folders are asked for.
+    assert prepare(root, out) == 0
+    assert main(check) == 0
+    assert main([*check, "--folders"]) == 2
+
+
+def test_rerun_with_other_pictures_says_so(tmp_path, capsys):
+    root = make_gopro(tmp_path / "GOPRO_Large")
+    assert prepare(root, tmp_path / "out", "--splits", "test") == 0
+    for side in ("blur", "sharp"):
+        (root / f"test/GOPR0384_11_00/{side}/000048.png").unlink()
+    assert prepare(root, tmp_path / "out", "--splits", "test") == 2
+    error = capsys.readouterr().err
+    assert "blur.lmdb was made with other settings (the pictures found differ): choose another --out" in error
+
+
+def test_help_says_what_cannot_be_seen_in_a_jpeg(capsys):
+    with pytest.raises(SystemExit):
+        main(["reds", "--help"])
+    assert "JPEGs do not: only their structure is checked" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_names_the_trees(capsys):

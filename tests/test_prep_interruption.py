@@ -59,6 +59,10 @@ OPTIONS = {
 }
 
 
+def make_small_dpdd(root):
+    return make_dpdd(root, same_names=True)
+
+
 def make_small_reds(root):
     return make_reds(root, {"train": ("000", "001"), "val": ("000",)}, frames=(8, 9, 19))
 
@@ -180,7 +184,7 @@ def test_scales_that_share_a_database_killed_after_some_steps(tmp_path):
 
 @pytest.mark.parametrize("options", [(), ("--folders",)], ids=["lmdb", "folders"])
 @pytest.mark.parametrize(
-    ("data_set", "make"), [("realblur", make_realblur), ("reds", make_small_reds), ("dpdd", make_dpdd)]
+    ("data_set", "make"), [("realblur", make_realblur), ("reds", make_small_reds), ("dpdd", make_small_dpdd)]
 )
 def test_data_set_killed_at_random_points(tmp_path, data_set, make, options):
     tree, out, reference = make(tmp_path / "root"), tmp_path / "out", tmp_path / "undisturbed"

@@ -85,15 +85,18 @@ def test_dry_run_verify_rerun_and_folders(tmp_path, capsys):
     assert f"{flat} is truncated" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("change", ["Windows", "marked", "gaps"])
+@pytest.mark.parametrize("change", ["Windows", "backslashes", "marked", "gaps"])
 def test_lists_as_editors_leave_them(tmp_path, change):
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     for path in root.glob("*_list.txt"):
         lines = path.read_text().splitlines()
-        text = {"Windows": "\r\n".join(lines), "marked": "\ufeff" + "\n".join(lines), "gaps": "\n\n".join(lines)}[
-            change
-        ]
-        path.write_bytes(text.encode())
+        texts = {
+            "Windows": "\r\n".join(lines),
+            "backslashes": "\r\n".join(lines).replace("/", "\\"),
+            "marked": "\ufeff" + "\n".join(lines),
+            "gaps": "\n\n".join(lines),
+        }
+        path.write_bytes(texts[change].encode())
     assert realblur(root, tmp_path / "out") == 0
     assert_prepared(tmp_path / "out", "J", "train")
     assert_prepared(tmp_path / "out", "J", "test")
@@ -149,8 +152,34 @@ def test_missing_or_unreadable_list(tmp_path, capsys):
     assert f"{root / TRAIN_LIST} is no text in UTF-8 (byte 0)" in capsys.readouterr().err
     (root / TRAIN_LIST).write_text("\n")
     assert realblur(root, tmp_path / "out", "--splits", "RealBlur_J/train") == 2
-    assert "no pictures of realblur's split RealBlur_J/train" in capsys.readouterr().err
+    assert f"{root / TRAIN_LIST} is empty, but says which pictures are pairs: download it" in capsys.readouterr().err
+    assert realblur(root, tmp_path / "out") == 2
+    assert f"{root / TRAIN_LIST} is empty" in capsys.readouterr().err
     assert realblur(root, tmp_path / "out", "--splits", "RealBlur_J/test") == 0
+
+
+def test_lists_without_their_folder(tmp_path, capsys):
+    """Somebody has corrected the spelling of the folder."""
+    root = make_realblur(tmp_path / "RealBlur")
+    folder = root / REALBLUR_FOLDERS["J"]
+    folder.rename(root / folder.name.replace("itensity", "intensity"))
+    assert realblur(root, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert f"{root / TRAIN_LIST} is there, but its folder {folder} is not: name the folder so" in error
+    assert not (tmp_path / "out").exists()
+    assert realblur(root, tmp_path / "out", "--splits", "RealBlur_R/train", "RealBlur_R/test") == 0
+    assert_prepared(tmp_path / "out", "R", "test")
+
+
+def test_pairs_of_both_lists_are_refused(tmp_path, capsys):
+    root = make_realblur(tmp_path / "RealBlur", subsets="J")
+    with (root / TRAIN_LIST).open("a") as train:
+        train.write((root / TEST_LIST).read_text())
+    for options in ((), ("--splits", "RealBlur_J/train"), ("--splits", "RealBlur_J/test")):
+        assert realblur(root, tmp_path / "out", *options) == 2
+        error = capsys.readouterr().err
+        assert f"{TRAIN_LIST} and {root / TEST_LIST} both list scene002/blur_1, scene002/blur_2: a pair" in error
+    assert not (tmp_path / "out").exists()
 
 
 def make_repack(root, separator, subset="J", split="test"):

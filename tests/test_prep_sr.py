@@ -386,7 +386,7 @@ def test_what_is_asked_for_has_to_be_there(tmp_path, capsys):
     assert benchmarks(tmp_path / "empty", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert f"no pictures of sr-benchmarks in {tmp_path / 'empty'}" in error
-    assert "ROOT/HR/Set5/x4/baby_HR_x4.png" in error
+    assert "python -m datasets_prep sr-benchmarks --help tells which trees are known" in error
     assert not (tmp_path / "out").exists()
 
 
