@@ -1,8 +1,8 @@
 """Prepares any declared data set: find, pair, check, encode in parallel, write."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
-from datasets_prep.encode import encode_sample
+from datasets_prep.encode import Encoded, encode_sample
 from datasets_prep.errors import PreparationError
 from datasets_prep.folder_writer import FolderWriter
 from datasets_prep.lmdb_writer import LmdbWriter
 from datasets_prep.parallel import map_in_order
 from datasets_prep.partial_folder import is_finished
-from datasets_prep.plan import Plan, make_plan, name_part
+from datasets_prep.plan import Plan, Sample, make_plan, name_part
 from datasets_prep.sources import Sides
 
 
@@ -248,14 +248,14 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
 
 def _prepare_split(request: Request, plan: Plan, say: Say) -> list[str]:
     """Writes one split at one scale; returns the problems of its pictures, with which nothing gets its final name."""
-    writers: dict[str, Writer] = {}
     if plan.problems:
-        return [*plan.problems, *_write_samples(request, plan, writers)]
+        return [*plan.problems, *_check_samples(request, plan)]
     targets = {side: request.target(plan.split, side) for side in plan.sides}
     missing = [side for side, path in targets.items() if not is_finished(path, _settings(request, plan, side))]
     if not missing:
         say(f"{plan.name}: done before, {len(plan.keys):,} pairs")
         return []
+    writers: dict[str, Writer] = {}
     with ExitStack() as stack:
         for side in missing:
             writers[side] = _open_writer(request, targets[side], _settings(request, plan, side))
@@ -274,25 +274,39 @@ def _open_writer(request: Request, path: Path, settings: dict[str, Any]) -> Writ
     return LmdbWriter(path, request.compression, settings)
 
 
-def _write_samples(request: Request, plan: Plan, writers: dict[str, Writer]) -> list[str]:
-    """Encodes and writes what the writers do not have yet; without writers, only checks all pictures.
+def _encode(
+    request: Request, plan: Plan, samples: Sequence[Sample], sides: Sequence[str]
+) -> Generator[Encoded, None, None]:
+    """The outputs of the samples that remain to be done, in order, under a progress bar of all."""
+    # The files of a folder are PNGs by their names, and pair with PNGs.
+    encode = partial(encode_sample, sides=sides, compression=request.compression, keep_jpegs=not request.folders)
+    done = len(plan.samples) - len(samples)
+    with tqdm(total=len(plan.samples), initial=done, desc=plan.name, unit="pair") as progress:
+        for encoded in map_in_order(encode, samples, request.workers):
+            progress.update()
+            yield encoded
+
+
+def _check_samples(request: Request, plan: Plan) -> list[str]:
+    """The problems of all pictures."""
+    return [problem for _, found in _encode(request, plan, plan.samples, tuple(plan.sides)) for problem in found]
+
+
+def _write_samples(request: Request, plan: Plan, writers: Mapping[str, Writer]) -> list[str]:
+    """Encodes and writes what the writers do not have yet; returns the problems of pictures.
 
     From the first damaged picture on, the rest is only checked, so that all damage is reported at once, while what is
     written stays the beginning of the undamaged sequence.
     """
-    sides = tuple(writers or plan.sides)
     remaining = [
         sample
         for sample in plan.samples
-        if not writers or not all(key in writer for writer in writers.values() for key, _ in sample.outputs)
+        if not all(key in writer for writer in writers.values() for key, _ in sample.outputs)
     ]
     problems: list[str] = []
-    progress = tqdm(total=len(plan.samples), initial=len(plan.samples) - len(remaining), desc=plan.name, unit="pair")
-    with progress:
-        # The files of a folder are PNGs by their names, and pair with PNGs.
-        encode = partial(encode_sample, sides=sides, compression=request.compression, keep_jpegs=not request.folders)
-        for outputs, found in map_in_order(encode, remaining, request.workers):
-            progress.update()
+    # Closed, so that the progress bar ends before what cannot be written is said.
+    with closing(_encode(request, plan, remaining, tuple(writers))) as encoded:
+        for outputs, found in encoded:
             problems += found
             if problems:
                 continue

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -143,11 +143,37 @@ def _read_headers(pictures: Iterable[Picture], problems: list[str]) -> list[tupl
     return headers
 
 
-def _outputs(key: str, kept: tuple[int, int], rule: CropRule | None) -> tuple[tuple[str, Window | None], ...]:
-    """Keys and windows of the pictures that one pair gives; none if it is smaller than a crop."""
-    if rule is None:
-        return ((key, None),)
-    return tuple((f"{key}_s{number:03d}", window) for number, window in enumerate(windows(*kept, rule), 1))
+def _full_view(views: Mapping[str, View]) -> View:
+    """A view of full size, so that what is said of the ground truth is the same at every scale."""
+    return next(view for view in views.values() if view.scale == 1)
+
+
+def _make_sample(sides: Sides, key: str, headers: Sequence[Header], scale: int, rule: CropRule | None) -> Sample:
+    """What is made of one pair; it has no outputs if it is smaller than a crop.
+
+    Raises:
+        PreparationError: The sizes do not fit together, or nothing is left of a whole picture at this scale.
+    """
+    views = view_pair(sides, key, headers)
+    full = _full_view(views)
+    if rule is not None:
+        cut = enumerate(windows(*full.kept, rule), 1)
+        return Sample(views, tuple((f"{key}_s{number:03d}", window) for number, window in cut))
+    if 0 in full.kept:
+        raise PreparationError(f"{full.picture} is {full.size[1]}x{full.size[0]}: nothing is left at x{scale}")
+    return Sample(views, ((key, None),))
+
+
+def _estimate_bytes(
+    sample: Sample, headers: Sequence[tuple[Header, int]], rule: CropRule | None, flat_names: bool
+) -> Iterator[tuple[str, float]]:
+    """Each side, with about how much will be written of it."""
+    height, width = _full_view(sample.views).size
+    share = len(sample.outputs) * rule.size**2 / (height * width) if rule else 1.0
+    for (side, view), (header, size) in zip(sample.views.items(), headers, strict=True):
+        if header.is_jpeg and (rule or flat_names):  # becomes a PNG, which takes about half of what the samples do
+            size = header.height * header.width * header.channels // 2
+        yield side, share * size / view.picture.shrink**2
 
 
 def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: CropRule | None, flat_names: bool) -> Plan:
@@ -183,29 +209,21 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         if len(headers) < len(pictures):
             continue
         try:
-            views = view_pair(sides, key, [header for header, _ in headers])
+            sample = _make_sample(sides, key, [header for header, _ in headers], scale, rule)
         except PreparationError as error:
             problems.append(str(error))
             continue
-        # Of full size, so that what is said of the ground truth is the same at every scale.
-        full = next(view for view in views.values() if view.scale == 1)
-        outputs = _outputs(key, full.kept, rule)
-        if rule is not None and not outputs:
+        if rule is not None and not sample.outputs:
+            full = _full_view(sample.views)
             too_small.append(
                 f"{full.picture} is {full.size[1]}x{full.size[0]}, smaller than a crop of {rule.size}x{rule.size}"
             )
             continue
-        if 0 in full.kept:
-            problems.append(f"{full.picture} is {full.size[1]}x{full.size[0]}: nothing is left at x{scale}")
-            continue
-        for output, _ in outputs:
+        for output, _ in sample.outputs:
             require_valid_key(output)
-        share = len(outputs) * rule.size**2 / (full.size[0] * full.size[1]) if rule else 1.0
-        for side, view, (header, size) in zip(sides, views.values(), headers, strict=True):
-            if header.is_jpeg and (rule or flat_names):  # becomes a PNG, which takes about half of what the samples do
-                size = header.height * header.width * header.channels // 2
-            estimated[side] += share * size / view.picture.shrink**2
-        samples.append(Sample(views, outputs))
+        for side, size in _estimate_bytes(sample, headers, rule, flat_names):
+            estimated[side] += size
+        samples.append(sample)
     if rule is not None and not samples and not problems:
         raise PreparationError(f"{name}: nothing to cut: {too_small[0]}, and so are all; choose a smaller --crop")
     plan = Plan(
