@@ -305,8 +305,8 @@ def test_folder_that_cannot_be_written(
 ) -> None:
     out = tmp_path / "out"
     out.write_text("a file", encoding="utf-8")
-    assert restore(photos, "-o", out, "--checkpoint", checkpoint) == 1
-    assert f"{photos / 'a.png'}: " in capsys.readouterr().err
+    assert restore(photos, "-o", out, "--checkpoint", checkpoint) == 2
+    assert "out: cannot be made: File exists; choose another folder" in capsys.readouterr().err
 
 
 # Names and kernels

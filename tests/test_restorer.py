@@ -23,8 +23,9 @@ from deeprftv2_arch.layers.tiling import TileGrid
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.restoring import memory
 from deeprftv2_arch.restoring import restorer as restorer_module
-from deeprftv2_arch.restoring.memory import is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
+from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
 from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
 from deeprftv2_arch.restoring.tiles import Tiles
 
@@ -177,7 +178,7 @@ def test_tiles_of_a_short_sighted_network_show_no_seams(tile: tuple[int, int]) -
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), "can't allocate memory"]
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), MemoryError(), "can't allocate memory"]
 )
 def test_tile_is_halved_until_it_fits(error: Exception | str, caplog: pytest.LogCaptureFixture) -> None:
     sizes = []
@@ -198,6 +199,9 @@ def test_tile_is_halved_until_it_fits(error: Exception | str, caplog: pytest.Log
     assert "330x250; trying tiles of 80 that share 20 pixels" in caplog.text
     sizes.clear()
     restorer(picture)  # begins with what fitted
+    assert set(sizes) == {(80, 80)}
+    restorer.tile = Tiles(200, 10)
+    restorer(picture)
     assert set(sizes) == {(80, 80)}
 
 
@@ -235,6 +239,26 @@ def test_network_with_tiles_of_its_own_takes_little_around_them() -> None:
     assert pixels_that_fit(network, own + 8 * 16 * 10**6) == 10**6
 
 
+def test_memory_is_that_of_the_machine_or_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    meminfo, statm = tmp_path / "meminfo", tmp_path / "statm"
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "STATM", statm)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert budget(cpu, None) == int(0.8 * 4 * 2**30)  # where nothing is known
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n", encoding="ascii")
+    assert budget(cpu, None) == 4000 * 1024
+    statm.write_text("900 100 50 1 0 800 0\n", encoding="ascii")
+    pages = 100 * os.sysconf("SC_PAGE_SIZE")
+    assert budget(cpu, 2000 * 1024) == 2000 * 1024 - pages
+    assert budget(cpu, 10**9) == 5000 * 1024  # no more than there is
+    (tmp_path / "memory.current").write_text("1000000\n", encoding="ascii")
+    (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
+    assert budget(cpu, None) == 4000 * 1024
+    (tmp_path / "memory.max").write_text("3000000\n", encoding="ascii")
+    assert budget(cpu, None) == 1_600_000
+
+
 @pytest.mark.parametrize(
     ("words", "number"), [("12345", 12345), ("3G", 3 * 2**30), ("1.5 GiB", 3 * 2**29), ("500mb", 500 * 2**20)]
 )
@@ -249,6 +273,17 @@ def test_amounts_that_are_none(words: str) -> None:
 
 
 # Networks
+
+
+def test_checkpoint_is_enough_without_basicsr(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['basicsr'] = None; import numpy as np; from deeprftv2_arch import Restorer;"
+        f"print(Restorer.from_checkpoint({str(save_identity(tmp_path / 'net.pth'))!r})(np.full((2, 3), 7, np.uint8)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "[[7 7 7]\n [7 7 7]]\n"
 
 
 @pytest.mark.parametrize("fke", [False, True])
@@ -389,8 +424,9 @@ def jpeg(**more: object) -> bytes:
 @pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"restart_marker_blocks": 1}])
 def test_jpeg_is_whole_or_truncated(tmp_path: Path, settings: dict[str, object]) -> None:
     path, data = tmp_path / "photo.jpg", jpeg(**settings)
-    path.write_bytes(data + b"a short film behind the end")
-    assert read_picture(path)[0].shape == (64, 48, 3)
+    for whole in (data + b"a short film behind the end", data[:2] + b"\xff\xff" + data[2:]):
+        path.write_bytes(whole)
+        assert read_picture(path)[0].shape == (64, 48, 3)
     for length in (len(data) - 2, len(data) // 2, 700):
         path.write_bytes(data[:length])
         with pytest.raises(DataError, match=r"photo\.jpg: is (truncated|a JPEG without)"):

@@ -102,9 +102,18 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
         restorer = Restorer.from_options(args.options, args.checkpoint, **settings)
     if args.save_kernels:
         last_estimator(restorer.network)  # refused now rather than once for every picture
+    _make_folder(args.out)
+    restorer.progress = True
     outcome = restore_files(restorer, jobs, args.out, args.overwrite)
     for failure in outcome.failures:
         sys.stderr.write(f"{failure}\n")
     yield f"{args.out}: {outcome}"
     if outcome.failures:
         raise SystemExit(FAILED)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error

@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-START_OF_SCAN, END = 0xDA, 0xD9
+START_OF_SCAN, END, FILL = 0xDA, 0xD9, 0xFF
 EXIF, PROFILE = 0xE1, 0xE2  # the segments of applications that hold these
 # In the data of a scan 0xff is followed by 0 or by the number of a restart; anything else is the next segment.
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -18,6 +18,9 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == FILL:
+            position += 1
+            continue
         end = position + 2 + int(struct.unpack(">H", data[position + 2 : position + 4])[0])
         yield marker, data[position + 4 : end]
         position = end

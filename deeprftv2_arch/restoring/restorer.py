@@ -16,7 +16,7 @@ from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_checkpoint, network_of_options
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, picture_bytes, tiles_that_fit
 from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, read_picture
-from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles
+from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles, tiles_of
 
 KERNEL_WINDOW = 256  # pixels
 
@@ -50,6 +50,7 @@ class Restorer:
 
     Attributes:
         tiles: The tiles in which the last picture was restored; None: whole.
+        progress: Whether a bar shows how many tiles of a picture are done; False at first.
 
     Raises:
         OptionError: There are no such tiles or no such device, or both tiles and a limit are given.
@@ -72,6 +73,7 @@ class Restorer:
         self.memory_limit = memory_limit
         self.max_pixels = max_pixels
         self.tiles: Tiles | None = None
+        self.progress = False
         self._largest: int | None = None  # size of tiles that fitted after larger ones had not
 
     @classmethod
@@ -213,7 +215,7 @@ class Restorer:
     def _first_tiles(self, height: int, width: int) -> Tiles | None:
         """The tiles to begin with; None: whole."""
         if self.tile is not None:
-            return self.tile
+            return self.tile if self._largest is None else min(self.tile, tiles_of(self._largest))
         free = budget(self.device, self.memory_limit)
         # Where the tiles are on a GPU, the picture itself is not.
         pictures = 0 if self.device.type == "cuda" else picture_bytes(height * width, self.upscale)
@@ -222,7 +224,7 @@ class Restorer:
     def _attempt(self, x: Tensor, tiles: Tiles | None) -> Tensor | None:
         """Restore in these tiles; None where the memory is not enough."""
         try:
-            return run_in_tiles(self._run, x, tiles, self.upscale)
+            return run_in_tiles(self._run, x, tiles, self.upscale, self.progress)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -238,9 +240,7 @@ class Restorer:
 
 def _device(device: torch.device | str | None) -> torch.device:
     try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=chosen)
+        return torch.empty(1, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for a device
         reason = str(error).splitlines()[0]
         raise OptionError(f"device: {device} cannot be used here ({reason}); choose cpu or cuda") from error
-    return chosen

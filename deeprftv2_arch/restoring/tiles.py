@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
+from tqdm import tqdm
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.tiling import TileGrid
 
 LARGEST_OVERLAP = 128  # pixels; of the published tiles of 512
 SMALLEST = 64
+MOMENT = 2.0  # seconds
 STEP = 16  # tiles that are chosen here are multiples of it: no network has to pad them
 
 
@@ -47,7 +49,9 @@ def halved(tiles: Tiles | None, height: int, width: int) -> Tiles | None:
     return tiles_of(size) if size >= SMALLEST else None
 
 
-def run_in_tiles(run: Callable[[Tensor], Tensor], x: Tensor, tiles: Tiles | None, upscale: int) -> Tensor:
+def run_in_tiles(
+    run: Callable[[Tensor], Tensor], x: Tensor, tiles: Tiles | None, upscale: int, progress: bool = False
+) -> Tensor:
     """Restore a picture in tiles, one after the other, and blend them.
 
     The outer quarter of what two tiles share is context, which is cut off; over the half between they are blended with
@@ -58,6 +62,7 @@ def run_in_tiles(run: Callable[[Tensor], Tensor], x: Tensor, tiles: Tiles | None
         x: (1, C, H, W).
         tiles: The tiles; None for the whole picture at once.
         upscale: Factor by which ``run`` enlarges.
+        progress: Whether to show a bar if it takes longer than a moment.
 
     Returns:
         (1, C', upscale H, upscale W), on the device of what ``run`` returns.
@@ -65,4 +70,7 @@ def run_in_tiles(run: Callable[[Tensor], Tensor], x: Tensor, tiles: Tiles | None
     if tiles is None or max(x.shape[2:]) <= tiles.size:
         return run(x)
     grid = TileGrid(x.shape[2:], tiles.size, tiles.overlap)
-    return grid.join((run(tile) for tile in grid.cut(x)), upscale, context=True)
+    parts = tqdm(
+        grid.cut(x), "in tiles", unit="tile", leave=False, delay=MOMENT, dynamic_ncols=True, disable=not progress
+    )
+    return grid.join((run(part) for part in parts), upscale, context=True)
