@@ -1,6 +1,5 @@
 """A picture before and after, side by side."""
 
-import cv2
 import numpy as np
 
 from deeprftv2_arch.restoring.conversion import Picture
@@ -13,12 +12,12 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
 
     Args:
         before: (h, w) or (h, w, C), enlarged pixel by pixel to the size of the other.
-        after: (H, W) or (H, W, C), of the same type.
+        after: (s h, s w) or (s h, s w, C), of the same type.
 
     Returns:
-        (H, 2 W + GAP) or (H, 2 W + GAP, C).
+        (s h, 2 s w + GAP) or (s h, 2 s w + GAP, C).
     """
-    height, width = after.shape[:2]
-    enlarged = cv2.resize(before, (width, height), interpolation=cv2.INTER_NEAREST)
-    gap = np.full((height, GAP, *after.shape[2:]), np.iinfo(after.dtype).max, after.dtype)
+    upscale = after.shape[0] // before.shape[0]
+    enlarged = before.repeat(upscale, axis=0).repeat(upscale, axis=1)
+    gap = np.full((after.shape[0], GAP, *after.shape[2:]), np.iinfo(after.dtype).max, after.dtype)
     return np.concatenate([enlarged, gap, after], axis=1)
