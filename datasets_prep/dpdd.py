@@ -52,7 +52,7 @@ def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
         folders = {side: f"{base}{names[side]}" for side in wanted}
         if not any((root / folder).is_dir() for folder in folders.values()):
             continue
-        sides = pair_in_order(root, folders, DPDD.splits[split].expected)
+        sides = pair_in_order(root, folders)
         keys = sorted(sides["blur"].pictures, key=natural)
         groups = _find_groups([root / base, root / split, root], keys) if split == "test" and keys else {}
         return {name: replace(side, groups=groups) for name, side in sides.items()}
@@ -67,10 +67,10 @@ ROOT is dd_dp_dataset_png as downloaded:
   ROOT/{train,val,test}_{c,l,r}/{source,target}/*.png
 or its repack:
   ROOT/{train,val,test}/{inputC,inputL,inputR,target}/*.png, also ROOT/{train,val,test}/DPDD/...
-Where the names of the two sides differ, pictures pair by sorted order, and the command says so; this needs the whole
-set, because the order of what is left of it would make wrong pairs. Pictures with equal names pair by them, however
-many there are. Keys are the names of the blurred pictures. preparation.json of each database lists the picture of every
-key, to be checked by eye. The result is
+Where the names of the two sides differ, pictures pair by sorted order, and the command says so; this needs as many of
+the one as of the other, and it warns if the set is not whole, since then the order may make wrong pairs. Keys are the
+names of the blurred pictures. preparation.json of each database lists the picture of every key, to be checked by eye.
+The result is
   OUT/train/{blur,sharp}.lmdb         crops, e.g. 1P0A0917_s001
   OUT/{val,test}/{blur,sharp}.lmdb    whole pictures
 The training of options/DeepRFTv2_S_DPDD.yml has patches of 640x640 and needs whole pictures instead: --crop 0.

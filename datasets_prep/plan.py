@@ -13,6 +13,7 @@ from datasets_prep.errors import PreparationError
 from datasets_prep.folder_writer import file_name
 from datasets_prep.lmdb_writer import require_valid_key
 from datasets_prep.pictures import Header
+from datasets_prep.sorted_order import BY_ORDER
 from datasets_prep.sources import Picture, Side, Sides
 from datasets_prep.views import View, view_pair
 from datasets_prep.wording import name_some
@@ -112,6 +113,16 @@ def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
     missing = f", missing e.g. {name_some(gaps)}" if 0 < len(gaps) <= split.expected - len(keys) else ""
     found = _count(split, keys).replace(" expected pairs", " pairs")
     return [f"found {found} in {name}{missing}: the result is not the published set"]
+
+
+def _order_warnings(name: str, sides: Sides, keys: list[str], split: Split) -> list[str]:
+    """Two folders that each lack a picture, but not of the same pair, are as many, and give wrong pairs by order."""
+    if len(keys) == split.expected or not any(side.rule == BY_ORDER for side in sides.values()):
+        return []
+    return [
+        f"the pairs of {name} follow the sorted order, which is safe for the whole set only: check pictures_by_key in "
+        "preparation.json, or give both pictures of every pair the same name"
+    ]
 
 
 def _gaps(keys: list[str]) -> list[str]:
@@ -234,7 +245,10 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         samples=tuple(samples),
         problems=tuple(dict.fromkeys(problems)),
         too_small=tuple(too_small),
-        warnings=tuple(_count_warnings(split, keys, data_set.splits[split])),
+        warnings=(
+            *_count_warnings(split, keys, data_set.splits[split]),
+            *_order_warnings(split, sides, keys, data_set.splits[split]),
+        ),
         estimated_bytes={side: int(size) for side, size in estimated.items()},
     )
     _require_unique(plan.keys, flat_names)

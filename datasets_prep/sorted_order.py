@@ -19,18 +19,16 @@ def natural(stem: str) -> tuple[tuple[str | int, ...], str]:
     return tuple(int(part) if at % 2 else part for at, part in enumerate(parts)), stem
 
 
-def pair_in_order(root: Path, folders: Mapping[str, str], published: int) -> Sides:
+def pair_in_order(root: Path, folders: Mapping[str, str]) -> Sides:
     """Pairs flat folders by name where all have the same names, else by sorted order.
 
     Args:
         root: The user's folder.
         folders: Side -> folder below it. The names of the first become the keys.
-        published: How many pairs the whole set has.
 
     Raises:
-        PreparationError: The names differ, and so do the counts, from each other or from the published one; or a name
-            that two folders have in common is not at the same place in both. By order, pictures that do not belong
-            together would become pairs.
+        PreparationError: The names differ, and so do the counts; or a name that two folders have in common is not at
+            the same place in both. By order, pictures that do not belong together would become pairs.
     """
     found = {side: find_side(root / folder, str) for side, folder in folders.items()}
     names = {side: sorted(pictures, key=natural) for side, pictures in found.items()}
@@ -42,7 +40,6 @@ def pair_in_order(root: Path, folders: Mapping[str, str], published: int) -> Sid
             continue
         _require_equal_counts(sides[first], Side(found[side], folders[side]))
         _require_same_places([found[first][name] for name in keys], [found[side][name] for name in other])
-        _require_whole_set(sides[first].where, folders[side], len(keys), published)
         pictures = {key: found[side][name] for key, name in zip(keys, other, strict=True)}
         sides[side] = Side(pictures, folders[side], rule=BY_ORDER)
     return sides
@@ -60,16 +57,6 @@ def _require_equal_counts(one: Side, other: Side) -> None:
     if len(alone) < len(both):
         text += f"; without a picture of the same name: {name_some([str(both[name]) for name in alone])}"
     raise PreparationError(f"{text}; add what is missing or take away what is too many")
-
-
-def _require_whole_set(one: str, other: str, found: int, published: int) -> None:
-    """Two folders that each lack a picture, but not of the same pair, are as many and give wrong pairs by order."""
-    if found != published:
-        raise PreparationError(
-            f"{one} and {other} have {found:,} pictures each, the published set {published:,}: their names differ, so "
-            "they pair by sorted order, which is safe for the whole set only; complete it, or give both pictures of "
-            "every pair the same name"
-        )
 
 
 def _require_same_places(pictures: list[Picture], others: list[Picture]) -> None:
