@@ -38,9 +38,10 @@ def _find_repack(root: Path, subset: str, part: str) -> Sides | None:
     bases = (f"{subset}/{part}", f"{part}/{subset}", subset, ".")
     sides = find_side_by_side(root, bases, (("input", "target"), ("blur", "sharp")), key_of_stem)
     pair_list = root / _list_name(subset, part)
-    if sides is None and pair_list.exists():
+    renamed = [folder.name for folder in root.glob(f"{subset.replace('_', '-')}*") if folder.is_dir()]
+    if sides is None and pair_list.exists() and renamed:
         raise PreparationError(
-            f"{pair_list} is there, but its folder {root / _FOLDERS[subset]} is not: name the folder so, 'itensity' "
+            f"{pair_list} is there, but its folder {root / _FOLDERS[subset]} is not: name {renamed[0]} so, 'itensity' "
             "included; or leave this half out with --splits"
         )
     return sides

@@ -165,9 +165,10 @@ def test_lists_without_their_folder(tmp_path, capsys):
     folder.rename(root / folder.name.replace("itensity", "intensity"))
     assert realblur(root, tmp_path / "out") == 2
     error = capsys.readouterr().err
-    assert f"{root / TRAIN_LIST} is there, but its folder {folder} is not: name the folder so" in error
+    assert f"{root / TRAIN_LIST} is there, but its folder {folder} is not: name RealBlur-J_" in error
     assert not (tmp_path / "out").exists()
-    assert realblur(root, tmp_path / "out", "--splits", "RealBlur_R/train", "RealBlur_R/test") == 0
+    shutil.rmtree(root / folder.name.replace("itensity", "intensity"))  # of a half that is not there, lists may be
+    assert realblur(root, tmp_path / "out") == 0
     assert_prepared(tmp_path / "out", "R", "test")
 
 
