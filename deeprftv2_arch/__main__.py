@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deeprftv2_arch.checkpoints.reference import convert_reference
 from deeprftv2_arch.evaluation.command import add_evaluate
+from deeprftv2_arch.export.command import add_export
 from deeprftv2_arch.launch.command import errors_in_one_line
 from deeprftv2_arch.ops.scan.report import backends_report
 from deeprftv2_arch.restoring.command import add_restore
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_evaluate(commands)
     add_restore(commands)
+    add_export(commands)
     return parser
 
 

@@ -25,5 +25,9 @@ class EvaluationError(DeepRFTv2Error, RuntimeError):
     """An evaluation cannot go on or be written, or has no average because pictures could not be measured."""
 
 
+class ExportError(DeepRFTv2Error, RuntimeError):
+    """A network cannot be exported, or not written to that file."""
+
+
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):
     """A loss or a gradient is infinite or not a number, and no more steps may be skipped."""

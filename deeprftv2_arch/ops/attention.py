@@ -30,8 +30,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, logit
         scaled = q if logit_scale is None else q * logit_scale
         return F.scaled_dot_product_attention(scaled, k, v, attn_mask=None if bias is None else bias[None], scale=1.0)
     # In training all logits are kept anyway.
-    whole = torch.is_grad_enabled() or torch.compiler.is_compiling()
-    piece = len(q) if whole else max(1, PIECE // (q.shape[1] * q.shape[2] ** 2))
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return _attention(q, k, v, bias, logit_scale)
+    piece = max(1, PIECE // (q.shape[1] * q.shape[2] ** 2))
     pieces = zip(q.split(piece), k.split(piece), v.split(piece), strict=True)
     return torch.cat([_attention(*tensors, bias, logit_scale) for tensors in pieces])
 

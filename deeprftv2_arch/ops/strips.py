@@ -41,6 +41,7 @@ def _strip(maps: tuple[Tensor, ...], top: int, rows: int) -> list[Tensor]:
 
 
 def _worth_cutting(maps: tuple[Tensor, ...]) -> bool:
+    if torch.compiler.is_compiling():  # asked first: the answer to what follows would become a limit of dynamic sizes
+        return False
     inference_on_cpu = maps[0].device.type == "cpu" and not torch.is_grad_enabled()
-    large = maps[0].shape[0] == 1 and sum(x.numel() for x in maps) >= SMALLEST_MAPS
-    return inference_on_cpu and large and not torch.compiler.is_compiling()
+    return inference_on_cpu and maps[0].shape[0] == 1 and sum(x.numel() for x in maps) >= SMALLEST_MAPS

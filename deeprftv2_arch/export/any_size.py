@@ -1,0 +1,77 @@
+"""A network for pictures of any size in a form that can be traced once for all sizes."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import ExportError
+from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.local_pooling import LocalMeanPool
+from deeprftv2_arch.networks.atd import ATD
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+
+Network = DeepRFTv2 | ATD
+
+
+class AnySize(nn.Module):
+    """Pad a picture, run the network on it, and crop the result: the same as the network itself does in eval mode.
+
+    The network asks whether a size needs padding. Here it gets only sizes that are written as multiples, so that the
+    answer is always no, and no size is told apart from another.
+
+    Args:
+        network: It, not a copy of it, is used.
+
+    Raises:
+        ExportError: What the network does depends on the size in a way that one graph cannot hold.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(network, Network):
+            raise ExportError(f"only DeepRFTv2 and ATD can be exported, not {type(network).__name__}")
+        _refuse_what_depends_on_the_size(network)
+        self.network = network
+        self.pad: Callable[[Tensor, int, int], Tensor]
+        if isinstance(network, DeepRFTv2):
+            self.multiple, self.upscale, self.channels, self.pad = network.size_multiple, 1, 3, _with_zeros
+        else:
+            self.multiple, self.upscale, self.channels = network.window_size, network.upscale, network.in_chans
+            self.pad = _with_mirror_image
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(1, C, H, W) -> (1, C, upscale H, upscale W)."""
+        height, width = picture.shape[2:]
+        restored = self.network(self.pad(picture, self._rounded_up(height), self._rounded_up(width)))
+        return restored[:, :, : self.upscale * height, : self.upscale * width]
+
+    def _rounded_up(self, length: int) -> int:
+        return self.multiple * ((length + self.multiple - 1) // self.multiple)
+
+
+def _with_zeros(picture: Tensor, height: int, width: int) -> Tensor:
+    return F.pad(picture, (0, width - picture.shape[3], 0, height - picture.shape[2]))
+
+
+def _with_mirror_image(picture: Tensor, height: int, width: int) -> Tensor:
+    for axis, length in ((2, height), (3, width)):
+        position = torch.arange(length, device=picture.device)
+        # One mirror image is enough, since no picture is smaller than a window.
+        picture = picture.index_select(axis, torch.minimum(position, 2 * picture.shape[axis] - 1 - position))
+    return picture
+
+
+def _refuse_what_depends_on_the_size(network: Network) -> None:
+    reason = None
+    if network.tile is not None:
+        reason = "tiles (their number depends on the size): call use_tiles(None), and cut tiles where the export runs"
+    elif isinstance(network, DeepRFTv2) and network.smallest_size != (0, 0):
+        reason = "smallest_size (small pictures take another path): leave it out, and pad them where the export runs"
+    elif any(isinstance(module, FourierKernelEstimator) and module.window for module in network.modules()):
+        reason = "fke_window (the number of windows depends on the size): leave it out"
+    elif any(isinstance(module, LocalMeanPool) for module in network.modules()):
+        reason = "train_size (maps smaller than a pooling window take another path): leave it out"
+    if reason is not None:
+        raise ExportError(f"one graph for all sizes cannot have {reason}")

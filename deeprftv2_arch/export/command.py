@@ -1,0 +1,43 @@
+"""The command line of ``python -m deeprftv2_arch export``."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.restoring.loading import network_of_checkpoint
+
+DESCRIPTION = """\
+Write the network of a checkpoint as a file that other programs run, for one picture of any height and width: a program
+of torch.export (pt2), or an ONNX model. Neither needs this package. Which network it is, is read off the weights. It
+restores pictures whole; large ones are cut into tiles by the program that runs it. Large networks take minutes.
+"""
+
+
+def add_export(commands: Any) -> None:
+    """Add ``export`` to the commands of ``python -m deeprftv2_arch``."""
+    parser = commands.add_parser(
+        "export",
+        help="write a network as a program of torch.export or as an ONNX model",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="its weights")
+    parser.add_argument("--format", choices=("pt2", "onnx"), required=True, help="what to write")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help="new file; an existing one is not replaced"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> Iterator[str]:
+    # Only now, since no other command needs torch.export.
+    from deeprftv2_arch.export import export_onnx, export_program
+    from deeprftv2_arch.export.any_size import Network
+
+    network = cast(Network, network_of_checkpoint(args.checkpoint))
+    network.use_tiles(None)
+    write = export_program if args.format == "pt2" else export_onnx
+    write(network, args.output)
+    yield f"{args.output}: {describe(network.state_dict())}"

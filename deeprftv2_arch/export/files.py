@@ -1,0 +1,27 @@
+"""Files that are there when they are complete, and replace none."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deeprftv2_arch.errors import ExportError
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Give a with-block a temporary file in the folder of ``path``, and that name to it if the block succeeds.
+
+    Raises:
+        ExportError: ``path`` exists, or cannot be written.
+    """
+    if path.exists():
+        raise ExportError(f"{path}: exists already; choose another name or remove it first")
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written: {error.strerror}; check the folder and its disk") from error
+    finally:
+        temporary.unlink(missing_ok=True)

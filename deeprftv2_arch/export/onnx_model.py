@@ -1,0 +1,59 @@
+"""A network as an ONNX model."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from deeprftv2_arch.errors import ExportError
+from deeprftv2_arch.export.files import written_atomically
+from deeprftv2_arch.export.fourier import irfft2, rfft2
+from deeprftv2_arch.export.program import traced
+
+OPSET = 18
+PACKAGES = ("onnx", "onnxscript")
+
+
+def export_onnx(network: nn.Module, path: Path) -> None:
+    """Write an ONNX model, ``picture`` -> ``restored``, otherwise as :func:`~deeprftv2_arch.export.export_program`.
+
+    Complex numbers are real and imaginary parts in it, Fourier transforms are matrix products, and a selective scan is
+    ONNX's operator Scan over groups of positions.
+
+    Args:
+        network: A DeepRFTv2 or ATD; it is not changed.
+        path: New file.
+
+    Raises:
+        ExportError: The network cannot be exported, and why; or the file exists or cannot be written.
+    """
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise ExportError(f"ONNX needs {' and '.join(missing)}: pip install 'deeprftv2_arch[export]'")
+    with written_atomically(path) as temporary:
+        program = traced(network).run_decompositions(_replaced_operators())
+        model = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["picture"],
+            output_names=["restored"],
+            verbose=False,
+        )
+        if model is None:
+            raise ExportError("PyTorch's exporter made no ONNX model")
+        model.save(temporary, external_data=False)
+
+
+def _replaced_operators() -> dict[Any, Callable[..., Any]]:
+    """What stands for the operators that PyTorch's exporter does not translate, or not well."""
+    aten = torch.ops.aten
+    return {
+        aten.fft_rfft2.default: lambda x, *_: rfft2(x),
+        aten.fft_irfft2.default: lambda spectrum, size, *_: irfft2(spectrum, size),
+        # ONNX's TopK puts the first of equals first, as PyTorch's sort does on a CPU.
+        aten.sort.stable: lambda x, stable, dim=-1: torch.topk(x, x.shape[dim], dim, largest=False),
+    }

@@ -1,0 +1,59 @@
+"""A network as a program of ``torch.export``."""
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as tracing
+
+from deeprftv2_arch.errors import ExportError
+from deeprftv2_arch.export.any_size import AnySize
+from deeprftv2_arch.export.files import written_atomically
+from deeprftv2_arch.export.scan import chunked_scan_in_plain_operators
+from deeprftv2_arch.ops import scan_backend
+
+EXAMPLE = (5, 6)  # height and width of the picture that is traced, in multiples of the network's
+OLDEST_TORCH = (2, 13)  # the oldest that this is tested with
+
+
+def export_program(network: nn.Module, path: Path) -> None:
+    """Write a ``.pt2`` that ``torch.export.load`` reads and runs where this package is not installed.
+
+    The program maps one picture (1, C, H, W) in 0..1 to the restored one, whole, as the network does in eval mode.
+    Height and width are any that are larger than the network's multiple: 8 for DeepRFTv2 (4 with one scale), two
+    windows for ATD. It is on the device of the network and has its dtype.
+
+    Args:
+        network: A DeepRFTv2 or ATD; it is not changed.
+        path: New file.
+
+    Raises:
+        ExportError: The network cannot be exported, and why; or the file exists or cannot be written.
+    """
+    with written_atomically(path) as temporary:
+        program = traced(network)
+        with temporary.open("wb") as file:
+            torch.export.save(program, file)
+
+
+def traced(network: nn.Module) -> ExportedProgram:
+    """The program of :func:`export_program`.
+
+    Raises:
+        ExportError: The network cannot be exported, and why.
+    """
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        raise ExportError(f"export needs PyTorch {oldest} or later, this is {torch.__version__}")
+
+    module = AnySize(copy.deepcopy(network).eval())
+    weight = next(module.parameters())
+    picture = weight.new_zeros(1, module.channels, *(module.multiple * n - 1 for n in EXAMPLE))
+    sizes = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    # Without the patch sizes that need no padding would be told apart from the example's, which does.
+    all_sizes_alike = tracing.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    with torch.no_grad(), scan_backend("torch"), all_sizes_alike:
+        program = torch.export.export(module, (picture,), dynamic_shapes=(sizes,), strict=False)
+        return program.run_decompositions(chunked_scan_in_plain_operators())

@@ -1,0 +1,164 @@
+"""Exported networks against the networks themselves, at sizes that tracing never saw; refusals; the command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.__main__ import build_parser
+from deeprftv2_arch.errors import DeepRFTv2Error, ExportError
+from deeprftv2_arch.export import export_onnx, export_program
+from deeprftv2_arch.export.fourier import irfft2, rfft2
+from deeprftv2_arch.export.program import OLDEST_TORCH
+from deeprftv2_arch.export.scan import GROUP, selective_scan_in_groups
+from deeprftv2_arch.networks.atd import ATD
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.ops.scan.reference import selective_scan_reference
+
+torch_is_too_old = tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH
+needs_export = pytest.mark.skipif(torch_is_too_old, reason=f"export needs PyTorch {OLDEST_TORCH}")
+
+TINY = {"dim": 2, "units": 1, "scales": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": ()}
+TINY_ATD = {
+    "embed_dim": 4,
+    "depths": (2,),
+    "num_heads": (2,),
+    "window_size": 4,
+    "category_size": 10,
+    "num_tokens": 4,
+}
+
+
+def with_a_scan() -> DeepRFTv2:
+    return DeepRFTv2(**TINY | {"fke_blocks": (1,), "fke_kind": "VS"})
+
+
+def trained(network: nn.Module) -> nn.Module:
+    """In eval mode, with no parameter at a zero that would silence a branch, and without tiles."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    network.use_tiles(None)
+    return network.eval()
+
+
+# Neither is what is traced, a multiple less one; one needs no padding, the other in both directions.
+SIZES = [(24, 40), (33, 19)]
+
+
+@needs_export
+@pytest.mark.parametrize("build", [with_a_scan, lambda: ATD(**TINY_ATD)])
+def test_a_program_runs_without_this_package(tmp_path, build):
+    network = trained(build())
+    export_program(network, tmp_path / "network.pt2")
+    pictures = [torch.rand(1, 3, *size) for size in SIZES]
+    torch.save(pictures, tmp_path / "pictures.pth")
+    script = (
+        "import sys, torch; program = torch.export.load('network.pt2').module();"
+        "torch.save([program(x) for x in torch.load('pictures.pth')], 'restored.pth');"
+        "assert not any(name.startswith('deeprftv2') for name in sys.modules)"
+    )
+    # Isolated, so that neither the folder nor the environment brings the package in.
+    subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", script], cwd=tmp_path, check=True)
+    for picture, restored in zip(pictures, torch.load(tmp_path / "restored.pth"), strict=True):
+        with torch.no_grad():
+            torch.testing.assert_close(restored, network(picture), rtol=0, atol=1e-5)
+
+
+@needs_export
+def test_an_onnx_model_restores_the_same(tmp_path):
+    assert_same_in_onnx(trained(with_a_scan()), tmp_path / "network.onnx")
+
+
+@needs_export
+def test_an_onnx_model_of_atd_sorts_equals_by_their_place(tmp_path, monkeypatch):
+    network = trained(ATD(**TINY_ATD))
+    sort = Tensor.sort
+    monkeypatch.setattr(Tensor, "sort", lambda x, dim, stable: sort(x, dim=dim, stable=True))
+    assert_same_in_onnx(network, tmp_path / "network.onnx", tolerance=1e-4)
+
+
+def assert_same_in_onnx(network: nn.Module, path: Path, tolerance: float = 1e-5) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export_onnx(network, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for size in SIZES:
+        picture = torch.rand(1, 3, *size)
+        (restored,) = session.run(["restored"], {"picture": picture.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(restored, network(picture).numpy(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("length", [1, GROUP, 2 * GROUP + 3])
+def test_the_scan_in_groups_is_the_scan(length):
+    batch, channels, states = 2, 3, 4
+    u, delta = torch.randn(2, batch, channels, length, dtype=torch.float64)
+    B, C = torch.randn(2, batch, states, length, dtype=torch.float64)
+    A = -torch.rand(channels, states, dtype=torch.float64).exp()
+    D, bias = torch.randn(2, channels, dtype=torch.float64)
+    with torch.no_grad():
+        found = selective_scan_in_groups(u, delta, A, B, C, D, bias, True)
+    torch.testing.assert_close(found, selective_scan_reference(u, delta, A, B, C, D, bias, True))
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 10), (5, 7), (1, 2)])
+def test_transforms_by_matrices_are_numpys(height, width):
+    picture = torch.rand(2, height, width, dtype=torch.float64)
+    spectrum = np.fft.rfft2(picture.numpy())
+    np.testing.assert_allclose(rfft2(picture).numpy(), spectrum, atol=1e-12)
+    found = irfft2(torch.from_numpy(spectrum), (height, width))
+    torch.testing.assert_close(found, picture, rtol=0, atol=1e-12)
+
+
+def test_transforms_of_large_pictures_keep_their_digits():
+    picture = torch.rand(1, 1000)
+    error = rfft2(picture).numpy() - np.fft.rfft2(picture.double().numpy())
+    assert np.abs(error).max() < 1e-5 * np.abs(np.fft.rfft2(picture.numpy()))[0, 0]
+
+
+@needs_export
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Identity(), "only DeepRFTv2 and ATD can be exported, not Identity"),
+        (DeepRFTv2(**TINY, tile=16), "tiles .*use_tiles"),
+        (DeepRFTv2(**TINY, smallest_size=(16, 16)), "smallest_size"),
+        (DeepRFTv2(**TINY, train_size=16), "train_size"),
+        (DeepRFTv2(**TINY | {"fke_blocks": (1,)}, fke_window=16), "fke_window"),
+    ],
+)
+def test_what_depends_on_the_size_is_refused(tmp_path, network, message):
+    for export in (export_program, export_onnx):
+        with pytest.raises(ExportError, match=message):
+            export(network, tmp_path / "network")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_file_is_replaced(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(ExportError, match="mine: exists already"):
+        export_program(DeepRFTv2(**TINY), tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "precious"
+    with pytest.raises(ExportError, match="cannot be written"):
+        export_program(DeepRFTv2(**TINY), tmp_path / "none" / "network.pt2")
+
+
+@needs_export
+def test_the_command_finds_the_network_of_a_checkpoint(tmp_path):
+    network = trained(DeepRFTv2(**TINY | {"scales": 2}))
+    torch.save({"params": network.state_dict()}, tmp_path / "weights.pth")
+    files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
+    args = build_parser().parse_args(["export", *files, "--format", "pt2"])
+    (line,) = args.run(args)
+    assert line.startswith(f"{tmp_path / 'network.pt2'}: DeepRFTv2 with dim 2")
+    picture = torch.rand(1, 3, 21, 30)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.export.load(tmp_path / "network.pt2").module()(picture), network(picture))
+    with pytest.raises(DeepRFTv2Error, match="exists already"):
+        list(args.run(args))
