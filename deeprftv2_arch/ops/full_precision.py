@@ -13,11 +13,9 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """Context in which autocast is off for the device of ``x``."""
-    device = x.device.type
-    # There is none for some devices, such as "meta"; and a region where it is off already is left out of traced graphs.
-    if not _has_autocast(device) or not torch.is_autocast_enabled(device):
+    if not _has_autocast(x.device.type):  # such as tensors without data, on the device "meta"
         return nullcontext()
-    return torch.autocast(device_type=device, enabled=False)
+    return torch.autocast(device_type=x.device.type, enabled=False)
 
 
 @torch.compiler.assume_constant_result  # torch 2.4 cannot trace the question
