@@ -17,7 +17,7 @@ from deeprftv2_arch.layers.nafevs_block import NAFEVSBlock
 from deeprftv2_arch.layers.pyramid import image_pyramid
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
 from deeprftv2_arch.layers.simple_gate import simple_gate
-from deeprftv2_arch.layers.tiling import run_in_tiles, tile_starts
+from deeprftv2_arch.layers.tiling import TileGrid, run_in_tiles, tile_starts
 from deeprftv2_arch.layers.vs_block import SelectiveScan2d, VSBlock
 
 
@@ -168,6 +168,13 @@ def test_tiles_blend_to_the_whole_picture(size):
     picture = torch.rand(2, 3, *size, dtype=torch.float64)
     result = run_in_tiles(lambda tiles: tiles[0], image_pyramid(picture, 2), 32, 8)
     torch.testing.assert_close(result, picture, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_tiles_that_share_one_pixel_have_equal_parts_in_it(context):
+    grid = TileGrid((1, 7), tile=4, overlap=1)
+    joined = grid.join([torch.full((1, 1, 1, 4), value) for value in (1.0, 3.0)], context=context)
+    assert joined.flatten().tolist() == [1, 1, 1, 2, 3, 3, 3]
 
 
 def test_tiles_are_weighted_linearly_where_two_meet():

@@ -33,6 +33,8 @@ def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor, co
 
 
 def _ramp(length: int, like: Tensor) -> Tensor:
+    if length == 1:  # where a line that begins with 0 would give no tile any weight
+        return like.new_full((1,), 0.5)
     return torch.linspace(0, 1, length, dtype=like.dtype, device=like.device)
 
 
