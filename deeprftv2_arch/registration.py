@@ -18,9 +18,10 @@ from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
-    ARCH_REGISTRY: (ATD, DeepRFTv2, Identity),
+    ARCH_REGISTRY: (ATD, DeepRFTv2, Identity, KernelFlow),
     DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
     LOSS_REGISTRY: (FrequencyLoss,),
     METRIC_REGISTRY: (

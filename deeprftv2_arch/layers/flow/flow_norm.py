@@ -1,0 +1,64 @@
+"""Batch normalisation as a layer of a flow (Dinh et al., ICLR 2017, section 3.7)."""
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import DataError
+
+EPSILON = 1e-5
+MOMENTUM = 0.9  # what an update leaves of the running statistics
+
+
+class FlowNorm(nn.Module):
+    """Normalise every entry by its mean and unbiased variance, then scale and shift it.
+
+        encode  y = exp(log_gamma) * (x - mean) / sqrt(variance + 1e-5) + beta
+
+    In training, mean and variance are those of the batch, through which gradients flow, and a tenth of each goes into
+    the running ones; in eval mode they are the running ones.
+
+    Args:
+        features: D, entries of a vector.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.log_gamma = nn.Parameter(torch.zeros(features))
+        self.beta = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (N, D) -> normalised ones (N, D), and the logarithm of the Jacobian's determinant, ().
+
+        Raises:
+            DataError: A single vector in training, whose variance is not defined.
+        """
+        mean, variance = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
+        deviation = torch.sqrt(variance + EPSILON)
+        y = (x - mean) / deviation * torch.exp(self.log_gamma) + self.beta
+        return y, (self.log_gamma - torch.log(deviation)).sum()
+
+    def decode(self, y: Tensor) -> Tensor:
+        """The inverse of :meth:`encode` in eval mode.
+
+        Raises:
+            RuntimeError: In training, where it would depend on which batch was encoded last.
+        """
+        if self.training:
+            raise RuntimeError("a flow in training mode cannot decode; call eval() first")
+        deviation = torch.sqrt(self.running_var + EPSILON)
+        return (y - self.beta) * torch.exp(-self.log_gamma) * deviation + self.running_mean
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (D,) of the batch, after the running ones have moved towards them."""
+        if len(x) < 2:
+            raise DataError("a flow in training needs batches of at least two kernels")
+        variance, mean = torch.var_mean(x, dim=0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, 1 - MOMENTUM)
+            self.running_var.lerp_(variance, 1 - MOMENTUM)
+        return mean, variance

@@ -1,0 +1,118 @@
+"""The flow prior of motion kernels: the first of UFPNet's three networks (CVPR 2023)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.flow.affine_coupling import AffineCoupling
+from deeprftv2_arch.layers.flow.flow_norm import FlowNorm
+
+DITHER = 1 / 720  # width of the noise that turns the many zeros of kernels into a density
+
+
+class KernelFlow(nn.Module):
+    """Map motion kernels to codes that are normally distributed, N(0, I), and back (RealNVP).
+
+    A kernel is a vector of D = kernel_size**2 entries, row by row. The flow works on its logits; a decoded kernel is
+    their sigmoid, so that every entry is in 0..1, and its sum is near 1 but not exactly 1. The rest of the project
+    keeps such kernels as maps (B, D, H, W), one kernel per pixel, channel = row * kernel_size + column.
+
+    Checkpoints of the authors have ``net`` for ``layers``, ``s_net`` for ``scale`` and ``t_net`` for ``translation``,
+    and also hold constants, which follow from the arguments here.
+
+    Args:
+        kernel_size: Height and width of a kernel.
+        blocks: Pairs of an affine coupling and a normalisation.
+        hidden: Width of the couplings' networks.
+        hidden_layers: Their linear layers from ``hidden`` to ``hidden``.
+        alpha: What keeps the logits of 0 and 1 finite.
+
+    Attributes:
+        kernel_size: As above.
+
+    Raises:
+        OptionError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int = 19,
+        blocks: int = 5,
+        hidden: int = 25,
+        hidden_layers: int = 1,
+        alpha: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        _check_arguments(kernel_size, blocks, hidden, hidden_layers, alpha)
+        self.kernel_size = kernel_size
+        self.alpha = alpha
+        features = kernel_size**2
+        self.layers = nn.ModuleList()
+        for block in range(blocks):
+            self.layers += [AffineCoupling(features, hidden, hidden_layers, passed=1 - block % 2), FlowNorm(features)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of kernels (N, D) -> the negative logarithm of their density (N,), in nats; training minimises it."""
+        codes, log_det = self.encode(x)
+        return 0.5 * (codes.square() + math.log(2 * math.pi)).sum(dim=1) - log_det
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of kernels (N, D) -> codes (N, D), and the logarithm of the Jacobian's determinant (N,)."""
+        log_det = x.new_zeros(len(x))
+        layer: Any
+        for layer in self.layers:
+            x, change = layer.encode(x)
+            log_det = log_det + change
+        return x, log_det
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (N, D) -> kernels (N, D), with values in [-alpha, 1 + alpha]; only in eval mode.
+
+        The noise of :meth:`to_logits` is part of what is decoded: a sum of D / 1440 on average.
+        """
+        layer: Any
+        for layer in reversed(self.layers):
+            codes = layer.decode(codes)
+        return (torch.sigmoid(codes) - self.alpha) / (1 - 2 * self.alpha)
+
+    def to_logits(self, kernels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Kernels (N, D) of values 0..1 -> what the flow encodes, (N, D): logits of the kernels with some noise.
+
+        Args:
+            kernels: The kernels; below 0 they count as 0.
+            generator: Draws the noise; by default PyTorch's own.
+        """
+        noise = torch.rand(kernels.shape, generator=generator, dtype=kernels.dtype, device=kernels.device)
+        # Up to 1, where a kernel is a single point: beyond it there are no logits.
+        dithered = (kernels.clamp(min=0) + DITHER * noise).clamp(max=1)
+        return torch.logit(self.alpha + (1 - 2 * self.alpha) * dithered)
+
+    @torch.no_grad()
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw kernels (count, kernel_size, kernel_size) from the prior; only in eval mode.
+
+        Args:
+            count: How many.
+            generator: Draws the codes; by default PyTorch's own.
+        """
+        like = next(self.parameters())
+        size = count, self.kernel_size**2
+        codes = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
+        return self.decode(codes).unflatten(1, (self.kernel_size, self.kernel_size))
+
+
+def _check_arguments(kernel_size: int, blocks: int, hidden: int, hidden_layers: int, alpha: float) -> None:
+    least = {
+        "kernel_size": (kernel_size, 2),
+        "blocks": (blocks, 1),
+        "hidden": (hidden, 1),
+        "hidden_layers": (hidden_layers, 0),
+    }
+    for name, (value, minimum) in least.items():
+        if value < minimum:
+            raise OptionError(f"KernelFlow: {name} must be at least {minimum}, got {value}")
+    if not 0 < alpha < 0.5:
+        raise OptionError(f"KernelFlow: alpha must lie between 0 and 0.5, got {alpha}")
