@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deeprftv2_arch.checkpoints.reference import convert_reference
+from deeprftv2_arch.demo.command import add_demo
 from deeprftv2_arch.evaluation.command import add_evaluate
 from deeprftv2_arch.export.command import add_export
 from deeprftv2_arch.launch.command import errors_in_one_line
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_evaluate(commands)
     add_restore(commands)
+    add_demo(commands)
     add_export(commands)
     return parser
 
@@ -60,6 +62,7 @@ def main() -> None:
     with errors_in_one_line(parser.prog):
         for text in args.run(args):
             sys.stdout.write(text + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
