@@ -1,0 +1,168 @@
+"""The reblur operator against plain loops, PyTorch's unfold, finite differences and counted bytes."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.training_memory import cpu_bytes
+from deeprftv2_arch.ops import reblur as module
+from deeprftv2_arch.ops.reblur import reblur
+
+
+def by_loop(picture: Tensor, field: Tensor) -> Tensor:
+    """The definition, pixel by pixel."""
+    size = math.isqrt(field.shape[1])
+    height, width = picture.shape[2:]
+    blurred = torch.zeros_like(picture)
+    for sample in range(len(picture)):
+        for y in range(height):
+            for x in range(width):
+                for row in range(size):
+                    for column in range(size):
+                        seen_y = min(max(y + row - size // 2, 0), height - 1)
+                        seen_x = min(max(x + column - size // 2, 0), width - 1)
+                        weight = field[sample, row * size + column, y, x]
+                        blurred[sample, :, y, x] += weight * picture[sample, :, seen_y, seen_x]
+    return blurred
+
+
+def by_unfold(picture: Tensor, field: Tensor) -> Tensor:
+    """All copies of the picture side by side."""
+    size = math.isqrt(field.shape[1])
+    padded = F.pad(picture, [size // 2] * 4, mode="replicate")
+    columns = F.unfold(padded, size).view(*picture.shape[:2], size**2, *picture.shape[2:])
+    return (columns * field[:, None]).sum(dim=2)
+
+
+def example(
+    shape: tuple[int, ...], size: int, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    picture = torch.rand(shape, generator=generator, dtype=dtype)
+    field = torch.rand(shape[0], size**2, *shape[2:], generator=generator, dtype=dtype)
+    return picture, field
+
+
+# Among them pictures of one pixel, one row and one column, and pictures smaller than the kernel.
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((2, 3, 5, 7), 3),
+        ((3, 2, 4, 3), 5),
+        ((2, 3, 1, 1), 5),
+        ((1, 1, 1, 6), 7),
+        ((1, 3, 6, 1), 5),
+        ((2, 3, 2, 3), 9),
+        ((2, 3, 3, 4), 1),
+    ],
+)
+def test_it_is_the_sum_of_its_definition(shape: tuple[int, ...], size: int) -> None:
+    picture, field = example(shape, size)
+    torch.testing.assert_close(reblur(picture, field), by_loop(picture, field), rtol=0, atol=1e-13)
+
+
+def test_the_kernel_is_not_turned() -> None:
+    picture = torch.arange(16.0).view(1, 1, 4, 4)
+    field = torch.zeros(1, 9, 4, 4)
+    field[:, 0 * 3 + 2] = 1  # first row, last column: the neighbour above and to the right
+    expected = torch.tensor([[1.0, 2, 3, 3], [1, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]])
+    assert torch.equal(reblur(picture, field)[0, 0], expected)
+
+
+def test_every_sample_is_blurred_by_its_own_field() -> None:
+    picture, field = example((3, 3, 6, 5), 5)
+    together = reblur(picture, field)
+    for sample in range(3):
+        alone = reblur(picture[sample : sample + 1], field[sample : sample + 1])
+        assert torch.equal(together[sample], alone[0])
+    other = field.clone()
+    other[1] += 1
+    changed = (reblur(picture, other) != together).flatten(1).any(dim=1)
+    assert changed.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("strip", [1, 60, 2**17])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_unfold_s(strip: int, layout: torch.memory_format, monkeypatch) -> None:
+    monkeypatch.setattr(module, "STRIP_ON_CPU", strip)
+    picture, field = (x.to(memory_format=layout).requires_grad_() for x in example((2, 3, 13, 11), 19))
+    grad = torch.randn(2, 3, 13, 11, dtype=torch.float64)
+    results = [function(picture, field) for function in (reblur, by_unfold)]
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-12)
+    ours, theirs = (torch.autograd.grad(result, (picture, field), grad) for result in results)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((2, 2, 3, 4), 3), ((1, 3, 2, 1), 5), ((2, 1, 1, 2), 1)])
+def test_gradients_are_finite_differences(shape: tuple[int, ...], size: int) -> None:
+    picture, field = (x.requires_grad_() for x in example(shape, size))
+    assert torch.autograd.gradcheck(reblur, (picture, field))
+
+
+def test_only_the_gradients_that_are_asked_for_are_computed(monkeypatch) -> None:
+    asked = []
+    for name in ("_gradient_of_picture", "_gradient_of_field"):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, o=original, n=name: asked.append(n) or o(*args))
+    picture, field = example((2, 3, 4, 5), 3)
+    expected = torch.autograd.grad(
+        by_unfold(picture.requires_grad_(), field.requires_grad_()).square().sum(), (picture, field)
+    )
+    reblur(picture, field.detach()).square().sum().backward()
+    torch.testing.assert_close(picture.grad, expected[0])
+    reblur(picture.detach(), field).square().sum().backward()
+    torch.testing.assert_close(field.grad, expected[1])
+    assert asked == ["_gradient_of_picture", "_gradient_of_field"]
+    assert not reblur(picture.detach(), field.detach()).requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_half_precision_is_summed_in_float32(dtype: torch.dtype, autocast: bool) -> None:
+    picture, field = (x.requires_grad_() for x in example((2, 3, 9, 8), 19, dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        blurred = reblur(picture, field)
+    blurred.square().mean().backward()
+    picture_64, field_64 = (x.detach().double().requires_grad_() for x in (picture, field))
+    exact = by_unfold(picture_64, field_64)
+    exact.square().mean().backward()
+    assert blurred.dtype == torch.float32
+    torch.testing.assert_close(blurred.double(), exact, rtol=1e-6, atol=0)  # bfloat16 alone would be 3 digits
+    for ours, theirs in ((picture, picture_64), (field, field_64)):
+        assert ours.grad.dtype == dtype
+        rounding = torch.finfo(dtype).eps
+        torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=max(rounding, 4e-6), atol=0)
+
+
+def test_what_it_holds() -> None:
+    """Kept: nothing but the inputs. At the peak: gradients and the continued picture, but no copy for any offset."""
+    picture, field = (x.requires_grad_() for x in example((2, 3, 64, 48), 19, torch.float32))
+
+    def forward() -> Tensor:
+        return reblur(picture, field).sum()
+
+    forward().backward()  # PyTorch allocates some things once
+    picture.grad = field.grad = None
+    held, peak = cpu_bytes(forward)
+    padded = 2 * 3 * (64 + 18) * (48 + 18) * 4
+    result_and_gradients = 2 * picture.nbytes + field.nbytes
+    assert held < 1024
+    assert result_and_gradients <= peak <= result_and_gradients + padded + picture.nbytes + 1024
+
+
+@pytest.mark.parametrize(
+    ("picture", "field", "message"),
+    [
+        ((1, 3, 4, 5), (2, 9, 4, 5), r"\(1, 3, 4, 5\) and a field \(2, 9, 4, 5\) do not belong together"),
+        ((1, 3, 4, 5), (1, 9, 5, 4), "do not belong together"),
+        ((3, 4, 5), (9, 4, 5), "do not belong together"),
+        ((1, 3, 4, 5), (1, 16, 4, 5), "16 values are no square kernel of an odd size"),
+        ((1, 3, 4, 5), (1, 10, 4, 5), "10 values are no square kernel"),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(picture: tuple, field: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        reblur(torch.zeros(picture), torch.zeros(field))
