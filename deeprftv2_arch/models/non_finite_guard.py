@@ -8,7 +8,7 @@ from basicsr.utils import get_root_logger
 from deeprftv2_arch.errors import NonFiniteError
 from deeprftv2_arch.models.collectives import gathered
 
-SHOWN = 32  # pictures that a message names
+SHOWN = 32  # samples that a message names
 
 
 class NonFiniteGuard:
@@ -16,22 +16,24 @@ class NonFiniteGuard:
 
     Args:
         max_skipped_steps: So many steps in a row may be skipped; the next one raises.
+        samples: What a batch is made of, for the messages.
 
     Attributes:
         skipped: Number of steps skipped since the last good one.
     """
 
-    def __init__(self, max_skipped_steps: int) -> None:
+    def __init__(self, max_skipped_steps: int, samples: str = "pictures") -> None:
         self.max_skipped_steps = max_skipped_steps
+        self.samples = samples
         self.skipped = 0
 
-    def allows(self, iteration: int, values: Mapping[str, float], pictures: Sequence[str]) -> bool:
+    def allows(self, iteration: int, values: Mapping[str, float], names: Sequence[str]) -> bool:
         """Look at one step.
 
         Args:
             iteration: Its number.
             values: Losses and gradient norm, the same in all processes, so that all decide alike.
-            pictures: Paths of the blurred pictures of this process.
+            names: Those of this process's samples, such as the paths of the degraded pictures.
 
         Returns:
             Whether every value is finite; if not, the step must be skipped.
@@ -43,14 +45,14 @@ class NonFiniteGuard:
         if not bad:
             self.skipped = 0
             return True
-        paths = [path for share in gathered(list(pictures)) for path in share]
-        what = f"iteration {iteration}: {', '.join(bad)}; pictures: {', '.join(paths[:SHOWN])}"
-        if len(paths) > SHOWN:
-            what += f" and {len(paths) - SHOWN} more"
+        everybodys = [name for share in gathered(list(names)) for name in share]
+        what = f"iteration {iteration}: {', '.join(bad)}; {self.samples}: {', '.join(everybodys[:SHOWN])}"
+        if len(everybodys) > SHOWN:
+            what += f" and {len(everybodys) - SHOWN} more"
         if self.skipped >= self.max_skipped_steps:
             raise NonFiniteError(
                 f"{what}; stopped after {self.skipped} skipped steps, the weights are those before iteration "
-                f"{iteration - self.skipped}: look at the pictures, lower the learning rate or raise train: "
+                f"{iteration - self.skipped}: look at the {self.samples}, lower the learning rate or raise train: "
                 "max_skipped_steps"
             )
         self.skipped += 1

@@ -1,70 +1,26 @@
-"""How a restoring network is trained, saved and resumed within BasicSR."""
+"""How a restoring network is trained and validated within BasicSR."""
 
-import math
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
-from torch.utils.data import DataLoader
 
-from deeprftv2_arch.checkpoints.io import save_atomically
-from deeprftv2_arch.checkpoints.weights import Weights, load_weights
-from deeprftv2_arch.errors import CheckpointError, OptionError
-from deeprftv2_arch.models.collectives import gathered, mean_over_processes
-from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
-from deeprftv2_arch.models.ema import update_average
-from deeprftv2_arch.models.mixed_precision import MixedPrecision
-from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
-from deeprftv2_arch.models.plain_state import plain
-from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.models.validating_model import ValidatingModel
-from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 
 
-class RestorationModel(ValidatingModel, ABC):
-    """BasicSR's SRModel with what today's recipes need; what the loss compares is left to the subclasses.
+class RestorationModel(TrainingModel, ValidatingModel, ABC):
+    """A model whose network is trained on pairs of pictures; how it compares them is left to the subclasses.
 
-    The network returns its restored picture in eval mode. Options of the section ``train`` beyond SRModel's:
+    The network returns its restored picture in eval mode. Options of the section ``train`` beyond those of
+    :class:`TrainingModel`:
 
         losses             terms by name, each of LOSS_REGISTRY
-        optim_g            also of type AdamW
-        scheduler          also of type CosineAnnealingLR: {T_max, eta_min}
-        clip_grad_norm     largest norm of the gradient; absent or 0: as it is
-        amp                bf16 or fp16; absent: float32. Validation is always in float32.
-        channels_last      memory layout of the weights and pictures
-        compile            torch.compile
-        max_skipped_steps  so many steps in a row may be skipped for a loss or gradient that is not finite
-
-    At the top level, ``scan_backend`` chooses the backend of all selective scans of the process (default: auto).
-
-    Args:
-        opt: All options of the run, as BasicSR completes them.
-
-    Attributes:
-        weights: Where the weights that were loaded last are from; None without any.
-
-    Raises:
-        OptionError: An option has no meaning.
-        CheckpointError: The weights to start from do not fit or cannot be read.
     """
-
-    weights: Weights | None = None
-
-    def __init__(self, opt: dict[str, Any]) -> None:
-        set_backend_of_options(opt.get("scan_backend", "auto"))
-        # BasicSR takes its options apart while it reads them; the caller's stay as they are.
-        super().__init__(deepcopy(opt))
 
     @abstractmethod
     def build_criterion(self, terms: dict[str, nn.Module]) -> nn.Module:
@@ -83,58 +39,13 @@ class RestorationModel(ValidatingModel, ABC):
 
     def init_training_settings(self) -> None:
         """Set up everything that training needs beside the network."""
-        train = self.opt["train"]
-        self.net_g.train()
-        self.precision = MixedPrecision(train.get("amp"), self.device)
-        self.guard = NonFiniteGuard(train.get("max_skipped_steps") or 0)
-        self.max_grad_norm = train.get("clip_grad_norm") or math.inf
-        terms = {name: _build_term(name, options) for name, options in (train.get("losses") or {}).items()}
+        options = self.opt["train"].get("losses") or {}
+        terms = {name: _build_term(name, section) for name, section in options.items()}
         if not terms:
             raise OptionError("train: losses: name at least one, such as l1: {type: L1Loss, loss_weight: 1.0}")
         self.criterion = self.build_criterion(terms).to(self.device)
-        self.ema_decay = train.get("ema_decay") or 0
-        if self.ema_decay > 0:
-            self._start_average()
-        self.setup_optimizers()
-        self.setup_schedulers()
-        self._last_saved: tuple[int, int] | None = None
+        super().init_training_settings()
         self._check_batches = len(self.opt["datasets"]["train"].get("patch_stages") or ()) > 1
-
-    def _start_average(self) -> None:
-        path = self.opt["path"].get("pretrain_network_g")
-        self.net_g_ema = build_network(self.opt["network_g"]).to(self.device).eval()
-        self.model_ema(0)  # also what a file that fits in part leaves as it is
-        if path is not None:
-            self.load_network(self.net_g_ema, path, self.opt["path"].get("strict_load_g", True), "params_ema")
-
-    def model_ema(self, decay: float = 0.999) -> None:
-        """Move the average weights and buffers towards the current ones."""
-        update_average(self.net_g_ema, self.get_bare_model(self.net_g), decay)
-
-    def model_to_device(self, net: nn.Module) -> nn.Module:
-        """Move a network to its device, in the wanted memory layout, compiled and distributed as the options say."""
-        train = self.opt.get("train") or {}
-        self.memory_format = torch.channels_last if train.get("channels_last") else torch.contiguous_format
-        net = net.to(self.device).to(memory_format=self.memory_format)
-        if train.get("compile"):
-            net.compile()  # in place, so that the names of the weights stay
-        if self.opt["dist"] and self.device.type == "cpu":
-            return DistributedDataParallel(net, find_unused_parameters=self.opt.get("find_unused_parameters", False))
-        return super().model_to_device(net)
-
-    def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
-        """Build AdamW, or what BasicSR knows."""
-        if optim_type == "AdamW":
-            return AdamW(params, lr, **kwargs)
-        return super().get_optimizer(optim_type, params, lr, **kwargs)
-
-    def setup_schedulers(self) -> None:
-        """Build the plain cosine schedule, or what BasicSR knows."""
-        options = dict(self.opt["train"]["scheduler"])
-        if options.pop("type") == "CosineAnnealingLR":
-            self.schedulers += [CosineAnnealingLR(optimizer, **options) for optimizer in self.optimizers]
-        else:
-            super().setup_schedulers()
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` (B, 3, H, W), ``gt``, ``lq_path``, and in training ``scheduled``."""
@@ -148,155 +59,15 @@ class RestorationModel(ValidatingModel, ABC):
                     "train with python -m deeprftv2_arch.train to go through all"
                 )
 
-    def optimize_parameters(self, current_iter: int) -> None:
-        """Do one step on the batch, unless a loss or the gradient is not finite.
+    def batch_names(self) -> list[str]:
+        """Return the paths of the degraded pictures."""
+        return self.lq_paths
 
-        Raises:
-            NonFiniteError: One is not, and no more steps may be skipped.
-        """
-        scaler = self.precision.scaler
-        self.optimizer_g.zero_grad()
+    def compute_losses(self) -> dict[str, Tensor]:
+        """Restore the batch and compare it with the ground truth."""
         with self.precision.autocast():
             restored = self.net_g(self.lq)
-        losses = self.criterion(restored, self.gt)
-        scaler.scale(sum(losses.values())).backward()
-        scaler.unscale_(self.optimizer_g)
-        grad_norm = clip_grad_norm_(self.net_g.parameters(), self.max_grad_norm)
-        values = mean_over_processes(torch.stack([*losses.values(), grad_norm])).tolist()
-        self.log_dict = OrderedDict(zip([*losses, "grad_norm"], values, strict=True))
-
-        watched = dict(self.log_dict)
-        if not math.isfinite(watched["grad_norm"]) and self.precision.calibrating:
-            del watched["grad_norm"]
-        if self.guard.allows(current_iter, watched, self.lq_paths):
-            scaler.step(self.optimizer_g)
-            if self.ema_decay > 0 and math.isfinite(self.log_dict["grad_norm"]):  # if not, the scaler skips the step
-                self.model_ema(self.ema_decay)
-        scaler.update()
-
-    def save(self, epoch: int, current_iter: int) -> None:
-        """Save network and training state; not while steps are being skipped, so that the last good ones stay."""
-        if self.guard.skipped > 0 and current_iter != -1:
-            get_root_logger().warning("Iteration %d was skipped and is not saved", current_iter)
-            return
-        super().save(epoch, current_iter)
-
-    @master_only
-    def save_network(
-        self,
-        net: nn.Module | list[nn.Module],
-        net_label: str,
-        current_iter: int,
-        param_key: str | list[str] = "params",
-    ) -> None:
-        """Write ``models/<label>_<iteration>.pth``: the weights of every network under its key.
-
-        Raises:
-            CheckpointError: It cannot be written; an earlier file of the name is still there.
-        """
-        nets, keys = ([value] if not isinstance(value, list) else value for value in (net, param_key))
-        states = {key: plain(self.get_bare_model(net_).state_dict()) for net_, key in zip(nets, keys, strict=True)}
-        iteration = "latest" if current_iter == -1 else current_iter
-        save_atomically(states, Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth")
-
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Write ``training_states/<iteration>.state``: what ``resume_training`` restores; every process must call.
-
-        Raises:
-            CheckpointError: It cannot be written; an earlier file of the name is still there.
-        """
-        if current_iter == -1:
-            return
-        self._last_saved = epoch, current_iter
-        random_states = gathered(random_state())
-        if self.opt["rank"] != 0:
-            return
-        state = {
-            "epoch": epoch,
-            "iter": current_iter,
-            "optimizers": [plain(optimizer.state_dict()) for optimizer in self.optimizers],
-            "schedulers": [plain(scheduler.state_dict()) for scheduler in self.schedulers],
-            "grad_scaler": self.precision.scaler.state_dict(),
-            "best_metric_results": getattr(self, "best_metric_results", {}),
-            "random_states": random_states,
-        }
-        save_atomically(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
-
-    def validation(self, dataloader: DataLoader, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
-        """Validate; see ``nondist_validation``."""
-        super().validation(dataloader, current_iter, tb_logger, save_img)
-        # BasicSR saves an iteration before it validates it; the state shall know the best results up to there.
-        if self.is_train and self._last_saved is not None and self._last_saved[1] == current_iter:
-            self.save_training_state(*self._last_saved)
-
-    def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Take up a training where its state was saved; weights and average come from the network's own file.
-
-        Args:
-            resume_state: What ``save_training_state`` or BasicSR has written.
-
-        Raises:
-            CheckpointError: The state belongs to another network or optimiser.
-        """
-        # BasicSR reads states to the GPU, where an optimiser would also look for its step counts, one by one.
-        resume_state = plain(resume_state)
-        wanted = self._recipe()
-        try:
-            super().resume_training(resume_state)
-        except (AssertionError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"the training state of iteration {resume_state.get('iter')} does not fit the network and optimiser of "
-                f"the option file ({error}); resume with the options that it was saved with"
-            ) from error
-        for name, value in self._recipe().items():
-            if value != wanted.get(name):
-                get_root_logger().warning(
-                    "Resuming with %s %s, which the training state was saved with, not %s",
-                    name,
-                    value,
-                    wanted.get(name),
-                )
-        if resume_state.get("grad_scaler"):
-            self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
-        metrics = (self.opt.get("val") or {}).get("metrics") or {}
-        self.best_metric_results = {
-            dataset: best
-            for dataset, best in resume_state.get("best_metric_results", {}).items()
-            if best.keys() == metrics.keys()
-        }
-        random_states = resume_state.get("random_states", [])
-        if len(random_states) == self.opt["world_size"]:
-            restore_random_state(random_states[self.opt["rank"]])
-        else:
-            get_root_logger().warning(
-                "The training state has random states of %d processes and this run %d processes: they start anew",
-                len(random_states),
-                self.opt["world_size"],
-            )
-
-    def _recipe(self) -> dict[str, Any]:
-        """Return the settings of optimiser and schedule that a training state brings along."""
-        group = self.optimizers[0].param_groups[0]
-        schedule = vars(self.schedulers[0])
-        return {name: group[name] for name in ("initial_lr", "weight_decay", "betas") if name in group} | {
-            name: schedule[name] for name in ("T_max", "eta_min", "milestones", "gamma") if name in schedule
-        }
-
-    def load_network(
-        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
-    ) -> None:
-        """Load weights.
-
-        Args:
-            net: Takes the weights.
-            load_path: The checkpoint.
-            strict: Whether all weights must fit; if not, what does not is left out with a warning.
-            param_key: Where in the checkpoint to look first; a warning says if the weights are elsewhere.
-
-        Raises:
-            CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
-        """
-        self.weights = load_weights(self.get_bare_model(net), Path(load_path), param_key, strict, get_root_logger())
+        return self.criterion(restored, self.gt)
 
 
 def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
