@@ -7,6 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTR
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.data.super_resolution_pair_dataset import SuperResolutionPairDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
+from deeprftv2_arch.losses.psnr_loss import PSNRLoss
 from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned
 from deeprftv2_arch.metrics.lpips_distance import calculate_lpips
 from deeprftv2_arch.metrics.mae import calculate_mae
@@ -19,11 +20,13 @@ from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
+from deeprftv2_arch.networks.ufpnet import UFPNet
+from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
-    ARCH_REGISTRY: (ATD, DeepRFTv2, Identity, KernelFlow),
+    ARCH_REGISTRY: (ATD, DeepRFTv2, Identity, KernelFlow, UFPNet, UncertainKernelEstimator),
     DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
-    LOSS_REGISTRY: (FrequencyLoss,),
+    LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
     METRIC_REGISTRY: (
         calculate_lpips,
         calculate_mae,

@@ -34,7 +34,10 @@ class NAFBlock(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        g = self.gated(x)
+        return self.joined(x, self.gated(x))
+
+    def joined(self, x: Tensor, g: Tensor) -> Tensor:
+        """The block's output, from what its shortcut and its first branch hand on."""
 
         def rest(x: Tensor, g: Tensor, attention: Tensor) -> Tensor:
             return self.feed_forward(torch.addcmul(x, self.beta, self.project(g * attention)))

@@ -3,9 +3,9 @@
 from torch import nn
 
 
-def downsample(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """2x2 convolution of stride 2 without bias: (B, in, H, W) -> (B, out, H/2, W/2)."""
-    return nn.Conv2d(in_channels, out_channels, 2, stride=2, bias=False)
+def downsample(in_channels: int, out_channels: int, bias: bool = False) -> nn.Conv2d:
+    """2x2 convolution of stride 2: (B, in, H, W) -> (B, out, H/2, W/2)."""
+    return nn.Conv2d(in_channels, out_channels, 2, stride=2, bias=bias)
 
 
 def upsample(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -1,0 +1,1 @@
+"""Layers of UFPNet: networks that are told the blur kernel of every pixel (CVPR 2023)."""

@@ -1,0 +1,69 @@
+"""The kernel estimator with uncertainty learning: the second of UFPNet's three networks (CVPR 2023)."""
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.ufpnet.estimator_levels import EstimatorDecoder, EstimatorEncoder, conv3x3
+
+MIDDLE_CONVS = 5
+
+
+class UncertainKernelEstimator(nn.Module):
+    """Estimate, for every pixel of a blurred picture, the code of its blur kernel, and how sure the code is.
+
+    A U-Net of three levels at the picture's full resolution. A code has one entry for every entry of a kernel; the flow
+    prior decodes it (:func:`deeprftv2_arch.layers.ufpnet.kernel_field.estimate_kernel_field`).
+
+    Args:
+        width: Channels of the finest level; 2 and 4 times as many below.
+        kernel_size: Height and width of the kernels, those of the flow.
+
+    Attributes:
+        kernel_size: As above.
+
+    Raises:
+        OptionError: An argument is out of range.
+    """
+
+    def __init__(self, width: int = 64, kernel_size: int = 19) -> None:
+        super().__init__()
+        if width < 1:
+            raise OptionError(f"UncertainKernelEstimator: width must be at least 1, got {width}")
+        if kernel_size < 2:
+            raise OptionError(f"UncertainKernelEstimator: kernel_size must be at least 2, got {kernel_size}")
+        self.kernel_size = kernel_size
+        self.encoders = nn.ModuleList([EstimatorEncoder(3, width), EstimatorEncoder(width, 2 * width)])
+        self.middle = nn.Sequential()
+        for index in range(MIDDLE_CONVS):
+            self.middle.extend([conv3x3((4 if index else 2) * width, 4 * width), nn.ReLU()])
+        self.decoders = nn.ModuleList([EstimatorDecoder(4 * width, 2 * width), EstimatorDecoder(2 * width, width)])
+        self.mean_head = _head(width, kernel_size**2)
+        self.sigma_head = _head(width, kernel_size**2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate codes.
+
+        Args:
+            x: Blurred pictures (B, 3, H, W), RGB in 0..1, of any size.
+
+        Returns:
+            The codes (B, D, H, W), softmax over D = kernel_size**2, still to be standardised; and sigma (B, 1, H, W) in
+            0..1, the standard deviation of a code of which each entry has a variance of 1.
+        """
+        x = x.contiguous(memory_format=torch.channels_last)
+        skips = []
+        for encoder in self.encoders:
+            skip, x = encoder(x)
+            skips.append(skip)
+        x = self.middle(x)
+        for decoder in self.decoders:
+            x = decoder(x, skips.pop())
+        sigma = self.sigma_head(x).sigmoid().mean(dim=1, keepdim=True)
+        # Over the last axis, which keeps the memory format: the kernel field reads the code of one pixel at a time.
+        mean = self.mean_head(x).permute(0, 2, 3, 1).softmax(dim=3).permute(0, 3, 1, 2)
+        return mean, sigma
+
+
+def _head(width: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(conv3x3(width, width), nn.ReLU(), conv3x3(width, channels))
