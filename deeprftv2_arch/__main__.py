@@ -5,13 +5,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deeprftv2_arch.checkpoints.reference import convert_reference
+from deeprftv2_arch.checkpoints.convert import convert, convert_reference
 from deeprftv2_arch.demo.command import add_demo
 from deeprftv2_arch.evaluation.command import add_evaluate
 from deeprftv2_arch.export.command import add_export
 from deeprftv2_arch.launch.command import errors_in_one_line
 from deeprftv2_arch.ops.scan.report import backends_report
 from deeprftv2_arch.restoring.command import add_restore
+
+
+def _convert(args: argparse.Namespace) -> Iterator[str]:
+    yield f"{args.target}: {convert(args.source, args.target, args.key)}"
 
 
 def _convert_reference(args: argparse.Namespace) -> Iterator[str]:
@@ -27,16 +31,29 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deeprftv2_arch", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    convert = commands.add_parser(
+    converter = commands.add_parser(
+        "convert",
+        help="turn any checkpoint into one of BasicSR or of safetensors",
+        description="Write the weights in a checkpoint to a file of their own, under the names of the bare network: "
+        "BasicSR's {'params': ...} if the name of the new file ends in .pth, safetensors if it ends in .safetensors. "
+        "Average weights ('params_ema') are taken where there are such. A checkpoint of the authors' reference is "
+        "recognised and gets the names of this package. Values stay as they are; no pickle is executed.",
+    )
+    converter.add_argument("source", metavar="IN", type=Path, help="checkpoint, also of safetensors")
+    converter.add_argument("target", metavar="OUT", type=Path, help="new file; an existing one is not replaced")
+    converter.add_argument("--key", help="take these weights, such as params, rather than the average ones")
+    converter.set_defaults(run=_convert)
+
+    reference = commands.add_parser(
         "convert-reference",
         help="turn a checkpoint of the authors' reference into one for BasicSR",
         description="Turn a checkpoint of the authors' reference into BasicSR's {'params': ...}. Every tensor is "
         "handed over unchanged, those of 'params_ema' rather than 'params' where a file has both; a missing, left-over "
         "or mis-shaped one is named and nothing is written. No pickle is executed.",
     )
-    convert.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
-    convert.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")
-    convert.set_defaults(run=_convert_reference)
+    reference.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
+    reference.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")
+    reference.set_defaults(run=_convert_reference)
 
     backends = commands.add_parser(
         "backends",

@@ -9,7 +9,8 @@ import pytest
 import torch
 from oracle_deeprftv2 import random_state, reference_shapes, restore
 
-from deeprftv2_arch.checkpoints.reference import convert_reference, translate_all
+from deeprftv2_arch.checkpoints.convert import convert_reference
+from deeprftv2_arch.checkpoints.reference import translate_all
 from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
@@ -62,7 +63,7 @@ def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path):
         with pytest.raises(CheckpointError, match=message):
             convert_reference(write(tmp_path / "broken.pth", broken), target)
         assert not target.exists()
-    with pytest.raises(CheckpointError, match="not the keys of a DeepRFTv2"):
+    with pytest.raises(CheckpointError, match="weights of no network of this package, e.g. conv.weight"):
         convert_reference(write(tmp_path / "other.pth", {"conv.weight": torch.zeros(1)}), target)
 
 

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from deeprftv2_arch.checkpoints.counting import count_entries
 from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.networks.atd import ATD
 
+MARK = "layers.0.residual_group.td"  # a weight that every ATD has, and no other network
 FIRST_LAYER = "layers.0.residual_group.layers.0"
 LIGHT = {
     "in_chans": 3,
@@ -35,6 +37,8 @@ FULL = LIGHT | {
     "upsampler": "pixelshuffle",
 }
 PUBLISHED = {"ATD-light": LIGHT, "ATD": FULL}
+# Pixels that attend to each other in the full ATD; weights do not tell. Every other one takes the light one's.
+FULL_CATEGORY_SIZE = 256
 
 
 def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -45,13 +49,14 @@ def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         CheckpointError: The keys are not those of an ATD.
     """
-    table = f"{FIRST_LAYER}.attn_win.relative_position_bias_table"
-    if table not in state or "conv_first.weight" not in state:
-        raise CheckpointError(f"these are not the keys of an ATD: '{table}' or 'conv_first.weight' is missing")
+    if MARK not in state:
+        raise CheckpointError(f"these are not the keys of an ATD: '{MARK}' is missing")
     try:
         return _deduced(state)
-    except (KeyError, IndexError) as error:
+    except KeyError as error:
         raise CheckpointError(f"these are not the keys of a whole ATD: {error} is missing") from error
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError("these are not the tensors of an ATD: they have other dimensions") from error
 
 
 def _deduced(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -74,6 +79,19 @@ def _deduced(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "resi_connection": "1conv" if "conv_after_body.weight" in state else "3conv",
         "fke": count_entries(state, "fkes") > 0,
     }
+
+
+def build(state: Mapping[str, Tensor]) -> ATD:
+    """The ATD that these weights fit, without them; ``category_size`` is the published one of this width.
+
+    Raises:
+        CheckpointError: The keys are not those of an ATD.
+        OptionError: There is no such ATD.
+    """
+    arguments = deduce_arguments(state)
+    if arguments["embed_dim"] == FULL["embed_dim"]:
+        arguments["category_size"] = FULL_CATEGORY_SIZE
+    return ATD(**arguments)
 
 
 def _upsampler(state: Mapping[str, Tensor]) -> str:

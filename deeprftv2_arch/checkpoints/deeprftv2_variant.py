@@ -7,6 +7,9 @@ from torch import Tensor
 
 from deeprftv2_arch.checkpoints.counting import count_entries
 from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+
+MARK = "units.0.full_scale.embed.weight"  # a weight that every DeepRFTv2 has, and no other network
 
 BASE = {
     "dim": 48,
@@ -27,9 +30,11 @@ def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         CheckpointError: The keys are not those of a DeepRFTv2.
     """
-    embed = state.get("units.0.full_scale.embed.weight")
+    embed = state.get(MARK)
     if embed is None:
-        raise CheckpointError("these are not the keys of a DeepRFTv2: 'units.0.full_scale.embed.weight' is missing")
+        raise CheckpointError(f"these are not the keys of a DeepRFTv2: '{MARK}' is missing")
+    if embed.dim() != 4:
+        raise CheckpointError(f"these are not the tensors of a DeepRFTv2: '{MARK}' has {embed.dim()} dimensions")
     full = _levels(state, "units.0.full_scale.encoder")
     half = _levels(state, "units.0.half_scale.encoder")
     fke = _levels(state, "units.0.full_scale.fke.sub_resnet")
@@ -43,6 +48,16 @@ def deduce_arguments(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "fke_blocks": [count for _, count in fke],
     }
     return {**arguments, "fke_kind": fke[0][0]} if fke else arguments
+
+
+def build(state: Mapping[str, Tensor]) -> DeepRFTv2:
+    """The DeepRFTv2 that these weights fit, without them.
+
+    Raises:
+        CheckpointError: The keys are not those of a DeepRFTv2.
+        OptionError: There is no such DeepRFTv2.
+    """
+    return DeepRFTv2(**deduce_arguments(state))
 
 
 def describe(state: Mapping[str, Tensor]) -> str:

@@ -1,29 +1,40 @@
 """Reading and writing checkpoints: whole or not at all, and without executing anything that a file holds."""
 
 import errno
+import logging
 import os
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.checkpoints.reference import layout_of, translate_all
+from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
 from deeprftv2_arch.errors import CheckpointError
 
 # Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
 PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
 TORN = "torn or no checkpoint; fetch or write it again"
-WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
+DISTRIBUTED = "module."  # what DistributedDataParallel puts before a name
+COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within a name if a part alone was compiled
+
+logger = logging.getLogger(__name__)
 
 
 def save_atomically(obj: Any, path: Path) -> None:
-    """Write with ``torch.save`` to a temporary file in the same folder, then rename it.
+    """Write with ``torch.save`` as :func:`write_atomically` does."""
+    write_atomically(path, lambda file: torch.save(obj, file))
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write to a temporary file in the same folder, then rename it.
 
     Raises:
         CheckpointError: The disk is full or the folder missing or not writable. What was at ``path`` is still there.
@@ -31,7 +42,7 @@ def save_atomically(obj: Any, path: Path) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
-            torch.save(obj, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -54,13 +65,15 @@ def _remove(temporary: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint or a training state to the CPU.
+    """Read a checkpoint or a training state to the CPU, written with ``torch.save`` or of safetensors.
 
     Raises:
         CheckpointError: The file is missing, unreadable, torn, no checkpoint, larger than the memory, or holds pickled
             objects, which are not executed.
     """
     try:
+        if is_safetensors(path):
+            return dict(read_safetensors(path))
         _check_sums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -119,7 +132,10 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
     weights = checkpoint if found is None else checkpoint[found]
     if not weights or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
         raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
-    return {_bare(name): value for name, value in weights.items()}, found or "its top level"
+    bare = {bare_name(name): value for name, value in weights.items()}
+    if len(bare) < len(weights):
+        raise CheckpointError("has weights both with and without the names of wrappers (module, _orig_mod)")
+    return bare, found or "its top level"
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
@@ -128,7 +144,7 @@ def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
 
 
 def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tensor], str]:
-    """Read the weights in a file; see ``load_checkpoint`` and ``pick_params``.
+    """Read the weights in a file; those of the authors' reference get the names of this package's network.
 
     Returns:
         The weights, under the names of the bare network, and the key that they are under.
@@ -136,6 +152,16 @@ def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tenso
     Raises:
         CheckpointError: As those, naming the file.
     """
+    state, found = read_params(path, key)
+    layout = layout_of(state)
+    if layout is not None:
+        state, _ = translate_all(state, str(path), layout.translate)
+        logger.info("%s: weights of the authors' reference, read under the names of this package", path)
+    return state, found
+
+
+def read_params(path: Path, key: str | None) -> tuple[dict[str, Tensor], str]:
+    """As :func:`find_params`, under the names in the file; see ``load_checkpoint`` and ``pick_params``."""
     checkpoint = load_checkpoint(path)
     try:
         return pick_params(checkpoint, key)
@@ -143,9 +169,11 @@ def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tenso
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _bare(name: str) -> str:
-    while name.startswith(WRAPPERS):
-        name = name.partition(".")[2]
+def bare_name(name: str) -> str:
+    """The name of a weight in the bare network, without those of wrappers."""
+    name = COMPILED.sub("", name)
+    while name.startswith(DISTRIBUTED):
+        name = name.removeprefix(DISTRIBUTED)
     return name
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant
+from deeprftv2_arch.checkpoints.known_networks import known_network
 from deeprftv2_arch.errors import CheckpointError
 
 SHOWN = 3  # keys named in an error, of every sort
@@ -12,24 +12,26 @@ SHOWN = 3  # keys named in an error, of every sort
 
 def describe(state: Mapping[str, Tensor]) -> str:
     """One phrase for people: "DeepRFTv2-B with dim 48, ...", "ATD-light at x4 with fke", or that it is neither."""
-    for variant in (deeprftv2_variant, atd_variant):
-        try:
-            return variant.describe(state)
-        except CheckpointError:
-            continue
-    return "no network of this package"
+    known = known_network(state)
+    if known is None:
+        return "no network of this package"
+    try:
+        return known.describe(state)
+    except CheckpointError:
+        return f"a part of a network {known.name}"
 
 
 def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     """The arguments in which two networks of one kind differ: "upscale 2 instead of 4"; empty if they are not."""
-    for variant in (deeprftv2_variant, atd_variant):
-        try:
-            ours, theirs = variant.deduce_arguments(found), variant.deduce_arguments(expected)
-        except CheckpointError:
-            continue
-        names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-        return ", ".join(f"{name} {ours.get(name)} instead of {theirs.get(name)}" for name in names)
-    return ""
+    known = known_network(found)
+    if known is None or known != known_network(expected):
+        return ""
+    try:
+        ours, theirs = known.deduce_arguments(found), known.deduce_arguments(expected)
+    except CheckpointError:
+        return ""
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return ", ".join(f"{name} {ours.get(name)} instead of {theirs.get(name)}" for name in names)
 
 
 def mismatch(

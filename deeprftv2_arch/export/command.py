@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.variant import describe
-from deeprftv2_arch.restoring.loading import network_of_checkpoint
 
 DESCRIPTION = """\
 Write the network of a checkpoint as a file that other programs run, for one picture of any height and width: a program

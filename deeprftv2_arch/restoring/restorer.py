@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.conversion import Picture, check_picture, check_range, to_picture, to_tensor
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
-from deeprftv2_arch.restoring.loading import network_of_checkpoint, network_of_options
+from deeprftv2_arch.restoring.loading import network_of_options
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, picture_bytes, tiles_that_fit
 from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, read_picture
 from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles, tiles_of

@@ -1,0 +1,66 @@
+"""Networks that are built from their weights alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.checkpoints.io import find_params
+from deeprftv2_arch.checkpoints.known_networks import require_known_network
+from deeprftv2_arch.checkpoints.variant import describe, mismatch
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
+
+
+def network_of_checkpoint(path: Path) -> nn.Module:
+    """Build the network that the weights in a file belong to; average weights (``params_ema``) are preferred.
+
+    What weights do not tell is as published: ``category_size`` and ``img_range`` of an ATD by its width, and a
+    DeepRFTv2 without ``train_size``, ``fke_window`` and ``smallest_size``. An option file tells them.
+
+    Raises:
+        CheckpointError: The file cannot be read safely, or its weights belong to no network of this package.
+    """
+    state, _ = find_params(path, "params_ema")
+    try:
+        return network_of_weights(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; name another file") from error
+
+
+def network_of_weights(state: Mapping[str, Tensor]) -> nn.Module:
+    """Build the network that weights belong to, and give it the weights.
+
+    Raises:
+        CheckpointError: They belong to no network of this package, or not to a whole one.
+    """
+    check_whole(state)  # also keeps a hostile file, whose empty tensors have huge shapes, from taking the memory
+    network = require_known_network(state).build(state)
+    network.load_state_dict(state)
+    return network
+
+
+def check_whole(state: Mapping[str, Tensor], names: Mapping[str, str] | None = None) -> nn.Module:
+    """Refuse weights that are not those of a whole network of this package.
+
+    Args:
+        state: Weights by name.
+        names: Their names in the user's file, where these are others.
+
+    Returns:
+        The network, with neither weights nor memory.
+
+    Raises:
+        CheckpointError: They belong to no network of this package, or some are missing, left over or mis-shaped.
+    """
+    known = require_known_network(state)
+    try:
+        with torch.device("meta"):
+            network = known.build(state)
+    except (DeepRFTv2Error, RuntimeError) as error:  # the latter for tensors of impossible sizes
+        raise CheckpointError(str(error).splitlines()[0]) from error
+    problem = mismatch(network.state_dict(), state, names)
+    if problem:
+        ours = " (missing ones in this package's names)" if names else ""
+        raise CheckpointError(f"looks like {describe(state)}, but has tensors {problem}{ours}")
+    return network

@@ -1,0 +1,90 @@
+"""Checkpoints turned into others: of another kind of file, or from the names of a reference."""
+
+from pathlib import Path
+
+from deeprftv2_arch.checkpoints.building import check_whole
+from deeprftv2_arch.checkpoints.io import find_params, read_params, save_atomically, write_atomically
+from deeprftv2_arch.checkpoints.known_networks import known_network
+from deeprftv2_arch.checkpoints.reference import LAYOUTS, translate_all
+from deeprftv2_arch.checkpoints.safetensors_file import SUFFIX, safetensors_bytes
+from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.errors import CheckpointError, OptionError
+
+SUFFIXES = (".pth", SUFFIX)
+
+
+def convert(source: Path, target: Path, key: str | None = None) -> str:
+    """Write the weights in a file, under the names of the bare network, to a file of their own.
+
+    The values and types of the tensors stay as they are. Weights of the authors' reference become those of this
+    package's network; those of a network of this package must be whole. ``target`` appears when it is complete.
+
+    Args:
+        source: Any file that :func:`find_params` reads.
+        target: New file; ``.pth`` for ``{"params": ...}``, ``.safetensors`` with the network and its arguments.
+        key: The weights that are taken; by default average ones (``params_ema``) where there are such.
+
+    Returns:
+        What was converted: tensors, parameters, where they were and the variant.
+
+    Raises:
+        OptionError: ``target`` has another suffix.
+        CheckpointError: The source cannot be read safely, has no such weights or a part of a network, or ``target``
+            exists or cannot be written.
+    """
+    if target.suffix not in SUFFIXES:
+        raise OptionError(f"{target}: the name of the new file must end in {' or '.join(SUFFIXES)}")
+    _require_absent(target)
+    state, found = find_params(source, key or "params_ema")
+    if key not in (None, found):
+        raise CheckpointError(f"{source}: has no {key}; its weights are at {found}")
+    known = known_network(state)
+    if known is None:
+        numbers = sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point())
+    else:
+        try:
+            numbers = sum(parameter.numel() for parameter in check_whole(state).parameters())
+        except CheckpointError as error:
+            raise CheckpointError(f"{source}: {error}; name another file") from error
+    if target.suffix == SUFFIX:
+        arguments = known.deduce_arguments(state) if known else {}
+        content = safetensors_bytes(state, known and known.name, arguments)
+        write_atomically(target, lambda file: file.write(content))
+    else:
+        save_atomically({"params": state}, target)
+    return f"{len(state):,} tensors, {numbers:,} parameters ({found}), {describe(state)}"
+
+
+def convert_reference(source: Path, target: Path, arch: str = "deeprftv2") -> str:
+    """Turn a checkpoint of the authors' reference into one of BasicSR's form, ``{"params": ...}``.
+
+    The values are handed over unchanged. Where the file holds both, the average weights
+    (``params_ema``) are taken rather than ``params``. ``target`` appears when it is complete; an existing file is not
+    replaced.
+
+    Args:
+        source: Checkpoint of the reference.
+        target: New file.
+        arch: Which reference, a key of ``LAYOUTS``.
+
+    Returns:
+        What was converted: the number of tensors and the variant.
+
+    Raises:
+        CheckpointError: The source cannot be read safely, a tensor is missing, left over or mis-shaped, or ``target``
+            exists.
+    """
+    _require_absent(target)
+    params, _ = read_params(source, "params_ema")
+    converted, names = translate_all(params, str(source), LAYOUTS[arch].translate)
+    try:
+        check_whole(converted, names)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    save_atomically({"params": converted}, target)
+    return f"{len(params)} tensors, {describe(converted)}"
+
+
+def _require_absent(target: Path) -> None:
+    if target.exists():
+        raise CheckpointError(f"{target}: exists already; choose another name or remove it first")
