@@ -16,15 +16,26 @@ from deeprftv2_arch.metrics.ssim_3d import calculate_ssim_3d
 from deeprftv2_arch.metrics.ssim_uniform import calculate_ssim_uniform
 from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
+from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
+from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
-    ARCH_REGISTRY: (ATD, DeepRFTv2, Identity, KernelFlow, UFPNet, UncertainKernelEstimator),
+    ARCH_REGISTRY: (
+        ATD,
+        DeepRFTv2,
+        DeepRFTv2Ablation,
+        Identity,
+        KernelFlow,
+        MIMOUNet,
+        UFPNet,
+        UncertainKernelEstimator,
+    ),
     DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
     LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
     METRIC_REGISTRY: (

@@ -85,10 +85,11 @@ class TrainingDataSection(EvaluationDataSection):
 
 @dataclass(frozen=True)
 class ScaleWeightsSection:
-    """Weights of the losses at the two scales."""
+    """Weights of the losses at the scales; a network that does not restore at one has no use for its weight."""
 
     full: float = 1.0
     half: float = 1.0
+    quarter: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

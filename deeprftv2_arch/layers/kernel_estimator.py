@@ -74,11 +74,10 @@ class FourierKernelEstimator(nn.Module):
         if height % 2 or width % 2:
             deblurred, features = self.deblur(F.pad(f, (0, width % 2, 0, height % 2), mode="reflect"), previous)
             return deblurred[:, :, :height, :width], features
-        blurred, frequencies = self.to_blurred(f), call(self.to_frequencies, f, keep=self.keep)
+        frequencies = call(self.to_frequencies, f, keep=self.keep)
         with without_autocast(f):
             kernel, features = self.estimate_kernel(frequencies, previous)
-            deblurred = irfft2(rfft2(blurred) * kernel, (height, width)).to(f.dtype)
-        return self.merge(_concatenated(deblurred, f)), features
+        return self.apply_kernel(f, kernel), features
 
     def to_frequencies(self, f: Tensor) -> Tensor:
         """Features f -> the sub-resnet's input, (B, dim, H, W/2 + 1)."""
@@ -94,8 +93,24 @@ class FourierKernelEstimator(nn.Module):
             previous=previous or [None] * depth,
             links=[*previous[1:], None] if previous else [None] * depth,
         )
-        real, imaginary = self.kernel_head(self.norm(features[-1])).chunk(2, dim=1)
-        return torch.complex(real, imaginary), features
+        return self.to_spectrum(self.kernel_head(self.norm(features[-1]))), features
+
+    def to_spectrum(self, head: Tensor) -> Tensor:
+        """The head's output (B, 2 dim, H, W/2 + 1) -> complex kernels (B, dim, H, W/2 + 1)."""
+        real, imaginary = head.chunk(2, dim=1)
+        return torch.complex(real, imaginary)
+
+    def apply_kernel(self, f: Tensor, kernel: Tensor) -> Tensor:
+        """Deblur features (B, dim, H, W) by the kernels, and merge the result with them."""
+        height, width = f.shape[2:]
+        blurred = self.to_blurred(f)
+        with without_autocast(f):
+            deblurred = irfft2(self.product(rfft2(blurred), kernel), (height, width)).to(f.dtype)
+        return self.merge(_concatenated(deblurred, f))
+
+    def product(self, spectrum: Tensor, kernel: Tensor) -> Tensor:
+        """Y * K of the features' spectrum and the kernels."""
+        return spectrum * kernel
 
 
 def _planes(spectrum: Tensor) -> Tensor:

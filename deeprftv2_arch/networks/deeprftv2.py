@@ -18,7 +18,7 @@ from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
 from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns
 
-SCALES = ("full", "half")
+SCALES = ("full", "half", "quarter")  # at which networks restore; this one at the first, or the first two
 LEVELS = 3  # of every sub-unet: full, half and quarter resolution of its scale
 
 
