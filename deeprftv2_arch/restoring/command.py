@@ -8,24 +8,31 @@ from typing import Any
 
 from deeprftv2_arch.errors import OptionError
 
-FAILED = 1  # exit code where a picture could not be restored
+FAILED = 1  # exit code where a file could not be restored
 
 DESCRIPTION = """\
-Restore pictures with a trained network: deblur them, or enlarge them, whatever the checkpoint was trained for.
+Restore pictures and videos with a trained network: deblur them, or enlarge them, whatever the checkpoint was trained
+for.
 
   python -m deeprftv2_arch restore photo.jpg -o restored --checkpoint net_g_latest.pth
   python -m deeprftv2_arch restore holiday 'scans/**/*.png' -o restored --checkpoint net_g_latest.pth --compare
+  python -m deeprftv2_arch restore clip.mov -o restored --checkpoint net_g_latest.pth
 
-Inputs are PNGs and JPEGs, folders of them at any depth, and patterns. JPEGs are turned upright as their Exif data say.
-Results are PNGs, since a JPEG would lose again what was restored; those of a folder lie below OUT as in the folder.
-8 and 16 bits, grey, alpha and colour profiles stay what they are. Inputs are never changed, nothing is written outside
-of OUT, and what is in OUT already is not restored again.
+Inputs are PNGs, JPEGs and videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as
+in the folder. Inputs are never changed, nothing is written outside of OUT, and what is in OUT already is not restored
+again.
 
-A picture that does not fit into the memory is restored in overlapping tiles. One that cannot be restored does not stop
-the others; all such are named at the end.
+Pictures become PNGs, since a JPEG would lose again what was restored. 8 and 16 bits, grey, alpha and colour profiles
+stay what they are. JPEGs are turned upright as their Exif data say.
 
-Exit code: 0 if all pictures are there, 1 if some could not be restored, 2 if nothing was done because of a mistake in
-the command line, the option file or the checkpoint.
+Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame. With the program
+ffmpeg on the PATH they are H.264 with the sound of the original; without it they are larger and silent.
+
+What does not fit into the memory is restored in overlapping tiles. A file that cannot be restored does not stop the
+others; all such are named at the end.
+
+Exit code: 0 if all results are there, 1 if some files could not be restored, 2 if nothing was done because of a mistake
+in the command line, the option file or the checkpoint.
 """
 
 
@@ -33,12 +40,14 @@ def add_restore(commands: Any) -> None:
     """Add ``restore`` to the commands of ``python -m deeprftv2_arch``."""
     parser = commands.add_parser(
         "restore",
-        help="deblur or enlarge pictures, folders of them, and patterns",
+        help="deblur or enlarge pictures and videos, folders of them, and patterns",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, a folder, or a pattern in quotes")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="a picture, a video, a folder, or a pattern in quotes"
+    )
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help="folder of the results")
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="trained weights")
     parser.add_argument(
@@ -49,11 +58,16 @@ def add_restore(commands: Any) -> None:
         "network is found from the weights",
     )
     parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
-    parser.add_argument("--compare", action="store_true", help="also write NAME_compare.png: before and after")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="also write NAME_compare.png, or .mp4 of a video: before and after, side by side",
+    )
     parser.add_argument(
         "--save-kernels",
         action="store_true",
-        help="also write NAME_kernels.png: the strongest blur kernels estimated in the middle of the picture",
+        help="also write NAME_kernels.png: the strongest blur kernels estimated in the middle of the picture; of a "
+        "video, NAME.mp4_kernels.png: those of the frame in the middle",
     )
     tiles = parser.add_mutually_exclusive_group()
     tiles.add_argument(
@@ -72,7 +86,8 @@ def add_restore(commands: Any) -> None:
         "--max-pixels",
         type=int,
         metavar="N",
-        help="refuse files that announce more pixels, which may be made to fill the memory (default: 250,000,000)",
+        help="refuse pictures and frames that announce more pixels, which may be made to fill the memory (default: "
+        "250,000,000)",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: the GPU, if there is one)")
     parser.set_defaults(run=_restore)
@@ -86,6 +101,7 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.restoring.plan import plan
     from deeprftv2_arch.restoring.restore_files import restore_files
     from deeprftv2_arch.restoring.restorer import Restorer
+    from deeprftv2_arch.restoring.video_reading import silence_decoders
 
     if args.max_pixels is not None and args.max_pixels < 1:
         raise OptionError(f"--max-pixels: expected a number above 0, got {args.max_pixels}")
@@ -104,6 +120,7 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
         last_estimator(restorer.network)  # refused now rather than once for every picture
     _make_folder(args.out)
     restorer.progress = True
+    silence_decoders()
     outcome = restore_files(restorer, jobs, args.out, args.overwrite)
     for failure in outcome.failures:
         sys.stderr.write(f"{failure}\n")

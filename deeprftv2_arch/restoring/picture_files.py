@@ -41,7 +41,8 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Picture, byt
     try:
         data = path.read_bytes()
         header = read_header(data)
-        _check(data, header, max_pixels)
+        require_few_pixels(path, header.height, header.width, max_pixels)
+        _require_whole(data, header)
         stored = _decode(data)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
@@ -51,12 +52,20 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Picture, byt
     return picture, colour_profile(data, header.is_jpeg, is_grey=picture.ndim == 2)
 
 
-def _check(data: bytes, header: Header, max_pixels: int) -> None:
-    if header.height * header.width > max_pixels:
-        raise PreparationError(
-            f"announces {header} pixels, and no more than {max_pixels:,} are decoded; raise that number (--max-pixels) "
-            "if the file is to be trusted"
+def require_few_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
+    """Refuse a picture, or a frame, that announces too many pixels.
+
+    Raises:
+        DataError: It does.
+    """
+    if height * width > max_pixels:
+        raise DataError(
+            f"{path}: announces {width}x{height} pixels, and no more than {max_pixels:,} are decoded; raise that "
+            "number (--max-pixels) if the file is to be trusted"
         )
+
+
+def _require_whole(data: bytes, header: Header) -> None:
     if not header.is_jpeg:
         require_whole(data)
     elif not is_whole(data):

@@ -1,4 +1,4 @@
-"""Which pictures to restore, and where what becomes of them goes."""
+"""Which pictures and videos to restore, and where what becomes of them goes."""
 
 import glob
 import os
@@ -8,15 +8,16 @@ from pathlib import Path
 
 from datasets_prep.pictures import EXTENSIONS
 from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.restoring.video_reading import VIDEO_EXTENSIONS
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to restore.
+    """A picture or a video to restore.
 
     Attributes:
-        source: The picture.
-        target: The restored picture.
+        source: The picture or video.
+        target: What it is restored to.
         comparison: Both side by side; None if nobody wants it.
         kernels: The estimated kernels; None if nobody wants them.
     """
@@ -32,39 +33,42 @@ class Job:
 
 
 def plan(inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool = False) -> list[Job]:
-    """Find the pictures and give every output a name of its own below ``out``.
+    """Find the pictures and videos, and give every output a name of its own below ``out``.
 
-    A picture of a folder keeps its place in it, one that is named alone goes to ``out`` itself. All outputs are PNGs:
-    ``photo.jpg`` becomes ``photo.png``, or ``photo.jpg.png`` where another picture is called so.
+    A file of a folder keeps its place in it, one that is named alone goes to ``out`` itself. Pictures become PNGs,
+    videos MP4s: ``photo.jpg`` becomes ``photo.png``, or ``photo.jpg.png`` where another picture is called so.
 
     Args:
-        inputs: Pictures, folders, and patterns such as ``photos/**/*.jpg``. In folders, PNGs and JPEGs by their names
-            at any depth, but no hidden ones and nothing in ``out``.
+        inputs: Pictures, videos, folders, and patterns such as ``photos/**/*.jpg``. In folders, PNGs, JPEGs and videos
+            by their names at any depth, but no hidden ones and nothing in ``out``.
         out: Folder of the results.
-        compare: Whether comparisons are wanted, ``<name>_compare.png``.
-        kernels: Whether kernels are wanted, ``<name>_kernels.png``.
+        compare: Whether comparisons are wanted, ``<name>_compare.png`` or ``.mp4``.
+        kernels: Whether kernels are wanted, ``<name>_kernels.png``; of a video ``<name>.mp4_kernels.png``, since phones
+            give the same name to a photo and a short video of it.
 
     Raises:
-        OptionError: An input is not there, there are no pictures, two outputs would have one name, or an output that of
-            an input.
+        OptionError: An input is not there, there is nothing to restore, two outputs would have one name, or an output
+            that of an input.
     """
-    found = [picture for word in inputs for path in _expand(word) for picture in _pictures(path, out)]
-    # A picture that is named twice is restored once.
-    pictures = {os.path.abspath(source): (source, place) for source, place in reversed(found)}
-    if not pictures:
-        raise OptionError(f"{', '.join(inputs)}: no pictures there; PNGs and JPEGs are restored")
+    found = [source for word in inputs for path in _expand(word) for source in _sources(path, out)]
+    # What is named twice is restored once.
+    sources = {os.path.abspath(source): (source, place) for source, place in reversed(found)}
+    if not sources:
+        raise OptionError(f"{', '.join(inputs)}: nothing to restore there; PNGs, JPEGs and videos are restored")
     taken: dict[Path, Path] = {}
     jobs = []
-    # PNGs first, since they keep their names.
-    for is_other, source, place in sorted((not _is_png(place), source, place) for source, place in pictures.values()):
-        target = out / place.with_suffix(".png")
+    # PNGs and MP4s first, since they keep their names.
+    ordered = sorted((place.suffix.lower() != _suffix(place), source, place) for source, place in sources.values())
+    for is_other, source, place in ordered:
+        suffix = _suffix(place)
+        target = out / place.with_suffix(suffix)
         if is_other and target in taken:
-            target = out / place.with_name(f"{place.name}.png")
+            target = out / place.with_name(f"{place.name}{suffix}")
         job = Job(
             source,
             target,
-            target.with_name(f"{target.stem}_compare.png") if compare else None,
-            target.with_name(f"{target.stem}_kernels.png") if kernels else None,
+            target.with_name(f"{target.stem}_compare{suffix}") if compare else None,
+            target.with_name(f"{target.name if is_video(place) else target.stem}_kernels.png") if kernels else None,
         )
         for path in job.outputs():
             if path in taken:
@@ -88,8 +92,8 @@ def _expand(word: str) -> list[Path]:
     return matches
 
 
-def _pictures(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """The pictures at a path, and the place of each below the folder of the results."""
+def _sources(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """The pictures and videos at a path, and the place of each below the folder of the results."""
     if not path.is_dir():
         yield path, Path(path.name)
         return
@@ -100,13 +104,19 @@ def _pictures(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         visible = [name for name in sorted(subfolders) if not name.startswith(".")]
         subfolders[:] = [name for name in visible if Path(folder, name).resolve() != out]
         for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                picture = Path(folder, name)
-                yield picture, picture.relative_to(path)
+            if name.lower().endswith((*EXTENSIONS, *VIDEO_EXTENSIONS)) and not name.startswith("."):
+                source = Path(folder, name)
+                yield source, source.relative_to(path)
 
 
-def _is_png(place: Path) -> bool:
-    return place.suffix.lower() == ".png"
+def is_video(path: Path) -> bool:
+    """Whether a file is one with a video, by its name."""
+    return path.suffix.lower() in VIDEO_EXTENSIONS
+
+
+def _suffix(place: Path) -> str:
+    """What the name of the restored file ends with."""
+    return ".mp4" if is_video(place) else ".png"
 
 
 def _spare_inputs(jobs: Sequence[Job], out: Path) -> None:
@@ -114,7 +124,7 @@ def _spare_inputs(jobs: Sequence[Job], out: Path) -> None:
     for job in jobs:
         for path in job.outputs():
             if path.resolve() in inputs:
-                raise OptionError(f"{path} is one of the pictures to restore; choose another folder than {out}")
+                raise OptionError(f"{path} is one of the files to restore; choose another folder than {out}")
 
 
 def require_inside(path: Path, out: Path) -> None:

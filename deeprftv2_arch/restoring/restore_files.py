@@ -1,4 +1,4 @@
-"""Restoring many pictures, one after the other, whatever becomes of a single one."""
+"""Restoring many pictures and videos, one after the other, whatever becomes of a single one."""
 
 import os
 from collections.abc import Sequence
@@ -11,13 +11,14 @@ from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.restoring.comparison import side_by_side
 from deeprftv2_arch.restoring.kernels import kernel_picture
 from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
-from deeprftv2_arch.restoring.plan import Job, require_inside
+from deeprftv2_arch.restoring.plan import Job, is_video, require_inside
+from deeprftv2_arch.restoring.restore_video import restore_video
 from deeprftv2_arch.restoring.restorer import Restorer
 
 
 @dataclass
 class Outcome:
-    """What became of the pictures.
+    """What became of the pictures and videos.
 
     Attributes:
         restored: How many were restored.
@@ -39,17 +40,17 @@ class Outcome:
 
 
 def restore_files(restorer: Restorer, jobs: Sequence[Job], out: Path, overwrite: bool = False) -> Outcome:
-    """Restore pictures and write what is wanted of each; a file appears when it is complete.
+    """Restore pictures and videos, and write what is wanted of each; a file appears when it is complete.
 
     Args:
         restorer: What restores them.
-        jobs: The pictures.
+        jobs: The pictures and videos.
         out: Folder outside of which nothing is written.
-        overwrite: Whether to replace files that are there. Otherwise a picture is left out if all of its files are,
-            and only the missing ones are written if some are.
+        overwrite: Whether to replace files that are there. Otherwise a source is left out if all of its files are
+            there, and only the missing ones are written if some are.
     """
     outcome = Outcome()
-    with tqdm(jobs, "restoring", unit="picture", dynamic_ncols=True) as progress:
+    with tqdm(jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
         for job in progress:
             missing = [path for path in job.outputs() if overwrite or not os.path.lexists(path)]
             try:
@@ -67,6 +68,13 @@ def restore_files(restorer: Restorer, jobs: Sequence[Job], out: Path, overwrite:
 def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Path) -> None:
     for path in missing:
         require_inside(path, out)
+    if is_video(job.source):
+        restore_video(restorer, job, missing)
+    else:
+        _restore_picture(restorer, job, missing)
+
+
+def _restore_picture(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None:
     picture, profile = read_picture(job.source, restorer.max_pixels)
     restored = restorer(picture)
     job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +88,7 @@ def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Pat
 
 
 def _line(source: Path, error: Exception) -> str:
-    """What went wrong with a picture, in a line that begins with its name."""
+    """What went wrong with a file, in a line that begins with its name."""
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, DeepRFTv2Error):
         text = f"{type(error).__name__}: {text}"

@@ -1,6 +1,7 @@
 """Restoring pictures of any kind and any size with a trained network."""
 
 import logging
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -193,6 +194,23 @@ class Restorer:
         if not restored.isfinite().all():
             raise DataError("the network's output is not finite")
         return restored
+
+    def frames(self, pictures: Iterable[Picture]) -> Generator[tuple[Picture, Picture], None, None]:
+        """Restore the frames of a video, all in the tiles of the first one, so that nothing flickers.
+
+        Args:
+            pictures: NumPy arrays as above, of one size.
+
+        Yields:
+            Every frame, and what it is restored to.
+        """
+        tile = self.tile
+        try:
+            for picture in pictures:
+                yield picture, self(picture)
+                self.tile = self.tiles or Tiles(max(picture.shape[:2]), 0)
+        finally:
+            self.tile = tile
 
     @torch.no_grad()
     def kernels(self, picture: Picture) -> NDArray[np.float32]:

@@ -1,0 +1,156 @@
+"""Videos written frame by frame as MP4: by the program ffmpeg, or by OpenCV where there is none."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, cast
+
+import cv2
+import numpy as np
+
+from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.restoring.conversion import Picture
+from deeprftv2_arch.restoring.video_reading import Video
+
+QUALITY = "16"  # constant rate factor of H.264; one cannot tell the frames from those before, or hardly
+SOUND_IN_MP4 = ("aac", "ac3", "alac", "eac3", "mp3", "opus")  # copied; other sound becomes AAC, which all can play
+SOUND_RATE = "192k"
+# Frames are RGB; said in full, so that no player has to guess what the stored numbers mean.
+COLOURS = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+COLOUR_TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv")
+
+Write = Callable[[Picture], None]
+
+
+def ffmpeg() -> str | None:
+    """Path of the program, which alone can write H.264 and keep the sound; None where there is none."""
+    return shutil.which("ffmpeg")
+
+
+@contextmanager
+def writing_video(path: Path, height: int, width: int, like: Video) -> Iterator[Write]:
+    """Write a video, which appears under its name when the block ends without an error.
+
+    Args:
+        path: The file; one of this name is replaced.
+        height: Of the frames. MP4 has even sizes: an odd row or column is written twice.
+        width: Of the frames.
+        like: Where frame rate, shape of the pixels and sound come from.
+
+    Yields:
+        Writes one frame, (height, width, 3) uint8 RGB.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    padding = ((0, height % 2), (0, width % 2), (0, 0))
+    size = width + width % 2, height + height % 2
+    # A name of its own that is made anew, so that nothing that lies there can lead the writing elsewhere.
+    temporary = path.absolute().with_name(f".{secrets.token_hex(8)}.partial.mp4")
+    try:
+        temporary.touch(exist_ok=False)
+        program = ffmpeg()
+        writer = _by_ffmpeg(program, temporary, size, like) if program else _by_opencv(temporary, size, like)
+        with writer as put:
+            yield lambda frame: put(np.pad(frame, padding, "edge"))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _by_ffmpeg(program: str, target: Path, size: tuple[int, int], like: Video) -> Iterator[Write]:
+    command = [
+        *(program, "-nostdin", "-loglevel", "error", "-y"),
+        *("-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"),
+        *("-framerate", str(like.rate), "-i", "pipe:0"),
+        *_only_file(like.path),
+        *("-map", "0:v", "-c:v", "libx264", "-crf", QUALITY, *COLOUR_TAGS),
+        *("-vf", f"{COLOURS},setsar={like.aspect.numerator}/{like.aspect.denominator}"),
+        *_sound(like.path),
+        *("-map_metadata", "-1", "-map_chapters", "-1", "-f", "mp4", f"file:{target}"),
+    ]
+    with tempfile.TemporaryFile() as messages:
+        # A session of its own: an interruption from the keyboard is for this process to act on.
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, start_new_session=True
+        )
+        frames = cast(IO[bytes], process.stdin)
+
+        def finish() -> None:
+            with suppress(BrokenPipeError):
+                frames.close()
+            if process.wait():
+                messages.seek(0)
+                said = messages.read().decode("utf-8", "replace").split("\n")
+                reason = next((line.strip() for line in reversed(said) if line.strip()), "without a reason")
+                raise DataError(f"{like.path}: ffmpeg could not write the restored video: {reason}")
+
+        def put(frame: Picture) -> None:
+            try:
+                frames.write(frame.tobytes())
+            except BrokenPipeError:  # it has ended early, and said why
+                finish()
+
+        try:
+            yield put
+            finish()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _only_file(path: Path) -> tuple[str, ...]:
+    """A file as an input of ffmpeg, whatever its name looks like and whatever it refers to."""
+    return "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}"
+
+
+def _sound(source: Path) -> Iterator[str]:
+    """Arguments that keep every sound of the second input which can be decoded."""
+    yield from ("-c:a", "aac", "-b:a", SOUND_RATE)
+    for number, (index, codec) in enumerate(_sound_streams(source)):
+        yield from ("-map", f"1:{index}")
+        if codec in SOUND_IN_MP4:
+            yield from (f"-c:a:{number}", "copy")
+
+
+def _sound_streams(source: Path) -> list[tuple[int, str]]:
+    """Index and codec of every stream of sound that ffmpeg knows."""
+    program = shutil.which("ffprobe")
+    if program is None:
+        raise DataError(f"{source}: there is ffmpeg on the PATH but not ffprobe, which comes with it; install both")
+    entries = ("-v", "error", "-select_streams", "a", "-show_entries", "stream=index,codec_name", "-of", "json")
+    probe = subprocess.run([program, *entries, *_only_file(source)], capture_output=True, check=False)
+    streams = json.loads(probe.stdout or b"{}").get("streams", [])
+    return [(stream["index"], stream["codec_name"]) for stream in streams if "codec_name" in stream]
+
+
+@contextmanager
+def _by_opencv(target: Path, size: tuple[int, int], like: Video) -> Iterator[Write]:
+    writer = cv2.VideoWriter(str(target), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), float(like.rate), size)
+    number = 0
+
+    def put(frame: Picture) -> None:
+        nonlocal number
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        number += 1
+
+    try:
+        yield put
+    finally:
+        writer.release()
+    # It says nothing where the disk is full or the size is too large.
+    written = cv2.VideoCapture(str(target), cv2.CAP_FFMPEG)
+    try:
+        if written.get(cv2.CAP_PROP_FRAME_COUNT) != number:
+            raise DataError(f"{like.path}: OpenCV could not write the restored video; is there space left on the disk?")
+    finally:
+        written.release()
