@@ -117,11 +117,11 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
     def _request(self, number: int, patch_size: PatchSize) -> PatchRequest:
         turn, position = divmod(number, self.dataset_size)
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_PATCH, number))
-        index = _shuffled(self.dataset_size, self.seed, turn)[position]
+        index = shuffled(self.dataset_size, self.seed, turn)[position]
         return PatchRequest(int(index), patch_size, int(sequence.generate_state(1, np.uint64)[0]))
 
 
 @lru_cache(maxsize=2)
-def _shuffled(size: int, seed: int, turn: int) -> NDArray[np.int64]:
+def shuffled(size: int, seed: int, turn: int) -> NDArray[np.int64]:
     """Return the order of one walk through the data set."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ORDER, turn))).permutation(size)

@@ -10,6 +10,8 @@ from basicsr.data import build_dataloader
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import DataLoader
 
+from deeprftv2_arch.data.kernel_batch_sampler import KernelBatchSampler
+from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
 from deeprftv2_arch.launch.options import Options
 
@@ -38,15 +40,19 @@ def training_loader(opt: Options, dataset: Any, start_iter: int) -> DataLoader:
         OptionError: The stages of the patches are missing, too short, or do not divide by the number of processes.
     """
     section = opt["datasets"]["train"]
-    sampler = ProgressiveBatchSampler(
-        dataset_size=len(dataset),
-        stages=section.get("patch_stages", ()),
-        seed=opt["manual_seed"],
-        rank=opt["rank"],
-        world_size=opt["world_size"],
-        start_iter=start_iter,
-        total_iter=opt["train"]["total_iter"],
-    )
+    shared: dict[str, Any] = {
+        "dataset_size": len(dataset),
+        "seed": opt["manual_seed"],
+        "rank": opt["rank"],
+        "world_size": opt["world_size"],
+        "start_iter": start_iter,
+        "total_iter": opt["train"]["total_iter"],
+    }
+    sampler: KernelBatchSampler | ProgressiveBatchSampler
+    if isinstance(dataset, MotionKernelDataset):
+        sampler = KernelBatchSampler(redraw=dataset.redraw, batch_size=section["batch_size_per_gpu"], **shared)
+    else:
+        sampler = ProgressiveBatchSampler(stages=section.get("patch_stages", ()), **shared)
     return DataLoader(
         dataset,
         batch_sampler=sampler,
@@ -73,7 +79,8 @@ def loaders_for_basicsr(
     validation_loaders = []
     for name, dataset in datasets.items():
         section = opt["datasets"][name]
-        logger.info("Data set %s: %d pairs for %s", section["name"], len(dataset), section["phase"])
+        kind = "kernels" if isinstance(dataset, MotionKernelDataset) else "pairs"
+        logger.info("Data set %s: %d %s for %s", section["name"], len(dataset), kind, section["phase"])
         if section["phase"] == "val":
             validation_loaders.append(evaluation_loader(opt, section, dataset))
     return train_loader, train_loader.batch_sampler, validation_loaders, 0, opt["train"]["total_iter"]
