@@ -63,7 +63,7 @@ def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path):
         with pytest.raises(CheckpointError, match=message):
             convert_reference(write(tmp_path / "broken.pth", broken), target)
         assert not target.exists()
-    with pytest.raises(CheckpointError, match="weights of no network of this package, e.g. conv.weight"):
+    with pytest.raises(CheckpointError, match=r"weights of no network of this package, e\.g\. conv\.weight"):
         convert_reference(write(tmp_path / "other.pth", {"conv.weight": torch.zeros(1)}), target)
 
 

@@ -110,6 +110,11 @@ def _upscale(state: Mapping[str, Tensor], channels: int) -> int:
     return math.isqrt(outputs // inputs) ** count_entries(state, "upsample")
 
 
+def published_name(arguments: Mapping[str, Any]) -> str | None:
+    """The published ATD with these arguments of :func:`deduce_arguments`, whatever its scale; None if there is none."""
+    return next((name for name, published in PUBLISHED.items() if published.items() <= arguments.items()), None)
+
+
 def describe(state: Mapping[str, Tensor]) -> str:
     """One phrase for people: "ATD-light at x4 with fke" or "ATD at x2 with embed_dim 32, ..., without fke".
 
@@ -117,7 +122,7 @@ def describe(state: Mapping[str, Tensor]) -> str:
         CheckpointError: The keys are not those of an ATD.
     """
     arguments = deduce_arguments(state)
+    name = published_name(arguments)
     upscale, fke = arguments.pop("upscale"), arguments.pop("fke")
-    name = next((name for name, published in PUBLISHED.items() if published == arguments), None)
     details = "" if name else " with " + ", ".join(f"{key} {value}" for key, value in arguments.items()) + ","
     return f"{name or 'an ATD'} at x{upscale}{details} {'with' if fke else 'without'} fke"

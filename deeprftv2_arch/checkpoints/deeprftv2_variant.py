@@ -60,6 +60,11 @@ def build(state: Mapping[str, Tensor]) -> DeepRFTv2:
     return DeepRFTv2(**deduce_arguments(state))
 
 
+def published_name(arguments: Mapping[str, Any]) -> str | None:
+    """The name of the published network with these arguments of :func:`deduce_arguments`; None if there is none."""
+    return next((name for name, published in PUBLISHED.items() if published == arguments), None)
+
+
 def describe(state: Mapping[str, Tensor]) -> str:
     """One phrase for people: "DeepRFTv2-B with dim 48, ..." or "DeepRFTv2 with dim 32, ...".
 
@@ -67,8 +72,9 @@ def describe(state: Mapping[str, Tensor]) -> str:
         CheckpointError: The keys are not those of a DeepRFTv2.
     """
     arguments = deduce_arguments(state)
-    name = next((name for name, published in PUBLISHED.items() if published == arguments), "DeepRFTv2")
-    return f"{name} with " + ", ".join(f"{argument} {value}" for argument, value in arguments.items())
+    return f"{published_name(arguments) or 'DeepRFTv2'} with " + ", ".join(
+        f"{argument} {value}" for argument, value in arguments.items()
+    )
 
 
 def _levels(state: Mapping[str, Tensor], column: str) -> list[tuple[str, int]]:

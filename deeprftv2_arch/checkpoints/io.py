@@ -1,7 +1,6 @@
 """Reading and writing checkpoints: whole or not at all, and without executing anything that a file holds."""
 
 import errno
-import logging
 import os
 import pickle
 import re
@@ -14,7 +13,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from deeprftv2_arch.checkpoints.reference import layout_of, translate_all
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
 from deeprftv2_arch.errors import CheckpointError
@@ -24,8 +23,6 @@ PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
 TORN = "torn or no checkpoint; fetch or write it again"
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before a name
 COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within a name if a part alone was compiled
-
-logger = logging.getLogger(__name__)
 
 
 def save_atomically(obj: Any, path: Path) -> None:
@@ -132,10 +129,7 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
     weights = checkpoint if found is None else checkpoint[found]
     if not weights or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
         raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
-    bare = {bare_name(name): value for name, value in weights.items()}
-    if len(bare) < len(weights):
-        raise CheckpointError("has weights both with and without the names of wrappers (module, _orig_mod)")
-    return bare, found or "its top level"
+    return bare_names(weights), found or "its top level"
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
@@ -153,11 +147,7 @@ def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tenso
         CheckpointError: As those, naming the file.
     """
     state, found = read_params(path, key)
-    layout = layout_of(state)
-    if layout is not None:
-        state, _ = translate_all(state, str(path), layout.translate)
-        logger.info("%s: weights of the authors' reference, read under the names of this package", path)
-    return state, found
+    return dict(under_our_names(state, str(path))), found
 
 
 def read_params(path: Path, key: str | None) -> tuple[dict[str, Tensor], str]:
@@ -169,8 +159,19 @@ def read_params(path: Path, key: str | None) -> tuple[dict[str, Tensor], str]:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def bare_name(name: str) -> str:
-    """The name of a weight in the bare network, without those of wrappers."""
+def bare_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under their names in the bare network, without those of wrappers.
+
+    Raises:
+        CheckpointError: Two would get the same name.
+    """
+    bare = {_bare(name): value for name, value in weights.items()}
+    if len(bare) < len(weights):
+        raise CheckpointError("has weights twice, with and without the names of wrappers (module, _orig_mod)")
+    return bare
+
+
+def _bare(name: str) -> str:
     name = COMPILED.sub("", name)
     while name.startswith(DISTRIBUTED):
         name = name.removeprefix(DISTRIBUTED)

@@ -1,5 +1,6 @@
 """Weights of the authors' reference implementations under the names of this package's networks."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from deeprftv2_arch.checkpoints import deeprftv2_reference
 from deeprftv2_arch.errors import CheckpointError
 
 Translate = Callable[[str, Tensor], dict[str, Tensor]]
+
+logger = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
@@ -29,6 +32,15 @@ LAYOUTS = {"deeprftv2": Layout("global_model.patch_embed_maxs.0.proj.weight", de
 def layout_of(params: Mapping[str, Tensor]) -> Layout | None:
     """The reference whose names these are; None if they are of none."""
     return next((layout for layout in LAYOUTS.values() if layout.mark in params), None)
+
+
+def under_our_names(params: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
+    """The weights of the file ``source`` under this package's names, where theirs are those of a reference."""
+    layout = layout_of(params)
+    if layout is None:
+        return params
+    logger.info("%s: weights of the authors' reference, read under the names of this package", source)
+    return translate_all(params, source, layout.translate)[0]
 
 
 def translate_all(
