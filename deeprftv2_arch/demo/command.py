@@ -1,6 +1,7 @@
 """The command line of ``python -m deeprftv2_arch demo``."""
 
 import argparse
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def add_demo(commands: Any) -> None:
         "--host",
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="address of this machine to listen on; 0.0.0.0: all, for everybody who can reach it (default: %(default)s)",
+        help="address to listen on; 0.0.0.0: for everybody who can reach this machine (default: %(default)s)",
     )
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default: the first free from 7860)")
     parser.add_argument(
@@ -91,3 +92,4 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
         yield f"{address} shows the page; Ctrl-C ends it"
         while True:
             time.sleep(1)
+    os._exit(0)  # at once: PyTorch aborts the process if the interpreter ends while it works on a picture

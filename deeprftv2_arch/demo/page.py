@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.demo.trial import has_kernels, try_picture
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
 from deeprftv2_arch.launch.command import one_line
@@ -50,10 +49,10 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
     """
     gradio = require_gradio()
     with TemporaryDirectory(prefix="deeprftv2_demo_", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads and what is shown lie here
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "kept"))  # uploads and copies of what is shown
         # It asks itself whether it runs, which a proxy could not answer.
         os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "localhost", host]))
-        page = _page(gradio, restorer, max_upload)
+        page = _page(gradio, restorer, max_upload, Path(folder))
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -80,37 +79,50 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
             page.close(verbose=False)
 
 
-def _page(gradio: Any, restorer: Restorer, max_upload: int) -> Any:
-    kernels_shown = has_kernels(restorer)
+def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any:
+    estimates = has_kernels(restorer)
+    restorer.progress = True  # which the page shows, too
 
-    def restore(upload: str) -> Iterator[tuple[Any, ...]]:
-        with TemporaryDirectory() as folder:  # gradio has copied the files by the time that it asks for more
+    def forget() -> list[Any]:
+        return [None, "", gradio.DownloadButton(value=None, interactive=False), *([None] if estimates else [])]
+
+    def restore(upload: str, progress: Any = gradio.Progress(track_tqdm=True)) -> Iterator[list[Any]]:  # noqa: B008
+        with TemporaryDirectory(dir=folder) as made:  # gradio has copied the files by the time that it asks for more
             try:
-                trial = try_picture(restorer, Path(upload), Path(folder))
+                trial = try_picture(restorer, Path(upload), Path(made))
             except DeepRFTv2Error as error:
                 message = one_line(error).replace(upload, Path(upload).name)
                 raise gradio.Error(html.escape(message), duration=None, print_exception=False) from error
-            kernels = [trial.kernels] if kernels_shown else []
-            yield (trial.before, trial.after), trial.text, trial.restored, *kernels
+            text = html.escape(trial.text).replace("\n", "<br>")
+            download = gradio.DownloadButton(value=trial.restored, interactive=True)
+            yield [(trial.before, trial.after), text, download, *([trial.kernels] if estimates else [])]
 
     with gradio.Blocks(title="DeepRFTv2", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
-        gradio.Markdown(f"# DeepRFTv2\n{describe(restorer.network.state_dict())}")
+        done = "restored" if restorer.upscale == 1 else f"enlarged {restorer.upscale} times"
+        most = f"{max_upload / 2**20:.4g} MiB and {restorer.max_pixels:,} pixels"
+        gradio.Markdown(f"# DeepRFTv2\nDrop a PNG or a JPEG of up to {most} to have it {done}.")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
-                upload = gradio.File(
-                    label=f"Picture: PNG or JPEG, up to {max_upload / 2**20:.4g} MiB",
-                    file_types=[".png", ".jpg", ".jpeg"],
-                    height=160,
-                )
-                text = gradio.Markdown()
-                download = gradio.DownloadButton("Download the restored picture", variant="primary")
-                shown = [gradio.Image(label="Estimated kernels", format="png", buttons=[])] if kernels_shown else []
+                upload = gradio.File(label="Picture", file_types=[".png", ".jpg", ".jpeg"], height=150)
+                text = gradio.HTML()
+                download = gradio.DownloadButton("Download", variant="primary", size="md", interactive=False)
+                if estimates:
+                    gradio.Markdown("Estimated kernels")
+                    kernels = gradio.Image(format="png", show_label=False, interactive=False, buttons=[])
             with gradio.Column(scale=3):
                 slider = gradio.ImageSlider(
                     label="Before and after", interactive=False, max_height=TALLEST, buttons=["fullscreen"]
                 )
-        results = [slider, text, download, *shown]
-        upload.upload(
-            restore, upload, results, trigger_mode="always_last", concurrency_limit=1, api_visibility="private"
-        )
+        results = [slider, text, download, *([kernels] if estimates else [])]
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        # The last picture goes at once; when this one is done or refused, the next one can be dropped.
+        upload.upload(forget, outputs=results, **quiet).then(
+            restore,
+            upload,
+            results,
+            show_progress_on=slider,
+            trigger_mode="multiple",
+            concurrency_limit=1,
+            api_visibility="private",
+        ).then(lambda: None, outputs=upload, **quiet)
     return page.queue(max_size=WAITING, api_open=False)

@@ -22,7 +22,7 @@ class Trial(NamedTuple):
         after: PNG of the restored one, without alpha.
         restored: PNG of it with all that the picture had: bits, alpha, colour profile.
         kernels: Picture of the estimated kernels, (h, w, 3) RGB; None for a network without estimators.
-        text: Sizes, tiles and seconds, one line.
+        text: Name, sizes, tiles and seconds, a line each but for the last two.
     """
 
     before: Path
@@ -61,7 +61,8 @@ def try_picture(restorer: Restorer, path: Path, folder: Path) -> Trial:
     write_picture(before, over_white(enlarged), profile)
     write_picture(after, over_white(restored), profile)
     write_picture(kept, restored, profile)
-    text = f"{_size(picture)} → {_size(restored)} pixels, {restorer.tiles or 'whole'}, {seconds:.1f} s"
+    way = f"in {restorer.tiles}" if restorer.tiles else "whole"
+    text = f"{path.name}\n{_size(picture)} → {_size(restored)} pixels\nrestored {way} in {seconds:.1f} seconds"
     kernels = kernel_picture(restorer.kernels(picture)) if has_kernels(restorer) else None
     return Trial(before, after, kept, kernels, text)
 
