@@ -5,6 +5,7 @@ from typing import Any
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.data.super_resolution_pair_dataset import SuperResolutionPairDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.losses.psnr_loss import PSNRLoss
@@ -15,7 +16,10 @@ from deeprftv2_arch.metrics.psnr_float import calculate_psnr_float
 from deeprftv2_arch.metrics.ssim_3d import calculate_ssim_3d
 from deeprftv2_arch.metrics.ssim_uniform import calculate_ssim_uniform
 from deeprftv2_arch.models.deblur_model import DeblurModel
+from deeprftv2_arch.models.kernel_estimation_model import KernelEstimationModel
+from deeprftv2_arch.models.kernel_flow_model import KernelFlowModel
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
+from deeprftv2_arch.models.ufpnet_model import UFPNetModel
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
@@ -36,7 +40,7 @@ REGISTERED: dict[Any, tuple[Any, ...]] = {
         UFPNet,
         UncertainKernelEstimator,
     ),
-    DATASET_REGISTRY: (DeblurPairDataset, SuperResolutionPairDataset),
+    DATASET_REGISTRY: (DeblurPairDataset, MotionKernelDataset, SuperResolutionPairDataset),
     LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
     METRIC_REGISTRY: (
         calculate_lpips,
@@ -47,7 +51,7 @@ REGISTERED: dict[Any, tuple[Any, ...]] = {
         calculate_ssim_aligned,
         calculate_ssim_uniform,
     ),
-    MODEL_REGISTRY: (DeblurModel, SuperResolutionModel),
+    MODEL_REGISTRY: (DeblurModel, KernelEstimationModel, KernelFlowModel, SuperResolutionModel, UFPNetModel),
 }
 
 

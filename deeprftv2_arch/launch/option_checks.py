@@ -23,6 +23,12 @@ from deeprftv2_arch.launch.option_schema import (
     DeblurTrainingOptions,
     EvaluationDataSection,
     EvaluationOptions,
+    KernelDataSection,
+    KernelEstimationTestingOptions,
+    KernelEstimationTrainingOptions,
+    KernelFlowTestingOptions,
+    KernelFlowTrainingOptions,
+    KernelTrainingDataSection,
     LoggerSection,
     LoopSection,
     NotNegative,
@@ -31,6 +37,7 @@ from deeprftv2_arch.launch.option_schema import (
     TrainingDataSection,
     TrainingOptions,
     TrainingValidationSection,
+    UFPNetTrainingOptions,
     ValidationSection,
 )
 from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
@@ -45,9 +52,28 @@ SCHEDULERS: dict[str, Callable[..., Any]] = {
 # The types of this project, whose sections are checked to the last key.
 TRAINING_OPTIONS: dict[str, Callable[..., Any]] = {
     "DeblurModel": DeblurTrainingOptions,
+    "KernelEstimationModel": KernelEstimationTrainingOptions,
+    "KernelFlowModel": KernelFlowTrainingOptions,
     "SuperResolutionModel": TrainingOptions,
+    "UFPNetModel": UFPNetTrainingOptions,
 }
-DATASETS = {"DeblurModel": "DeblurPairDataset", "SuperResolutionModel": "SuperResolutionPairDataset"}
+TESTING_OPTIONS: dict[str, Callable[..., Any]] = {
+    "KernelEstimationModel": KernelEstimationTestingOptions,
+    "KernelFlowModel": KernelFlowTestingOptions,
+}
+DATASETS = {
+    "DeblurModel": "DeblurPairDataset",
+    "KernelEstimationModel": "DeblurPairDataset",
+    "KernelFlowModel": "MotionKernelDataset",
+    "SuperResolutionModel": "SuperResolutionPairDataset",
+    "UFPNetModel": "DeblurPairDataset",
+}
+# What training and held-out data sets of each type may hold.
+DATA_SECTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "DeblurPairDataset": (TrainingDataSection, EvaluationDataSection),
+    "MotionKernelDataset": (KernelTrainingDataSection, KernelDataSection),
+    "SuperResolutionPairDataset": (TrainingDataSection, EvaluationDataSection),
+}
 PLAIN_NAMES: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -74,14 +100,16 @@ def check_options(opt: Mapping[str, Any], file: str, is_train: bool, evaluates: 
     """
     training_options = TRAINING_OPTIONS.get(str(opt.get("model_type")))
     if training_options:
-        measuring_options = EvaluationOptions if evaluates else TestingOptions
+        measuring_options = EvaluationOptions if evaluates else TESTING_OPTIONS.get(opt["model_type"], TestingOptions)
         check_arguments(opt, training_options if is_train else measuring_options, file)
     else:
         check_other_model(opt, file, is_train, evaluates)
     check_name(opt["name"], f"{file}: name")
     for section in ("path", "network_g", "datasets"):
         check_value(opt.get(section), Mapping, f"{file}: {section}")
-    check_registered(opt["network_g"], ARCH_REGISTRY, f"{file}: network_g")
+    for section in ("network_g", "network_flow"):
+        if section in opt:
+            check_registered(opt[section], ARCH_REGISTRY, f"{file}: {section}")
     for phase, section in opt["datasets"].items():
         check_dataset(phase, section, f"{file}: datasets: {phase}", is_train)
         check_suits(section["type"], opt["model_type"], f"{file}: datasets: {phase}: type")
@@ -127,8 +155,9 @@ def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: 
         raise OptionError(f"{where}: data sets are called {names} or val_<anything> here")
     check_value(section, Mapping, where)
     check_registered_name(section.get("type"), DATASET_REGISTRY, f"{where}: type")
-    if section["type"] in DATASETS.values():
-        check_arguments(section, TrainingDataSection if phase == "train" else EvaluationDataSection, where)
+    if section["type"] in DATA_SECTIONS:
+        training, held_out = DATA_SECTIONS[section["type"]]
+        check_arguments(section, training if phase == "train" else held_out, where)
         return
     check_arguments(section, DataSection, where, open_ended=True)
     if phase == "train":
@@ -137,7 +166,7 @@ def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: 
 
 def check_suits(data_set: str, model: str, where: str) -> None:
     """Check that model and data set, if both are this project's, are for the same task."""
-    if model in DATASETS and data_set in DATASETS.values() and data_set != DATASETS[model]:
+    if model in DATASETS and data_set in DATA_SECTIONS and data_set != DATASETS[model]:
         raise OptionError(f"{where}: {model} takes {DATASETS[model]}, not {data_set}")
 
 
@@ -170,12 +199,10 @@ def check_published(published: Mapping[str, Any], where: str) -> None:
 
 def check_recipe(train: Mapping[str, Any], where: str) -> None:
     """Check the losses, the optimiser and the schedule of ``train``."""
-    if not train["losses"]:
+    if "losses" in train and not train["losses"]:
         raise OptionError(f"{where}: losses: empty; name at least one loss")
-    for name, loss in train["losses"].items():
-        check_term_name(name, f"{where}: losses: {name}")
-        check_registered(loss, LOSS_REGISTRY, f"{where}: losses: {name}")
-        _construct(LOSS_REGISTRY.get(loss["type"]), loss, f"{where}: losses: {name}")
+    check_losses(train.get("losses") or {}, f"{where}: losses")
+    check_losses(train.get("reblur_losses") or {}, f"{where}: reblur_losses")
     if "lr" not in train["optim_g"]:
         raise OptionError(f"{where}: optim_g: lr: missing")
     built: Any = [nn.Parameter(torch.zeros(1))]
@@ -186,6 +213,14 @@ def check_recipe(train: Mapping[str, Any], where: str) -> None:
         if "T_max" in section:
             check_value(section["T_max"], Positive, f"{where}: {key}: T_max")
         built = _construct(choices[section["type"]], section, f"{where}: {key}", built)
+
+
+def check_losses(losses: Mapping[str, Any], where: str) -> None:
+    """Check losses by name."""
+    for name, loss in losses.items():
+        check_term_name(name, f"{where}: {name}")
+        check_registered(loss, LOSS_REGISTRY, f"{where}: {name}")
+        _construct(LOSS_REGISTRY.get(loss["type"]), loss, f"{where}: {name}")
 
 
 def check_term_name(name: Any, where: str) -> None:

@@ -83,6 +83,38 @@ class TrainingDataSection(EvaluationDataSection):
     pin_memory: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class SimulatorSection:
+    """``simulator`` of simulated motion kernels; its own constructor knows the bounds."""
+
+    length: float = 15.0
+    steps: Positive = 2000
+    anxiety: float = 0.001
+    exposure: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelDataSection(DataSection):
+    """Simulated motion kernels, held out."""
+
+    kernels: Positive
+    seed: NotNegative = 0
+    kernel_size: Positive = 19
+    simulator: SimulatorSection | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelTrainingDataSection(KernelDataSection):
+    """Simulated motion kernels to train on."""
+
+    batch_size_per_gpu: Annotated[int, AtLeast(2)]
+    num_worker_per_gpu: NotNegative
+    redraw: bool = False
+    dataset_enlarge_ratio: Positive = 1
+    prefetch_mode: Literal["cpu", "cuda"] | None = None
+    pin_memory: bool = False
+
+
 @dataclass(frozen=True)
 class ScaleWeightsSection:
     """Weights of the losses at the scales; a network that does not restore at one has no use for its weight."""
@@ -100,12 +132,11 @@ class LoopSection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSection(LoopSection):
-    """``train`` of an option file with a ``model_type`` of this project."""
+class OptimisationSection(LoopSection):
+    """``train`` of an option file with a ``model_type`` of this project, but for the losses."""
 
     optim_g: Mapping[str, Any]
     scheduler: Mapping[str, Any]
-    losses: Mapping[str, Mapping[str, Any]]
     warmup_iter: int = -1
     clip_grad_norm: Annotated[float, AtLeast(0)] | None = None
     ema_decay: Annotated[float, AtLeast(0), Below(1)] = 0
@@ -116,10 +147,24 @@ class TrainSection(LoopSection):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainSection(OptimisationSection):
+    """``train`` of an option file with a ``model_type`` that restores pictures."""
+
+    losses: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeblurTrainSection(TrainSection):
     """``train`` of an option file with ``model_type: DeblurModel``."""
 
     scale_weights: ScaleWeightsSection | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UFPNetTrainSection(TrainSection):
+    """``train`` of an option file with ``model_type: UFPNetModel``."""
+
+    reblur_losses: Mapping[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +191,20 @@ class TrainingValidationSection(ValidationSection):
     val_freq: Positive
 
 
+@dataclass(frozen=True, kw_only=True)
+class KernelValidationSection:
+    """``val`` with ``model_type: KernelFlowModel``, which has one figure: the negative log-likelihood."""
+
+    save_img: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingKernelValidationSection(KernelValidationSection):
+    """The same in training: also when."""
+
+    val_freq: Positive
+
+
 @dataclass(frozen=True)
 class LoggerSection:
     """``logger``: how often the run writes what."""
@@ -164,6 +223,22 @@ class PathSection:
     param_key_g: Literal["params", "params_ema"] = "params"
     strict_load_g: bool = True
     resume_state: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UFPNetPathSection(PathSection):
+    """``path`` with ``model_type: UFPNetModel``: also the files of the stages before."""
+
+    pretrain_network_kernel: str | None = None
+    pretrain_network_flow: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelEstimationPathSection(PathSection):
+    """``path`` with ``model_type: KernelEstimationModel``: also the file of the stage before."""
+
+    pretrain_network_flow: str | None = None
+    ignore_resume_networks: list[Literal["network_flow"]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,3 +296,45 @@ class DeblurTrainingOptions(TrainingOptions):
     """An option file for training a DeblurModel."""
 
     train: DeblurTrainSection
+
+
+@dataclass(frozen=True, kw_only=True)
+class UFPNetTrainingOptions(TrainingOptions):
+    """An option file for training a UFPNetModel."""
+
+    path: UFPNetPathSection
+    train: UFPNetTrainSection
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelEstimationTrainingOptions(TrainingOptions):
+    """An option file for training a KernelEstimationModel."""
+
+    path: KernelEstimationPathSection
+    network_flow: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelEstimationTestingOptions(TestingOptions):
+    """An option file for testing a KernelEstimationModel."""
+
+    path: KernelEstimationPathSection
+    network_flow: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelFlowTrainingOptions(CommonSections):
+    """An option file for training a KernelFlowModel."""
+
+    path: PathSection
+    train: OptimisationSection
+    logger: LoggerSection
+    val: TrainingKernelValidationSection | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelFlowTestingOptions(CommonSections):
+    """An option file for testing a KernelFlowModel."""
+
+    path: PathSection
+    val: KernelValidationSection

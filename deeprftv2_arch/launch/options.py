@@ -8,14 +8,14 @@ from typing import Any
 import torch
 import yaml
 from basicsr.utils.options import ordered_yaml
-from basicsr.utils.registry import ARCH_REGISTRY
-from torch import nn
 
 from deeprftv2_arch.checkpoints.io import load_params, require_fit
 from deeprftv2_arch.data.patch_stages import height_and_width
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
+from deeprftv2_arch.launch.kernel_checks import check_kernels, check_stage_files
 from deeprftv2_arch.launch.option_checks import check_options
+from deeprftv2_arch.launch.weightless import network_without_memory
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 
 Options = dict[str, Any]
@@ -157,7 +157,7 @@ def _check_prefetching(opt: Options, file: Path) -> None:
 def _check_network(opt: Options, file: Path, evaluates: bool) -> None:
     """Let the network's constructor judge its arguments, and see that it gets weights; one without has evaluations."""
     try:
-        network = _network_without_memory(opt)
+        network = network_without_memory(opt["network_g"])
     except OptionError as error:
         raise OptionError(f"{file}: network_g: {error}") from error
     if not opt["is_train"] and opt["path"].get("pretrain_network_g") is None:
@@ -168,6 +168,7 @@ def _check_network(opt: Options, file: Path, evaluates: bool) -> None:
             raise OptionError(
                 f"{where}: missing; a network without weights is measured by python -m deeprftv2_arch evaluate"
             )
+    check_kernels(opt, network, str(file))
     multiple = getattr(network, "size_multiple", 1)
     for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
         if any(side % multiple for side in height_and_width(stage["patch_size"])):
@@ -191,21 +192,22 @@ def check_first_weights(opt: Options) -> None:
         CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
     """
     paths = opt["path"]
+    for option in paths:
+        if option.startswith("pretrain_network_") and paths[option] is not None:
+            _check_elsewhere(option, Path(paths[option]), Path(paths["log"]))
+    network = network_without_memory(opt["network_g"])
+    check_stage_files(opt, network)
     if paths.get("pretrain_network_g") is None:
         return
     file = Path(paths["pretrain_network_g"])
-    if Path(paths["log"]).resolve() in file.resolve().parents:
-        raise OptionError(
-            f"path: pretrain_network_g: {file} lies in the folder that a new run of this name renames; "
-            "copy it elsewhere, or give the run another name"
-        )
     weights = load_params(file, paths.get("param_key_g", "params"))
     if paths.get("strict_load_g", True):
-        require_fit(_network_without_memory(opt).state_dict(), weights, file)
+        require_fit(network.state_dict(), weights, file)
 
 
-def _network_without_memory(opt: Options) -> nn.Module:
-    """Build the network with shapes but no weights, which takes neither memory nor random numbers."""
-    arguments = {key: value for key, value in opt["network_g"].items() if key != "type"}
-    with torch.device("meta"):
-        return ARCH_REGISTRY.get(opt["network_g"]["type"])(**arguments)
+def _check_elsewhere(option: str, file: Path, folder: Path) -> None:
+    if folder.resolve() in file.resolve().parents:
+        raise OptionError(
+            f"path: {option}: {file} lies in the folder that a new run of this name renames; "
+            "copy it elsewhere, or give the run another name"
+        )

@@ -23,7 +23,9 @@ def unchanged(picture: Picture, size: tuple[int, int]) -> Picture:
 # What each task is measured beside, and what it is called.
 BASELINES: dict[str, tuple[str, Baseline]] = {
     "DeblurModel": ("input", unchanged),
+    "KernelEstimationModel": ("sharp picture", unchanged),
     "SuperResolutionModel": ("bicubic", imresize),
+    "UFPNetModel": ("input", unchanged),
 }
 
 

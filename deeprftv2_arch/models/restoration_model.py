@@ -1,6 +1,7 @@
 """How a restoring network is trained and validated within BasicSR."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -39,8 +40,7 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
 
     def init_training_settings(self) -> None:
         """Set up everything that training needs beside the network."""
-        options = self.opt["train"].get("losses") or {}
-        terms = {name: _build_term(name, section) for name, section in options.items()}
+        terms = build_terms(self.opt["train"], "losses")
         if not terms:
             raise OptionError("train: losses: name at least one, such as l1: {type: L1Loss, loss_weight: 1.0}")
         self.criterion = self.build_criterion(terms).to(self.device)
@@ -70,8 +70,20 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
         return self.criterion(restored, self.gt)
 
 
-def _build_term(name: str, options: dict[str, Any]) -> nn.Module:
-    try:
-        return build_loss(options)
-    except (KeyError, TypeError) as error:
-        raise OptionError(f"train: losses: {name}: {error.args[0] if error.args else error}") from error
+def build_terms(train: Mapping[str, Any], key: str) -> dict[str, nn.Module]:
+    """Build the losses that an option of ``train`` names, if it does.
+
+    Args:
+        train: The section ``train`` of the options.
+        key: The option, such as ``losses``: sections with a ``type`` of LOSS_REGISTRY, by name.
+
+    Raises:
+        OptionError: A loss does not exist or does not take its options.
+    """
+    terms = {}
+    for name, options in (train.get(key) or {}).items():
+        try:
+            terms[name] = build_loss(options)
+        except (KeyError, TypeError) as error:
+            raise OptionError(f"train: {key}: {name}: {error.args[0] if error.args else error}") from error
+    return terms

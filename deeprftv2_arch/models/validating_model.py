@@ -10,6 +10,7 @@ import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -71,9 +72,13 @@ class ValidatingModel(SRModel):
         net.eval()
         try:
             with torch.no_grad():
-                self.output = net.forward(self.lq)  # not compiled, which would take minutes for every new size
+                self.output = self.output_of(net)
         finally:
             net.train(was_training)
+
+    def output_of(self, net: nn.Module) -> Tensor:
+        """Return what a network, in eval mode, makes of ``self.lq``."""
+        return net.forward(self.lq)  # not compiled, which would take minutes for every new size
 
     def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
         """Validate as one of several processes."""
