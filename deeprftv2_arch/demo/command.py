@@ -20,7 +20,7 @@ that the network estimates.
   python -m deeprftv2_arch demo --checkpoint net_g_latest.pth
 
 The page is seen on this machine alone, unless --host says otherwise; there is no password. It works without the
-internet. Pictures are restored one at a time, kept for an hour at most, and gone when the command ends, by Ctrl-C.
+internet. Pictures are restored one at a time, kept for about an hour, and gone when the command ends, by Ctrl-C.
 """
 
 

@@ -13,7 +13,7 @@ from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
 from deeprftv2_arch.launch.command import one_line
 from deeprftv2_arch.restoring.restorer import Restorer
 
-HOUR = 3600  # seconds for which pictures are kept
+MINUTE, HOUR = 60, 3600  # seconds: how often pictures are looked through, and how old they get
 WAITING = 16  # pictures that may wait for their turn
 TALLEST = 640  # pixels of the screen for a picture
 
@@ -37,7 +37,7 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
 
     Args:
         restorer: What restores the pictures, one at a time.
-        host: Address of this machine to listen on.
+        host: Address of this machine to listen on, IPv4 or IPv6.
         port: Port; None for the first free one from 7860.
         max_upload: The most bytes of a picture's file.
 
@@ -48,6 +48,7 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
         OptionError: Gradio is not installed, or host and port cannot be listened on.
     """
     gradio = require_gradio()
+    host = host.strip("[]")
     with TemporaryDirectory(prefix="deeprftv2_demo_", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "kept"))  # uploads and copies of what is shown
         # It asks itself whether it runs, which a proxy could not answer.
@@ -55,7 +56,7 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
         page = _page(gradio, restorer, max_upload, Path(folder))
         try:
             _, address, _ = page.launch(
-                server_name=host,
+                server_name=f"[{host}]" if ":" in host else host,
                 server_port=port,
                 max_file_size=max_upload,
                 theme=gradio.themes.Default(font="system-ui", font_mono="monospace"),
@@ -97,14 +98,14 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
             download = gradio.DownloadButton(value=trial.restored, interactive=True)
             yield [(trial.before, trial.after), text, download, *([trial.kernels] if estimates else [])]
 
-    with gradio.Blocks(title="DeepRFTv2", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
+    with gradio.Blocks(title="DeepRFTv2", analytics_enabled=False, delete_cache=(MINUTE, HOUR)) as page:
         done = "restored" if restorer.upscale == 1 else f"enlarged {restorer.upscale} times"
         most = f"{max_upload / 2**20:.4g} MiB and {restorer.max_pixels:,} pixels"
         gradio.Markdown(f"# DeepRFTv2\nDrop a PNG or a JPEG of up to {most} to have it {done}.")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
                 upload = gradio.File(label="Picture", file_types=[".png", ".jpg", ".jpeg"], height=150)
-                text = gradio.HTML()
+                text = gradio.HTML(padding=False)
                 download = gradio.DownloadButton("Download", variant="primary", size="md", interactive=False)
                 if estimates:
                     gradio.Markdown("Estimated kernels")
