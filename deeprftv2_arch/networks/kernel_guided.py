@@ -45,8 +45,8 @@ class KernelGuidedNetwork(nn.Module):
                 f"{self.name}: the estimator has kernel_size {estimator.kernel_size}, the flow {flow.kernel_size}; "
                 "they must be the same"
             )
-        self.estimator = estimator.requires_grad_(False)
-        self.flow = flow.requires_grad_(False)
+        self.estimator = estimator.requires_grad_(False).eval()
+        self.flow = flow.requires_grad_(False).eval()
         self.size_multiple = size_multiple
         self.samples = samples
         self.seed = seed
