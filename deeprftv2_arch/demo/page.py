@@ -105,7 +105,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
                 upload = gradio.File(label="Picture", file_types=[".png", ".jpg", ".jpeg"], height=150)
-                text = gradio.HTML(padding=False)
+                text = gradio.HTML()
                 download = gradio.DownloadButton("Download", variant="primary", size="md", interactive=False)
                 if estimates:
                     gradio.Markdown("Estimated kernels")
