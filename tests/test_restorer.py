@@ -158,11 +158,59 @@ def test_output_that_is_not_finite_is_refused() -> None:
 # Tiles and memory
 
 
-def test_tiles_are_blended_within_their_context() -> None:
-    """Of eight shared pixels two are the first tile's, four are blended in a line, two are the second tile's."""
-    grid = TileGrid((1, 16), 12, 8)
-    joined = grid.join([torch.zeros(1, 1, 1, 12), torch.ones(1, 1, 1, 12)], context=True)
-    torch.testing.assert_close(joined.flatten(), torch.tensor([0.0] * 6 + [0.2, 0.4, 0.6, 0.8] + [1.0] * 6))
+@pytest.mark.parametrize(
+    ("overlap", "blended"), [(8, [1 / 3, 2 / 3]), (7, [0.25, 0.5, 0.75]), (3, [0.25, 0.5, 0.75]), (2, [1 / 3, 2 / 3])]
+)
+def test_tiles_are_blended_in_the_middle_of_what_they_share(overlap: int, blended: list[float]) -> None:
+    joined = TileGrid((1, 24 - overlap), 12, overlap).join(
+        [torch.zeros(1, 1, 1, 12), torch.ones(1, 1, 1, 12)], context=True
+    )
+    ends = (24 - overlap - len(blended)) // 2
+    torch.testing.assert_close(joined.flatten(), torch.tensor([0.0] * ends + blended + [1.0] * ends))
+
+
+class FarSighted(nn.Module):
+    """Convolutions with zero padding whose receptive field has an extent; its ends count as much as they can."""
+
+    def __init__(self, extent: int, upscale: int) -> None:
+        super().__init__()
+        self.upscale = upscale
+        self.radius = extent // 2
+        corners = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]) / 4
+        self.register_buffer("kernel", corners.expand(3, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.radius):
+            x = torch.sin(x)
+            x = nn.functional.conv2d(x, self.kernel, padding=1, groups=3)
+        return x.repeat_interleave(self.upscale, dim=2).repeat_interleave(self.upscale, dim=3)
+
+
+@pytest.mark.parametrize("upscale", [1, 2, 3])
+@pytest.mark.parametrize("tile", [(32, 16), (48, 16), (41, 18), (25, 12), (24, 4)])
+def test_tiles_equal_the_whole_where_the_receptive_field_is_smaller_than_the_overlap(
+    tile: tuple[int, int], upscale: int
+) -> None:
+    overlap = tile[1]
+    picture = noise(*ODD, 3, dtype=np.float32)
+
+    def difference(extent: int) -> float:
+        network = FarSighted(extent, upscale)
+        restorer = Restorer(network, "cpu", tile)
+        whole = Restorer(network, "cpu", (128, 0))(picture)
+        result = float(np.abs(restorer(picture) - whole).max())
+        assert restorer.tiles == tile
+        return result
+
+    assert difference(overlap - 1) < 1e-5
+    assert difference(overlap + 1) > 1e-4  # no wider one could be: the overlap is made use of to its last pixel
+
+
+@pytest.mark.parametrize("overlap", [15, 9])
+def test_tiles_with_an_odd_overlap_equal_the_whole(overlap: int) -> None:
+    picture, network = noise(*ODD, 3, dtype=np.float32), FarSighted(overlap - 2, upscale=1)
+    whole = Restorer(network, "cpu", (128, 0))(picture)
+    np.testing.assert_allclose(Restorer(network, "cpu", (40, overlap))(picture), whole, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("tile", [(32, 16), (48, 12), (40, 20)])

@@ -39,8 +39,8 @@ def _ramp(length: int, like: Tensor) -> Tensor:
 
 
 def _ramp_within_context(length: int, like: Tensor) -> Tensor:
-    """A quarter of zeros, then a line that neither begins with 0 nor ends with 1, then a quarter of ones."""
-    context = length // 4
+    """Zeros up to the middle, there a line over two or three pixels, neither 0 nor 1, then ones."""
+    context = max(0, length - 2) // 2
     line = _ramp(length - 2 * context + 2, like)[1:-1]
     return torch.cat([like.new_zeros(context), line, like.new_ones(context)])
 
@@ -80,9 +80,9 @@ class TileGrid:
             tiles: (B, C, upscale h, upscale w), in the order of ``places``.
             upscale: How many times as large as the places they are.
             blend: Whether tiles that overlap are mixed linearly, or the earlier one counts alone.
-            context: Whether the outer quarter of what two tiles share is there for the network to see and cut off, and
-                they are blended over the rest alone, with weights that are nowhere 0. In the published evaluation they
-                are blended over all of it, with 0 at the very ends.
+            context: Whether what two tiles share is there for the network to see. Then both are cut off near its
+                middle, and blended over the two or three pixels there that both keep, with weights that are nowhere 0.
+                In the published evaluation they are blended over all of it, with 0 at the very ends.
 
         Returns:
             (B, C, upscale H, upscale W): the sum of the weighted tiles over the sum of their weights. The latter is

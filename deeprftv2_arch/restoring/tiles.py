@@ -54,8 +54,9 @@ def run_in_tiles(
 ) -> Tensor:
     """Restore a picture in tiles, one after the other, and blend them.
 
-    The outer quarter of what two tiles share is context, which is cut off; over the half between they are blended with
-    weights that are nowhere 0. So a network that sees no further than a quarter of the overlap shows no seams.
+    What two tiles share is context, which is cut off but for the two or three pixels in its middle; there they are
+    blended with weights that are nowhere 0. So a network whose receptive field, from end to end, is smaller than the
+    overlap shows no seams: what it makes of the tiles is what it makes of the whole picture.
 
     Args:
         run: Restores (1, C, h, w).
