@@ -35,7 +35,7 @@ from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.restoring.kernels import kernel_picture
 from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
 
-PATIENCE = 180  # seconds; machines that test are busy
+PATIENCE = 90  # seconds; machines that test are busy
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync --no-proxy-server --window-size=1200,900"

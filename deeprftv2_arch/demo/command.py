@@ -68,7 +68,7 @@ def add_demo(commands: Any) -> None:
 
 def _demo(args: argparse.Namespace) -> Iterator[str]:
     # Only now, so that the other commands start as fast as without them.
-    from deeprftv2_arch.demo.page import require_gradio, served
+    from deeprftv2_arch.demo.page import served
     from deeprftv2_arch.restoring.memory import parse_bytes
     from deeprftv2_arch.restoring.restorer import Restorer
 
@@ -82,7 +82,6 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
         "memory_limit": args.memory_limit and parse_bytes(args.memory_limit),
         "max_pixels": args.max_pixels,
     }
-    require_gradio()
     if args.options is None:
         restorer = Restorer.from_checkpoint(args.checkpoint, **settings)
     else:

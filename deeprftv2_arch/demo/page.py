@@ -18,12 +18,7 @@ WAITING = 16  # pictures that may wait for their turn
 TALLEST = 640  # pixels of the screen for a picture
 
 
-def require_gradio() -> Any:
-    """Gradio, imported only now, since nothing else needs it.
-
-    Raises:
-        OptionError: It is not installed.
-    """
+def _gradio() -> Any:
     try:
         import gradio
     except ImportError as error:
@@ -47,12 +42,12 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
     Raises:
         OptionError: Gradio is not installed, or host and port cannot be listened on.
     """
-    gradio = require_gradio()
     host = host.strip("[]")
     with TemporaryDirectory(prefix="deeprftv2_demo_", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "kept"))  # uploads and copies of what is shown
         # It asks itself whether it runs, which a proxy could not answer.
         os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "localhost", host]))
+        gradio = _gradio()  # which makes a folder there already when it is imported
         page = _page(gradio, restorer, max_upload, Path(folder))
         try:
             _, address, _ = page.launch(
@@ -117,7 +112,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
         results = [slider, text, download, *([kernels] if estimates else [])]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         # The last picture goes at once; when this one is done or refused, the next one can be dropped.
-        upload.upload(forget, outputs=results, **quiet).then(
+        restored = upload.upload(forget, outputs=results, **quiet).then(
             restore,
             upload,
             results,
@@ -125,5 +120,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
             trigger_mode="multiple",
             concurrency_limit=1,
             api_visibility="private",
-        ).then(lambda: None, outputs=upload, **quiet)
+        )
+        for ready in (restored.success, restored.failure):  # "then" is not told of failures
+            ready(lambda: None, outputs=upload, **quiet)
     return page.queue(max_size=WAITING, api_open=False)
