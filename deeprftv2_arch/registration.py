@@ -25,6 +25,7 @@ from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
+from deeprftv2_arch.networks.kernel_guided_unet import KernelGuidedUNet
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
@@ -36,6 +37,7 @@ REGISTERED: dict[Any, tuple[Any, ...]] = {
         DeepRFTv2Ablation,
         Identity,
         KernelFlow,
+        KernelGuidedUNet,
         MIMOUNet,
         UFPNet,
         UncertainKernelEstimator,
