@@ -50,8 +50,8 @@ class FlowNorm(nn.Module):
         """
         if self.training:
             raise RuntimeError("a flow in training mode cannot decode; call eval() first")
-        deviation = torch.sqrt(self.running_var + EPSILON)
-        return (y - self.beta) * torch.exp(-self.log_gamma) * deviation + self.running_mean
+        scale = torch.exp(-self.log_gamma) * torch.sqrt(self.running_var + EPSILON)
+        return torch.addcmul(self.running_mean - self.beta * scale, y, scale)
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (D,) of the batch, after the running ones have moved towards them."""
