@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from restoring_helpers import TINY_DEBLURRING, noise, save_atd, save_identity
 
 from deeprftv2_arch.__main__ import main
@@ -327,6 +327,43 @@ def test_names_of_outputs_are_unique(tmp_path: Path) -> None:
     (tmp_path / "x_compare.png").touch()
     with pytest.raises(OptionError, match=r"would both be written to out/x_compare\.png"):
         plan([str(tmp_path)], Path("out"), compare=True)
+
+
+def test_jpegs_keep_their_names_where_they_stay_jpegs(tmp_path: Path) -> None:
+    for name in ("x.png", "x.jpg", "y.jpeg", "z.mp4"):
+        (tmp_path / name).touch()
+    jobs = plan([str(tmp_path)], Path("out"), compare=True, kernels=True, picture_format="jpg")
+    assert {job.source.name: [path.name for path in job.outputs()] for job in jobs} == {
+        "x.jpg": ["x.jpg", "x_compare.jpg", "x_kernels.png"],
+        "x.png": ["x.png.jpg", "x.png_compare.jpg", "x.png_kernels.png"],
+        "y.jpeg": ["y.jpg", "y_compare.jpg", "y_kernels.png"],
+        "z.mp4": ["z.mp4", "z_compare.mp4", "z.mp4_kernels.png"],
+    }
+
+
+def test_jpegs_are_written_where_they_are_asked_for(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    slope = np.linspace(0, 1, 40)[None, :, None] * np.ones((30, 1, 3)) * [1, 0.5, 0.2]
+    eight, sixteen = (slope * 255).round().astype(np.uint8), (slope * 65535).round().astype(np.uint16)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(range(256)) * 300
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    Image.fromarray(eight).save(folder / "photo.jpeg", quality=100, exif=exif, icc_profile=profile)
+    Image.fromarray(eight[:, :, 0]).save(folder / "grey.png")
+    write_picture(folder / "deep.png", sixteen)
+    write_picture(folder / "alpha.png", noise(8, 8, 4))
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint, "--format", "jpg") == 1
+    assert "alpha.jpg: a JPEG has no alpha; leave the format at png" in capsys.readouterr().err
+    assert files(out) == ["deep.jpg", "grey.jpg", "photo.jpg"]
+    for name, expected in (("photo", eight), ("deep", eight), ("grey", eight[:, :, 0])):
+        with Image.open(out / f"{name}.jpg") as stored:
+            assert stored.format == "JPEG"
+            assert np.abs(np.asarray(stored).astype(int) - expected).max() <= 6
+            assert stored.info.get("icc_profile") == (profile if name == "photo" else None)
+            assert len(stored.getexif()) == 0
 
 
 def test_kernels_are_those_that_multiply_the_spectrum() -> None:

@@ -22,8 +22,9 @@ Inputs are PNGs, JPEGs and videos, folders of them at any depth, and patterns. W
 in the folder. Inputs are never changed, nothing is written outside of OUT, and what is in OUT already is not restored
 again.
 
-Pictures become PNGs, since a JPEG would lose again what was restored. 8 and 16 bits, grey, alpha and colour profiles
-stay what they are. JPEGs are turned upright as their Exif data say.
+Pictures become PNGs, since a JPEG would lose again what was restored (--format jpg for small files). 8 and 16 bits,
+grey, alpha and colour profiles stay what they are. JPEGs are turned upright as their Exif data say; of these data
+nothing else is kept.
 
 Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame. With the program
 ffmpeg on the PATH they are H.264 with the sound of the original; without it they are larger and silent.
@@ -57,11 +58,17 @@ def add_restore(commands: Any) -> None:
         help="option file of the network, which tells what weights do not, such as train_size and tile; by default the "
         "network is found from the weights",
     )
+    parser.add_argument(
+        "--format",
+        choices=("png", "jpg"),
+        default="png",
+        help="of the restored pictures (default: png, which loses nothing); JPEGs have quality 95, 8 bits and no alpha",
+    )
     parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="also write NAME_compare.png, or .mp4 of a video: before and after, side by side",
+        help="also write NAME_compare.png (.jpg, .mp4): before and after, side by side",
     )
     parser.add_argument(
         "--save-kernels",
@@ -105,7 +112,7 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
 
     if args.max_pixels is not None and args.max_pixels < 1:
         raise OptionError(f"--max-pixels: expected a number above 0, got {args.max_pixels}")
-    jobs = plan(args.inputs, args.out, args.compare, args.save_kernels)
+    jobs = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
     settings = {
         "device": args.device,
         "tile": args.tile and tuple(args.tile),

@@ -6,7 +6,7 @@ import zlib
 from deeprftv2_arch.restoring import jpeg, png
 
 ORIENTATION = 0x0112  # a tag of Exif
-EXIF_NAME, PROFILE_NAME = b"Exif\0\0", b"ICC_PROFILE\0"  # begin the segments of a JPEG
+EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
 PNG_PROFILE, PNG_EXIF = b"iCCP", b"eXIf"
 COLOUR_SPACE = slice(16, 20)  # of an ICC profile
 
@@ -49,16 +49,27 @@ def colour_profile(data: bytes, is_jpeg: bool, is_grey: bool) -> bytes | None:
     """
     if is_jpeg:
         parts = {
-            content[len(PROFILE_NAME)]: content[len(PROFILE_NAME) + 2 :]
+            content[len(jpeg.PROFILE_NAME)]: content[len(jpeg.PROFILE_NAME) + 2 :]
             for marker, content in jpeg.segments(data)
-            if marker == jpeg.PROFILE and content.startswith(PROFILE_NAME) and len(content) > len(PROFILE_NAME) + 2
+            if marker == jpeg.PROFILE
+            and content.startswith(jpeg.PROFILE_NAME)
+            and len(content) > len(jpeg.PROFILE_NAME) + 2
         }
         profile = b"".join(parts[number] for number in sorted(parts))
         chunk = b"icc\0\0" + zlib.compress(profile)
     else:
         chunk = next((content for kind, content in png.chunks(data) if kind == PNG_PROFILE), b"")
         try:  # its beginning is enough, and takes no memory whatever it claims to be
-            profile = zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], COLOUR_SPACE.stop)
+            profile = unpacked_profile(chunk, COLOUR_SPACE.stop)
         except zlib.error:
             return None
     return chunk if profile[COLOUR_SPACE] == (b"GRAY" if is_grey else b"RGB ") else None
+
+
+def unpacked_profile(chunk: bytes, most: int) -> bytes:
+    """The ICC profile in the content of a PNG's chunk, or as much of it as its first ``most`` bytes.
+
+    Raises:
+        zlib.error: It is damaged.
+    """
+    return zlib.decompressobj().decompress(chunk.partition(b"\0")[2][1:], most)

@@ -1,6 +1,7 @@
 """Pictures in files: OpenCV reads and writes them, since it alone keeps 16 bits of colour and of alpha."""
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from datasets_prep.errors import PreparationError
 from datasets_prep.pictures import Header, read_header, require_whole
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.restoring.jpeg import is_whole
-from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation
+from deeprftv2_arch.restoring.jpeg import LONGEST_PART, MOST_PARTS, is_whole, with_profile
+from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 from deeprftv2_arch.restoring.png import with_chunk
 
 Picture = NDArray[Any]
@@ -20,6 +21,8 @@ Picture = NDArray[Any]
 # Above every camera's; a picture of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
+QUALITY = 95  # of JPEGs, with colours as fine as the brightness
+FULL_COLOURS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Picture, bytes | None]:
@@ -101,28 +104,53 @@ def _upright(picture: Picture, stored: int) -> Picture:
 
 
 def write_picture(path: Path, picture: Picture, profile: bytes | None = None) -> None:
-    """Write a picture as PNG, which appears under its name when it is complete.
+    """Write a picture as PNG, or as JPEG (``.jpg``), which appears under its name when it is complete.
 
     Args:
         path: The file; one of this name is replaced.
-        picture: As :func:`read_picture` returns it.
+        picture: As :func:`read_picture` returns it. In a JPEG 16 bits become 8.
         profile: Its colour profile, as that function returns it.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: It cannot be written, or is to be a JPEG and has alpha.
     """
     # A name of its own that is made anew, so that nothing that lies there can lead the writing elsewhere.
     temporary = path.with_name(f".{os.getpid()}.partial")
     try:
-        done, data = cv2.imencode(".png", _swap_red_and_blue(picture), [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
-        if not done:
-            raise DataError(f"{path}: a picture of {picture.shape[1]}x{picture.shape[0]} cannot be written as PNG")
-        encoded = data.tobytes()
+        encoded = _jpeg(picture, profile) if path.suffix == ".jpg" else _png(picture, profile)
         with temporary.open("xb") as file:
-            file.write(encoded if profile is None else with_chunk(encoded, PNG_PROFILE, profile))
+            file.write(encoded)
         os.replace(temporary, path)
+    except PreparationError as error:
+        raise DataError(f"{path}: {error}") from error
     except (OSError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) else error.err
         raise DataError(f"{path}: cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _png(picture: Picture, profile: bytes | None) -> bytes:
+    encoded = _encoded(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
+    return encoded if profile is None else with_chunk(encoded, PNG_PROFILE, profile)
+
+
+def _jpeg(picture: Picture, profile: bytes | None) -> bytes:
+    if picture.ndim == 3 and picture.shape[2] == 4:
+        raise PreparationError("a JPEG has no alpha; leave the format at png")
+    if picture.dtype == np.uint16:
+        picture = (picture / 257).round().astype(np.uint8)
+    encoded = _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *FULL_COLOURS])
+    if profile is None:
+        return encoded
+    try:
+        return with_profile(encoded, unpacked_profile(profile, LONGEST_PART * MOST_PARTS + 1))
+    except zlib.error:
+        return encoded
+
+
+def _encoded(suffix: str, picture: Picture, settings: list[int]) -> bytes:
+    done, data = cv2.imencode(suffix, _swap_red_and_blue(picture), settings)
+    if not done:
+        raise PreparationError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be written in this format")
+    return data.tobytes()

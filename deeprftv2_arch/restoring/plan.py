@@ -32,19 +32,22 @@ class Job:
         return [path for path in (self.target, self.comparison, self.kernels) if path is not None]
 
 
-def plan(inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool = False) -> list[Job]:
+def plan(
+    inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool = False, picture_format: str = "png"
+) -> list[Job]:
     """Find the pictures and videos, and give every output a name of its own below ``out``.
 
     A file of a folder keeps its place in it, one that is named alone goes to ``out`` itself. Pictures become PNGs,
-    videos MP4s: ``photo.jpg`` becomes ``photo.png``, or ``photo.jpg.png`` where another picture is called so.
+    or JPEGs, videos MP4s: ``photo.jpg`` becomes ``photo.png``, or ``photo.jpg.png`` where another picture is called so.
 
     Args:
         inputs: Pictures, videos, folders, and patterns such as ``photos/**/*.jpg``. In folders, PNGs, JPEGs and videos
             by their names at any depth, but no hidden ones and nothing in ``out``.
         out: Folder of the results.
-        compare: Whether comparisons are wanted, ``<name>_compare.png`` or ``.mp4``.
+        compare: Whether comparisons are wanted, ``<name>_compare`` in the same format.
         kernels: Whether kernels are wanted, ``<name>_kernels.png``; of a video ``<name>.mp4_kernels.png``, since phones
             give the same name to a photo and a short video of it.
+        picture_format: "png" or "jpg".
 
     Raises:
         OptionError: An input is not there, there is nothing to restore, two outputs would have one name, or an output
@@ -57,10 +60,11 @@ def plan(inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool 
         raise OptionError(f"{', '.join(inputs)}: nothing to restore there; PNGs, JPEGs and videos are restored")
     taken: dict[Path, Path] = {}
     jobs = []
-    # PNGs and MP4s first, since they keep their names.
-    ordered = sorted((place.suffix.lower() != _suffix(place), source, place) for source, place in sources.values())
+    # What keeps its name comes first.
+    suffixes = {place: ".mp4" if is_video(place) else f".{picture_format}" for _, place in sources.values()}
+    ordered = sorted((place.suffix.lower() != suffixes[place], source, place) for source, place in sources.values())
     for is_other, source, place in ordered:
-        suffix = _suffix(place)
+        suffix = suffixes[place]
         target = out / place.with_suffix(suffix)
         if is_other and target in taken:
             target = out / place.with_name(f"{place.name}{suffix}")
@@ -112,11 +116,6 @@ def _sources(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
 def is_video(path: Path) -> bool:
     """Whether a file is one with a video, by its name."""
     return path.suffix.lower() in VIDEO_EXTENSIONS
-
-
-def _suffix(place: Path) -> str:
-    """What the name of the restored file ends with."""
-    return ".mp4" if is_video(place) else ".png"
 
 
 def _spare_inputs(jobs: Sequence[Job], out: Path) -> None:
