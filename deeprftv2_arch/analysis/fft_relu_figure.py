@@ -1,0 +1,48 @@
+"""Figure 2: a blurred picture and its pattern."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprftv2_arch.analysis.figure_files import in_print_style, new_figure
+from deeprftv2_arch.analysis.principal_axis import PrincipalAxis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RADIUS = 24  # pixels around zero lag in the close-up
+
+
+@in_print_style
+def fft_relu_figure(picture: NDArray[Any], pattern: NDArray[np.float64], axis: PrincipalAxis) -> "Figure":
+    """The picture, its whole pattern, and the middle of the pattern with its principal axis.
+
+    Args:
+        picture: (H, W) grey or (H, W, 3 or 4) RGB, uint8, uint16 or floats in 0..1.
+        pattern: (H, W), zero lag in the middle.
+        axis: Of the pattern.
+    """
+    height, width = pattern.shape
+    figure = new_figure(0.5 + 2.3 * min(height / width, 1.4))
+    shown, whole, middle = figure.subplots(1, 3)
+    top = 65535 if picture.dtype == np.uint16 else 255 if picture.dtype == np.uint8 else 1
+    shown.imshow(picture / top, cmap="gray")
+    shown.set_title("blurred picture B")
+    # Beside the peak all else is faint: the ends of the scale are those of most of the pattern.
+    whole.imshow(pattern, cmap="gray", vmin=np.quantile(pattern, 0.01), vmax=np.quantile(pattern, 0.995))
+    whole.set_title(r"$F^{-1}(\mathrm{ReLU}(F(B))) - B/2$, shifted by half")
+    radius = min(RADIUS, min(pattern.shape) // 2 - 1)
+    centre = pattern[height // 2 - radius : height // 2 + radius + 1, width // 2 - radius : width // 2 + radius + 1]
+    low, high = np.quantile(centre, [0.02, 0.99])
+    middle.imshow(
+        centre, cmap="gray", vmin=low, vmax=high, extent=(-radius - 0.5, radius + 0.5, radius + 0.5, -radius - 0.5)
+    )
+    x, y = radius * np.cos(np.deg2rad(axis.angle)), radius * np.sin(np.deg2rad(axis.angle))
+    for part in (-1, 1):  # the middle stays free
+        middle.plot([part * 0.75 * x, part * x], [-part * 0.75 * y, -part * y], color="tab:orange", linewidth=1.5)
+    middle.set_title(f"its middle; axis {axis.angle:.0f}°, roundness {axis.roundness:.2f}")
+    middle.set_xlabel("lag in pixels")
+    for axes in (shown, whole):
+        axes.set_axis_off()
+    return figure

@@ -1,0 +1,106 @@
+"""The direction in which the pattern of a ReLU in Fourier space is drawn out, and how round it is."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprftv2_arch.errors import DataError
+
+SMALLEST = 32  # pixels, height and width of the smallest pattern that has frequencies enough
+WINDOW = 40.0  # standard deviation in pixels of the part that is looked at, around zero lag
+LOWEST, HIGHEST = 0.02, 0.35  # cycles per pixel; below is the photograph's own shape, above the camera's noise
+STEP = 2.0  # degrees
+
+
+class PrincipalAxis(NamedTuple):
+    """What :func:`principal_axis` measures.
+
+    Attributes:
+        angle: In degrees, from 0 up to 180, counter-clockwise from the picture's horizontal.
+        roundness: Strength of the frequencies along the axis over that of those across it, geometric means: 1 for what
+            is round, 0.55 and less for straight motions of 9 pixels and more, 0.14 for a line without width.
+    """
+
+    angle: float
+    roundness: float
+
+
+def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
+    """Measure along which direction a pattern of :func:`~deeprftv2_arch.analysis.fft_relu_pattern` is drawn out.
+
+    Second moments of the pattern itself would mostly measure the photograph: the peak that all photographs have is a
+    thousand times as strong as what the blur makes of it, and has an orientation of its own. So the spectrum of the
+    pattern's middle is looked at, where photograph and kernel multiply, in logarithms, where they add up:
+
+    * what depends on the distance from zero frequency alone is taken away: the fall that photographs have, and round
+      kernels;
+    * so are the two axes, where the jump at the picture's borders lies;
+    * a motion makes strips of equal strength at right angles to it, so that of all directions the frequencies'
+      coordinate along the motion explains most of the variance of what is left. That direction is the axis, if
+      frequencies along it are weaker than those across. The edges of a photograph make rays through zero frequency,
+      which no such coordinate explains.
+
+    Found within 2 degrees for motions of 5 to 45 pixels on most photographs; a wall of bricks, whose own grid of lines
+    is as strong, deceives it.
+
+    Args:
+        pattern: (H, W), zero lag at (H // 2, W // 2).
+
+    Raises:
+        DataError: It is no such array, smaller than 32 pixels, or that of a picture without any structure.
+    """
+    if pattern.ndim != 2 or min(pattern.shape) < SMALLEST:
+        size = "x".join(map(str, pattern.shape[::-1]))
+        raise DataError(f"a pattern of {size} is too small for an axis; take one of at least {SMALLEST}x{SMALLEST}")
+    strength, x, y, smear = _log_spectrum(np.asarray(pattern, np.float64))
+    distance = np.hypot(x, y)
+    # One half of the plane, since the other is its mirror image.
+    kept = (distance > LOWEST) & (distance < HIGHEST) & (np.abs(x) >= 3 * smear) & (y >= 3 * smear)
+    x, y, distance, strength = x[kept], y[kept], distance[kept], strength[kept]
+    if not np.isfinite(strength).all():
+        raise DataError("the pattern has no axis: the picture is flat or not finite; take one that shows something")
+    strength = strength - _means(strength, distance, np.ones_like(distance), smear)
+    # As many frequencies at every distance count for as much.
+    weight = 1 / distance
+    direction = np.arctan2(y, x)
+    best, axis = -1.0, PrincipalAxis(0.0, 1.0)
+    for angle in np.arange(0.0, 180.0, STEP):
+        depth = _depth(strength, weight, direction - np.deg2rad(angle))
+        along = np.abs(x * np.cos(np.deg2rad(angle)) + y * np.sin(np.deg2rad(angle)))
+        explained = (weight * _means(strength, along, weight, smear) ** 2).sum()
+        if depth > 0 and explained > best:
+            best, axis = explained, PrincipalAxis(float(angle), float(np.exp(-2 * depth)))
+    return axis
+
+
+def _log_spectrum(
+    pattern: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
+    """Logarithm of the middle's spectrum, its frequencies (x to the right, y up), and by how much it is smeared."""
+    height, width = pattern.shape
+    deviation = min(WINDOW, min(height, width) / 6)
+    radius = int(3 * deviation)
+    middle = pattern[height // 2 - radius : height // 2 + radius, width // 2 - radius : width // 2 + radius]
+    lag = np.arange(-radius, radius)
+    window = np.exp(-(lag**2) / (2 * deviation**2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        strength = np.log(np.abs(np.fft.fft2(middle * np.outer(window, window))))
+    frequency = np.fft.fftfreq(2 * radius)
+    x, y = np.meshgrid(frequency, -frequency)
+    return strength, x, y, 1 / (2 * np.pi * deviation)
+
+
+def _means(
+    values: NDArray[np.float64], coordinate: NDArray[np.float64], weight: NDArray[np.float64], width: float
+) -> NDArray[np.float64]:
+    """For every value, the weighted mean of all whose coordinate falls into the same interval of that width."""
+    interval = np.round(coordinate / width).astype(int)
+    return (np.bincount(interval, weight * values) / np.maximum(np.bincount(interval, weight), 1e-12))[interval]
+
+
+def _depth(strength: NDArray[np.float64], weight: NDArray[np.float64], direction: NDArray[np.float64]) -> float:
+    """The a of the fit strength = -a cos(2 direction): along the axis it is 2 a less than across."""
+    wave = np.cos(2 * direction)
+    wave = wave - (weight * wave).sum() / weight.sum()
+    return float(-(weight * strength * wave).sum() / (weight * wave**2).sum())
