@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from deeprftv2_arch.analysis.command import add_analyze
 from deeprftv2_arch.checkpoints.convert import convert, convert_reference
 from deeprftv2_arch.demo.command import add_demo
 from deeprftv2_arch.evaluation.command import add_evaluate
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_restore(commands)
     add_demo(commands)
     add_export(commands)
+    add_analyze(commands)
     return parser
 
 
