@@ -255,7 +255,7 @@ def test_checkpoint_of_another_variant_is_described(tmp_path: Path, changes: dic
         load_into(net, load_params(path), path)
     message = str(caught.value)
     assert "\n" not in message
-    assert "looks like DeepRFTv2 with" in message
+    assert "its weights are those of DeepRFTv2 with" in message
     assert "Name another file or change network_g; strict_load_g: false takes what fits" in message
     for phrase in phrases:
         assert phrase in message

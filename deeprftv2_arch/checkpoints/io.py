@@ -20,6 +20,7 @@ from deeprftv2_arch.errors import CheckpointError
 
 # Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
 PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
+TOP_LEVEL = "its top level"  # where the weights are in a file that has nothing else
 TORN = "torn or no checkpoint; fetch or write it again"
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before a name
 COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within a name if a part alone was compiled
@@ -129,7 +130,7 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
     weights = checkpoint if found is None else checkpoint[found]
     if not weights or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
         raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
-    return bare_names(weights), found or "its top level"
+    return bare_names(weights), found or TOP_LEVEL
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
@@ -192,7 +193,7 @@ def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
     problem = mismatch(expected, state)
     if problem:
         raise CheckpointError(
-            f"{path}: does not fit the network of the option file: it looks like {describe(state)} "
+            f"{path}: does not fit the network of the option file: its weights are those of {describe(state)} "
             f"({_compared(state, expected)}); tensors {problem}. Name another file or change network_g; "
             "strict_load_g: false takes what fits"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from deeprftv2_arch.checkpoints.io import find_params, load_into
+from deeprftv2_arch.checkpoints.io import TOP_LEVEL, find_params, load_into
 
 BLOCK = 1 << 20  # bytes of a file that are read at once
 
@@ -33,7 +33,7 @@ def load_weights(network: nn.Module, path: Path, key: str | None, strict: bool, 
     Args:
         network: The bare network.
         path: The checkpoint.
-        key: Where in the checkpoint to look first; a warning says if the weights are elsewhere.
+        key: Where in the checkpoint to look first; a warning says if others are taken.
         strict: Whether all weights must fit; if not, what does not is left out with a warning.
         logger: Gets the warnings.
 
@@ -42,7 +42,7 @@ def load_weights(network: nn.Module, path: Path, key: str | None, strict: bool, 
     """
     state, found = find_params(path, key)
     left_out = load_into(network, state, path, strict)
-    if key is not None and found != key:
+    if found not in (key, TOP_LEVEL) and key is not None:
         logger.warning("%s: there is no %s in it; taking %s", path, key, found)
     if left_out:
         logger.warning("%s: loaded in part, tensors %s", path, left_out)
