@@ -1,4 +1,4 @@
-"""How a command ends: an error that the user can put right becomes one line and exit code 2."""
+"""How a command ends: an error that the user can put right becomes one line and exit code 2, Ctrl-C one line and 130."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError
 from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
 
 EXIT_CODE = 2
+INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
 def run_command(program: str, action: Callable[[Arguments, Path], None]) -> None:
@@ -26,7 +27,7 @@ def run_command(program: str, action: Callable[[Arguments, Path], None]) -> None
 
 @contextmanager
 def errors_in_one_line(program: str) -> Iterator[None]:
-    """Turn an error that the user can put right into one line and exit code 2.
+    """Turn an error that the user can put right into one line and exit code 2, and Ctrl-C into one and exit code 130.
 
     Args:
         program: What the user typed, for the line.
@@ -40,6 +41,9 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
             sys.stderr.write(f"{program}: error: {one_line(error)}\n")
         raise SystemExit(EXIT_CODE) from None
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{program}: interrupted\n")
+        raise SystemExit(INTERRUPTED) from None
 
 
 def one_line(error: DeepRFTv2Error) -> str:
