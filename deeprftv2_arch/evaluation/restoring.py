@@ -114,6 +114,8 @@ class Restorer:
     def _restored(self, degraded: Tensor, path: str) -> Tensor:
         try:
             restored = self.network(degraded[None].to(self.device))[0].float().cpu()
+        except DataError as error:  # of a network that does not restore every size
+            raise DataError(f"{path}: {error}") from error
         except torch.cuda.OutOfMemoryError as error:
             raise EvaluationError(
                 f"{path}: a picture of {_size(degraded)} does not fit into the GPU's memory; choose --tile SIZE OVERLAP"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deeprftv2_arch import __version__
+from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 
 
 def versions() -> dict[str, str]:
@@ -39,4 +40,13 @@ def how_restored(network: nn.Module, arguments: Mapping[str, Any]) -> str:
         parts.append(f"FKE in windows ({arguments['fke_window']}, {arguments.get('fke_overlap', 0)})")
     if arguments.get("train_size"):
         parts.append(f"TLC {arguments['train_size']}")
+    if isinstance(network, KernelGuidedNetwork):
+        parts.append(_how_kernels_are_drawn(network))
     return ", ".join(parts)
+
+
+def _how_kernels_are_drawn(network: KernelGuidedNetwork) -> str:
+    if network.samples == 0:
+        return "kernels of the mean codes"
+    seed = "unseeded" if network.seed is None else f"seed {network.seed}"
+    return f"{network.samples} draw{'s' if network.samples > 1 else ''} of kernels, {seed}"
