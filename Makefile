@@ -10,11 +10,12 @@ SOURCES := deeprftv2_arch datasets_prep quickstart benchmarks
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-sr test lint clean
+.PHONY: help install quickstart quickstart-sr quickstart-ufpnet test lint clean
 
 help:
 	@echo "make quickstart      train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
 	@echo "make quickstart-sr   the same with a small ATD+FKE, which doubles the size of photographs"
+	@echo "make quickstart-ufpnet   the three stages of a small UFPNet: kernels, their estimation, and deblurring by them"
 	@echo "make test            lint, type check and every test"
 	@echo "make lint            ruff and mypy alone"
 	@echo "make install         only the virtual environment, in $(VENV)"
@@ -44,6 +45,9 @@ quickstart: $(INSTALLED)
 quickstart-sr: $(INSTALLED)
 	$(BIN)/python -m quickstart.super_resolution
 
+quickstart-ufpnet: $(INSTALLED)
+	$(BIN)/python -m quickstart.ufpnet
+
 test: $(INSTALLED) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
@@ -52,5 +56,5 @@ lint: $(INSTALLED)
 	$(BIN)/mypy $(SOURCES)
 
 clean:
-	rm -rf $(VENV) quickstart_output quickstart_sr_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) quickstart_output quickstart_sr_output quickstart_ufpnet_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -86,7 +86,7 @@ def run(task: Task, out: Path, iterations: int, seed: int, threads: int) -> list
     torch.set_num_threads(threads)
     claim_folder(out, task.options["name"])
     write_databases(task, out, seed)
-    results = restore_held_out(task, train(task, out, iterations, seed, threads), out, seed)
+    results = restore_held_out(task, train(task.option_file, out, iterations, seed, threads), out, seed)
     write_atomically(out / "results.md", markdown_table(results, task.words).encode())
     write_atomically(out / "results.json", to_json(results, task.words).encode())
     return results

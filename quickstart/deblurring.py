@@ -35,7 +35,7 @@ class Deblurring(Task):
         "shake and moving objects, and shows what it makes of photographs that it never saw. Needs no GPU."
     )
     option_file = OPTION_FILES / "quickstart.yml"
-    network = DeepRFTv2
+    network: type[nn.Module] = DeepRFTv2
     words = Words("blurred", "restored", "sharp")
     scale = 1
     threads = os.cpu_count() or 1

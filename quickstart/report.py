@@ -38,7 +38,12 @@ def average(results: list[Result]) -> Result:
 def markdown_table(results: list[Result], words: Words) -> str:
     """The results and their mean as a Markdown table."""
     rows = [*results, average(results)]
-    columns = {
+    return table([row.photograph for row in rows], figure_columns(rows, words))
+
+
+def figure_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
+    """The figures of a table by their headings."""
+    return {
         f"PSNR {words.before}": [f"{row.psnr_before:.2f} dB" for row in rows],
         f"PSNR {words.after}": [f"{row.psnr_after:.2f} dB" for row in rows],
         "gain": [f"{row.gain:+.2f} dB" for row in rows],
@@ -46,14 +51,18 @@ def markdown_table(results: list[Result], words: Words) -> str:
         f"SSIM {words.after}": [f"{row.ssim_after:.4f}" for row in rows],
         "seconds": [f"{row.seconds:.2f}" for row in rows],
     }
+
+
+def table(pictures: list[str], columns: dict[str, list[str]]) -> str:
+    """A Markdown table with a row for every picture."""
     widths = [max(map(len, (heading, *cells))) for heading, cells in columns.items()]
-    first = max(len("picture"), *(len(row.photograph) for row in rows))
+    first = max(map(len, ("picture", *pictures)))
 
     def line(name: str, cells: Iterable[str]) -> str:
         return f"| {name:<{first}} | " + " | ".join(map(str.rjust, cells, widths)) + " |\n"
 
     rule = "|" + "-" * (first + 2) + "|" + "".join("-" * (width + 1) + ":|" for width in widths) + "\n"
-    body = zip((row.photograph for row in rows), zip(*columns.values(), strict=True), strict=True)
+    body = zip(pictures, zip(*columns.values(), strict=True), strict=True)
     return line("picture", columns) + rule + "".join(line(name, cells) for name, cells in body)
 
 

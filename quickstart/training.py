@@ -10,19 +10,19 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DeepRFTv2Error
-from quickstart.task import Task
+from deeprftv2_arch.launch.options import read_option_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 _ITERATION = re.compile(r"\biter:\s*([\d,]+)")
-_LOSS = re.compile(r"\bl1\w*: (\S+)")
+_LOSS = re.compile(r"\] (\w+): (\S+)")  # the first of those that the log names
 
 
-def train(task: Task, out: Path, iterations: int, seed: int, threads: int) -> Path:
+def train(option_file: Path, out: Path, iterations: int, seed: int, threads: int) -> Path:
     """Trains on the databases of ``out`` and returns the file of the weights.
 
     Args:
-        task: Whose option file is used.
+        option_file: Network and training.
         out: Folder that gets ``experiments/``, with the log, the weights and the validation's pictures.
         iterations: Number of training steps; the learning rate falls to zero over them.
         seed: Of the first weights, the order of the data, the crops and the flips.
@@ -31,21 +31,18 @@ def train(task: Task, out: Path, iterations: int, seed: int, threads: int) -> Pa
     Raises:
         DeepRFTv2Error: training ended early; the message has the last line of its output.
     """
-    stage = task.options["datasets"]["train"]["patch_stages"][0] | {"iters": iterations}
-    changes = [
-        f"manual_seed={seed}",
-        f"datasets:train:patch_stages={json.dumps([stage])}",
-        f"train:total_iter={iterations}",
-        f"train:scheduler:T_max={iterations}",
-    ]
-    command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(task.option_file), "--force_yml", *changes]
+    options = read_option_file(option_file)
+    changes = [f"manual_seed={seed}", f"train:total_iter={iterations}", f"train:scheduler:T_max={iterations}"]
+    for stage in options["datasets"]["train"].get("patch_stages", ()):
+        changes.append(f"datasets:train:patch_stages={json.dumps([stage | {'iters': iterations}])}")
+    command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(option_file), "--force_yml", *changes]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": str(threads),
     }
     last_line = "it said nothing"
     with (
-        tqdm(total=iterations, desc="training", unit="it") as bar,
+        tqdm(total=iterations, desc=f"training {options['name']}", unit="it") as bar,
         subprocess.Popen(
             command, cwd=out, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
@@ -55,7 +52,7 @@ def train(task: Task, out: Path, iterations: int, seed: int, threads: int) -> Pa
             if iteration := _ITERATION.search(line):
                 bar.update(int(iteration[1].replace(",", "")) - bar.n)
                 if loss := _LOSS.search(line):
-                    bar.set_postfix_str(f"L1 {float(loss[1]):.4f}")
+                    bar.set_postfix_str(f"{loss[1]} {float(loss[2]):.4g}")
     if process.returncode:
         raise DeepRFTv2Error(f"training stopped with exit code {process.returncode}: {last_line}")
-    return out / "experiments" / task.options["name"] / "models" / "net_g_latest.pth"
+    return out / "experiments" / options["name"] / "models" / "net_g_latest.pth"
