@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deeprftv2_arch.analysis.command import add_analyze
 from deeprftv2_arch.checkpoints.convert import convert, convert_reference
+from deeprftv2_arch.checkpoints.reference import LAYOUTS
 from deeprftv2_arch.demo.command import add_demo
 from deeprftv2_arch.evaluation.command import add_evaluate
 from deeprftv2_arch.export.command import add_export
@@ -20,7 +21,7 @@ def _convert(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _convert_reference(args: argparse.Namespace) -> Iterator[str]:
-    yield f"{args.target}: {convert_reference(args.source, args.target)}"
+    yield f"{args.target}: {convert_reference(args.source, args.target, args.arch)}"
 
 
 def _backends(args: argparse.Namespace) -> Iterator[str]:
@@ -50,10 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="turn a checkpoint of the authors' reference into one for BasicSR",
         description="Turn a checkpoint of the authors' reference into BasicSR's {'params': ...}. Every tensor is "
         "handed over unchanged, those of 'params_ema' rather than 'params' where a file has both; a missing, left-over "
-        "or mis-shaped one is named and nothing is written. No pickle is executed.",
+        "or mis-shaped one is named and nothing is written. Layers and constants of UFPNet without effect are left out "
+        "and named. No pickle is executed.",
     )
     reference.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
     reference.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")
+    reference.add_argument("--arch", choices=list(LAYOUTS), help="whose checkpoint it is; by default as its names tell")
     reference.set_defaults(run=_convert_reference)
 
     backends = commands.add_parser(

@@ -5,7 +5,7 @@ from pathlib import Path
 from deeprftv2_arch.checkpoints.building import check_whole
 from deeprftv2_arch.checkpoints.io import find_params, read_params, save_atomically, write_atomically
 from deeprftv2_arch.checkpoints.known_networks import known_network
-from deeprftv2_arch.checkpoints.reference import LAYOUTS, translate_all
+from deeprftv2_arch.checkpoints.reference import LAYOUTS, layout_of, translate_all
 from deeprftv2_arch.checkpoints.safetensors_file import SUFFIX, safetensors_bytes
 from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.errors import CheckpointError, OptionError
@@ -55,20 +55,20 @@ def convert(source: Path, target: Path, key: str | None = None) -> str:
     return f"{len(state):,} tensors, {numbers:,} parameters ({found}), {describe(state)}"
 
 
-def convert_reference(source: Path, target: Path, arch: str = "deeprftv2") -> str:
+def convert_reference(source: Path, target: Path, arch: str | None = None) -> str:
     """Turn a checkpoint of the authors' reference into one of BasicSR's form, ``{"params": ...}``.
 
-    The values are handed over unchanged. Where the file holds both, the average weights
-    (``params_ema``) are taken rather than ``params``. ``target`` appears when it is complete; an existing file is not
-    replaced.
+    The values are handed over unchanged; tensors without effect in the reference are left out. Where the file holds
+    both, the average weights (``params_ema``) are taken rather than ``params``. ``target`` appears when it is complete;
+    an existing file is not replaced.
 
     Args:
         source: Checkpoint of the reference.
         target: New file.
-        arch: Which reference, a key of ``LAYOUTS``.
+        arch: Which reference, a key of ``LAYOUTS``; by default the one whose names these are.
 
     Returns:
-        What was converted: the number of tensors and the variant.
+        What was converted: the number of tensors, the variant, and the tensors that were left out.
 
     Raises:
         CheckpointError: The source cannot be read safely, a tensor is missing, left over or mis-shaped, or ``target``
@@ -76,13 +76,16 @@ def convert_reference(source: Path, target: Path, arch: str = "deeprftv2") -> st
     """
     _require_absent(target)
     params, _ = read_params(source, "params_ema")
-    converted, names = translate_all(params, str(source), LAYOUTS[arch].translate)
+    layout = LAYOUTS[arch] if arch else layout_of(params) or LAYOUTS["deeprftv2"]
+    converted, names = translate_all(params, str(source), layout.translate)
     try:
         check_whole(converted, names)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from error
     save_atomically({"params": converted}, target)
-    return f"{len(params)} tensors, {describe(converted)}"
+    left_out = [key for key in params if key not in names.values()]
+    without = f"; {len(left_out)} without effect were left out: {', '.join(left_out)}" if left_out else ""
+    return f"{len(params)} tensors, {describe(converted)}{without}"
 
 
 def _require_absent(target: Path) -> None:

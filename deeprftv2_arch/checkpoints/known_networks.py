@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant
+from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant, ufpnet_variant
 from deeprftv2_arch.errors import CheckpointError
 
 State = Mapping[str, Tensor]
@@ -31,7 +31,7 @@ class KnownNetwork(NamedTuple):
 
 KNOWN = tuple(
     KnownNetwork(name, variant.MARK, variant.deduce_arguments, variant.describe, variant.build)
-    for name, variant in {"DeepRFTv2": deeprftv2_variant, "ATD": atd_variant}.items()
+    for name, variant in {"DeepRFTv2": deeprftv2_variant, "ATD": atd_variant, "UFPNet": ufpnet_variant}.items()
 )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from deeprftv2_arch.checkpoints import deeprftv2_reference
+from deeprftv2_arch.checkpoints import deeprftv2_reference, ufpnet_reference
 from deeprftv2_arch.errors import CheckpointError
 
 Translate = Callable[[str, Tensor], dict[str, Tensor]]
@@ -19,14 +19,18 @@ class Layout(NamedTuple):
 
     Attributes:
         mark: A name that all its checkpoints have, and no others.
-        translate: Gives a tensor of the reference our name, or several parts of it theirs; the values stay.
+        translate: Gives a tensor of the reference our name, or several parts of it theirs; the values stay. Nothing
+            comes of a tensor that has no effect.
     """
 
     mark: str
     translate: Translate
 
 
-LAYOUTS = {"deeprftv2": Layout("global_model.patch_embed_maxs.0.proj.weight", deeprftv2_reference.translate)}
+LAYOUTS = {
+    "deeprftv2": Layout("global_model.patch_embed_maxs.0.proj.weight", deeprftv2_reference.translate),
+    "ufpnet": Layout(ufpnet_reference.MARK, ufpnet_reference.translate),
+}
 
 
 def layout_of(params: Mapping[str, Tensor]) -> Layout | None:
@@ -49,12 +53,16 @@ def translate_all(
     """Translate every tensor of the file ``source``; returns them, and the reference's name of each.
 
     Raises:
-        CheckpointError: Two tensors get the same name.
+        CheckpointError: Two tensors get the same name, or one is not what ``translate`` knows.
     """
     converted: dict[str, Tensor] = {}
     names: dict[str, str] = {}
     for key, tensor in params.items():
-        for name, translated in translate(key, tensor).items():
+        try:
+            parts = translate(key, tensor)
+        except CheckpointError as error:
+            raise CheckpointError(f"{source}: {error}") from error
+        for name, translated in parts.items():
             if name in converted:
                 raise CheckpointError(f"{source}: two tensors would become '{name}', the second is '{key}'")
             converted[name] = translated
