@@ -1,8 +1,8 @@
 """Linear CKA: how alike two sets of features are, up to rotation and scale.
 
 Rows are examples, columns are features, as in Kornblith et al., "Similarity of neural network representations
-revisited" (2019). The minibatch version is that of Nguyen, Raghu and Kornblith (2021): the mean, over batches, of an estimate of
-HSIC without bias (Song et al., 2012), so that the result does not depend on how large the batches are.
+revisited" (2019). The minibatch version is that of Nguyen, Raghu and Kornblith (2021): the mean, over batches, of an
+estimate of HSIC without bias (Song et al., 2012), so that the result does not depend on how large the batches are.
 """
 
 from typing import Any
@@ -92,7 +92,8 @@ def bootstrap_interval(
 def _centred(x: Features, y: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise DataError(f"CKA compares features (n, p) and (n, q) of the same examples, not {x.shape} and {y.shape}")
-    return tuple(np.asarray(f, np.float64) - np.mean(f, axis=0, dtype=np.float64) for f in (x, y))
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return x - x.mean(axis=0), y - y.mean(axis=0)
 
 
 def _ratio(cross: float, own_x: float, own_y: float) -> float:

@@ -172,17 +172,20 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.analysis.cka_figure import cka_figure
     from deeprftv2_arch.analysis.figure_files import AnalysisFiles
     from deeprftv2_arch.analysis.kernel_cka import SMALLEST, kernel_cka
+    from deeprftv2_arch.analysis.kernels import estimator_names
     from deeprftv2_arch.analysis.pictures import pairs_in
 
     _check_side(args.side, SMALLEST)
     files = AnalysisFiles(args.out or Path("kernel_cka"))
     pairs = pairs_in(args.pairs / args.blur, args.pairs / args.sharp)
-    results = kernel_cka(_restorer(args), pairs, args.side, seed=args.seed)
+    restorer = _restorer(args)
+    estimator_names(restorer.network)  # refused now rather than after the first picture
+    results = kernel_cka(restorer, pairs, args.side, seed=args.seed)
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}
     files.write({"": cka_figure(results)}, arrays)
     for name, result in results.items():
-        for level, (cka, low, high) in enumerate(zip(result.cka, result.low, result.high, strict=True)):
-            yield f"{name} r_{level}: {cka:.3f} ({low:.3f} to {high:.3f})"
+        for level, row in enumerate(zip(result.cka, result.low, result.high, result.other, strict=True)):
+            yield "{} r_{}: {:.3f} ({:.3f} to {:.3f}); with another pair's kernel {:.3f}".format(name, level, *row)
     yield f"{files}; {len(pairs)} pairs"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ Drawn = ParamSpec("Drawn")
 
 SUFFIXES = (".png", ".pdf", ".npz")
 WIDTH = 7.1  # inches, of a page with two columns
-DOTS_PER_INCH = 160  # of the PNG
+DOTS_PER_INCH = 110  # of the PNG
 # Of print: letters of 8 points, and text that stays text in a PDF.
-STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "axes.linewidth": 0.6, "pdf.fonttype": 42}
+STYLE: Any = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "axes.linewidth": 0.6, "pdf.fonttype": 42}
 
 
 class AnalysisFiles:
@@ -57,7 +57,7 @@ class AnalysisFiles:
         import matplotlib
 
         buffers: dict[Path, BytesIO] = {self.arrays: BytesIO()}
-        np.savez_compressed(buffers[self.arrays], **dict(arrays))
+        np.savez_compressed(buffers[self.arrays], **cast(dict[str, Any], arrays))
         for name, figure in figures.items():
             for suffix in SUFFIXES[:2]:
                 buffer = buffers[self._path(name, suffix)] = BytesIO()

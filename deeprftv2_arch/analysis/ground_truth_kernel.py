@@ -17,12 +17,13 @@ def ground_truth_kernel(
     """F(B) / F(S), the kernel that makes the blurred picture of the sharp one, where one and the same does everywhere.
 
     The division is Wiener's, which is held to zero where the sharp picture has next to nothing to divide by, over all
-    channels at once:
+    channels at once. Both pictures fade out towards their borders (multiplied by a Hann window), across which things
+    move and where a spectrum sees a jump:
 
         K = sum_c F(B_c) conj(F(S_c)) / (sum_c |F(S_c)|^2 + r * P)
 
     P is the mean of sum_c |F(S_c)|^2 over all frequencies but zero. Where the blur varies over the picture, as in
-    photographs, K is something like its mean; the picture's borders, across which things move, add noise.
+    photographs, K is something like its mean.
 
     Args:
         blurred: (C, H, W).
@@ -33,13 +34,12 @@ def ground_truth_kernel(
     Returns:
         (H, W // 2 + 1) of that size, complex.
     """
-    size = size or (sharp.shape[1], sharp.shape[2])
-    numerator, power = np.complex128(0), np.float64(0)
-    for blurred_channel, sharp_channel in zip(blurred, sharp, strict=True):
-        spectrum = np.fft.rfft2(np.asarray(sharp_channel, np.float64), size)
-        numerator = numerator + np.fft.rfft2(np.asarray(blurred_channel, np.float64), size) * spectrum.conj()
-        power = power + np.abs(spectrum) ** 2
-    # By Parseval, that of all frequencies without building the half of them that rfft2 leaves out.
-    padded = size[0] * size[1] * (np.asarray(sharp, np.float64) ** 2).sum()
-    mean_power = (padded - power[0, 0]) / (size[0] * size[1] - 1)
-    return numerator / np.maximum(power + regularisation * mean_power, np.finfo(np.float64).tiny)
+    height, width = sharp.shape[1:]
+    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
+    size = size or (height, width)
+    numerator = np.sum(np.fft.rfft2(blurred * window, size) * np.fft.rfft2(sharp * window, size).conj(), axis=0)
+    power = (np.abs(np.fft.fft2(sharp * window, size)) ** 2).sum(axis=0)
+    mean_power = (power.sum() - power[0, 0]) / (power.size - 1)
+    # Never zero, not even where both pictures are black.
+    denominator = np.maximum(power + regularisation * mean_power, np.finfo(np.float64).tiny)
+    return numerator / denominator[:, : size[1] // 2 + 1]

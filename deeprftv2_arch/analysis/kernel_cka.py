@@ -1,10 +1,11 @@
 """How much of the ground-truth kernel is in the features of the kernel estimators (paper, Figure 8)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.restorer import Restorer
 
 SMALLEST = 32  # pixels
+EPSILON = 1e-6  # of the estimator's norm, added to variances
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,16 @@ class KernelCKA:
         cka: Of every feature, (levels,).
         low: Lower end of its bootstrap interval over pairs, (levels,).
         high: Upper end, (levels,).
-        terms: What it is made of, (pairs, levels, 3), see :func:`~deeprftv2_arch.analysis.cka.batch_terms`.
+        other: CKA with the kernel of another pair instead, (levels,): what is alike without that kernel being known.
+            Of every pair but the first it is that of the pair before, if that has the same size; else not a number.
+        terms: What they are made of, of the own kernel and of another one, (2, pairs, levels, 3), see
+            :func:`~deeprftv2_arch.analysis.cka.batch_terms`.
     """
 
     cka: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    other: NDArray[np.float64]
     terms: NDArray[np.float64]
 
 
@@ -46,8 +52,12 @@ def kernel_cka(
 
     Examples are frequencies, since a kernel in Fourier space is a map over them: at every frequency of a picture a
     feature has the values of its channels, and the kernel a real and an imaginary part. A picture is a batch. So the
-    question is whether, within a picture, frequencies have like features where they have like kernels. Frequency zero
-    is no example: there lies the sum of the feature, which is so much larger than all else that it would decide alone.
+    question is whether, within a picture, frequencies have like features where they have like kernels. (With pictures
+    as examples, hundreds of them would be needed for features of so many numbers.)
+
+    Strengths of low and high frequencies differ by orders of magnitude, so that a handful would decide alone. As the
+    estimator does before it reads the kernel off its last feature, the channels at every frequency are therefore
+    brought to mean 0 and variance 1; frequency zero, the features' sum, is no example.
 
     Args:
         restorer: The network.
@@ -64,25 +74,38 @@ def kernel_cka(
         DataError: Pictures cannot be read, are too small, or do not fit each other.
     """
     terms: dict[str, list[list[NDArray[np.float64]]]] = {}
+    before: dict[str, NDArray[np.float64]] = {}
     for blurred, sharp in tqdm(list(pairs), desc="pairs", unit="pair"):
         x, truth = (
             middle_part(restorer.network, to_tensor(picture), side) for picture in read_pair(blurred, sharp, SMALLEST)
         )
         for name, tap in tap_restoring(restorer, x).items():
             kernel = truth_at_scale(name, tap, x, truth)
-            examples = np.stack([kernel.real.ravel(), kernel.imag.ravel()], axis=1)[1:]
-            levels = [batch_terms(_frequencies(feature), examples) for feature in tap.features]
-            terms.setdefault(label(name), []).append(levels)
-    return {name: _summary(np.array(of_pairs), resamples, seed) for name, of_pairs in terms.items()}
+            own = np.stack([kernel.real.ravel(), kernel.imag.ravel()], axis=1)[1:]
+            other = before.get(name, own[:0])
+            features = [_frequencies(feature) for feature in tap.features]
+            terms.setdefault(label(name), []).append([_terms(features, own), _terms(features, other)])
+            before[name] = own
+    return {name: _summary(np.array(of_pairs).swapaxes(0, 1), resamples, seed) for name, of_pairs in terms.items()}
 
 
 def _frequencies(feature: Tensor) -> NDArray[np.float32]:
-    """(1, C, H, W) -> (H W - 1, C), without frequency zero."""
-    return feature[0].float().flatten(1).T.cpu().numpy()[1:]
+    """(1, C, H, W) -> (H W - 1, C), without frequency zero, mean 0 and variance 1 at every frequency."""
+    values = feature[0].float().flatten(1).T[1:]
+    return F.layer_norm(values, values.shape[1:], eps=EPSILON).cpu().numpy()
+
+
+def _terms(features: Sequence[NDArray[np.float32]], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(levels, 3); not numbers where the kernel is of another size."""
+    if len(kernel) != len(features[0]):
+        return np.full((len(features), 3), np.nan)
+    return np.array([batch_terms(feature, kernel) for feature in features])
 
 
 def _summary(terms: NDArray[np.float64], resamples: int, seed: int) -> KernelCKA:
-    levels = range(terms.shape[1])
-    intervals = np.array([bootstrap_interval(terms[:, level], resamples, seed) for level in levels])
-    cka = np.array([minibatch_cka(terms[:, level]) for level in levels])
-    return KernelCKA(cka, intervals[:, 0], intervals[:, 1], terms)
+    own, other = (of_pairs.swapaxes(0, 1) for of_pairs in terms)  # (levels, pairs, 3)
+    intervals = np.array([bootstrap_interval(level, resamples, seed) for level in own])
+    comparable = np.isfinite(other[0, :, 0])
+    others = [minibatch_cka(level[comparable]) if comparable.any() else np.nan for level in other]
+    cka = np.array([minibatch_cka(level) for level in own])
+    return KernelCKA(cka, intervals[:, 0], intervals[:, 1], np.array(others), terms)

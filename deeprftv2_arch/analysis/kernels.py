@@ -67,7 +67,9 @@ def estimator_kernels(
     x = middle_part(restorer.network, to_tensor(blurred), side)
     truth = None if sharp is None else middle_part(restorer.network, to_tensor(sharp), side)
     return {
-        label(name): _of_channels(tap, _chosen(tap, channels), truth_at_scale(name, tap, x, truth))
+        label(name): _of_channels(
+            tap, _chosen(tap, channels), None if truth is None else truth_at_scale(name, tap, x, truth)
+        )
         for name, tap in tap_restoring(restorer, x).items()
     }
 
@@ -108,12 +110,8 @@ def label(name: str) -> str:
     return f"group{int(parts[-1]) + 1}"
 
 
-def truth_at_scale(
-    name: str, tap: EstimatorTap, blurred: Tensor, sharp: Tensor | None
-) -> NDArray[np.complex128] | None:
+def truth_at_scale(name: str, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
     """The ground truth for an estimator: of the pictures at its scale, on its grid of frequencies."""
-    if sharp is None:
-        return None
     pictures = [image_pyramid(x.contiguous(), 2)[1] if "half_scale" in name else x for x in (blurred, sharp)]
     height, width = tap.blurred.shape[2:]
     return ground_truth_kernel(pictures[0][0].numpy(), pictures[1][0].numpy(), (height, width))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprftv2_arch.analysis.figure_files import in_print_style, new_figure
+from deeprftv2_arch.analysis.figure_files import WIDTH, in_print_style, new_figure
 from deeprftv2_arch.analysis.kernels import EstimatorKernels
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RADIUS = 12  # pixels of a kernel around zero lag
-COLUMNS = ("feature", "deblurred feature", "kernel", "kernel, frequencies", "ground truth F(B)/F(S)")
+COLUMNS = ("feature", "deblurred feature", "kernel", "kernel, frequencies", "true kernel F(B)/F(S)")
 
 
 @in_print_style
@@ -27,11 +27,12 @@ def kernels_figure(title: str, kernels: EstimatorKernels) -> "Figure":
     rows = len(kernels.channels)
     columns = 4 if kernels.truth is None else 5
     height, width = kernels.blurred.shape[1:]
-    figure = new_figure(0.5 + rows * (0.2 + 7.1 / columns * min(height / width, 1.2)))
+    lines = rows if kernels.truth is None else max(rows, 2)
+    figure = new_figure(0.55 + lines * (0.12 + WIDTH / columns * min(height / width, 1.2)))
     figure.suptitle(title)
-    grid = figure.add_gridspec(2 * rows, columns)
+    grid = figure.add_gridspec(lines, columns)
     for row, channel in enumerate(kernels.channels):
-        axes = [figure.add_subplot(grid[2 * row : 2 * row + 2, column]) for column in range(4)]
+        axes = [figure.add_subplot(grid[row, column]) for column in range(4)]
         for part, feature in zip(axes[:2], (kernels.blurred[row], kernels.deblurred[row]), strict=True):
             low, high = np.quantile(feature, [0.01, 0.99])
             part.imshow(feature, cmap="gray", vmin=low, vmax=high)
@@ -44,7 +45,7 @@ def kernels_figure(title: str, kernels: EstimatorKernels) -> "Figure":
             if row == 0:
                 part.set_title(heading)
     if kernels.truth is not None:
-        space, frequencies = figure.add_subplot(grid[:rows, 4]), figure.add_subplot(grid[rows:, 4])
+        space, frequencies = figure.add_subplot(grid[0, 4]), figure.add_subplot(grid[1, 4])
         _draw_in_space(space, kernels.truth, width)
         _draw_frequencies(frequencies, kernels.truth, width)
         space.set_title(COLUMNS[4])

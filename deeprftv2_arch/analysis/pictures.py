@@ -59,7 +59,7 @@ def pairs_in(blurred: Path, sharp: Path) -> list[tuple[Path, Path]]:
     """
     found = [_by_name(folder) for folder in (blurred, sharp)]
     alone = [
-        folder / name
+        mine[name]
         for folder, mine, others in zip((blurred, sharp), found, found[::-1], strict=True)
         for name in sorted(mine.keys() - others.keys())
     ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.estimator_taps import estimators, tapped
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 
 RADIUS = 10  # of the kernels that are shown, in pixels
@@ -24,8 +25,7 @@ def last_estimator(network: nn.Module) -> FourierKernelEstimator:
     Raises:
         OptionError: The network has none.
     """
-    names = {name: part for name, part in network.named_modules() if isinstance(part, FourierKernelEstimator)}
-    full = [part for name, part in names.items() if "half_scale" not in name]
+    full = [part for name, part in estimators(network).items() if "half_scale" not in name]
     if not full:
         raise OptionError("this network has no kernel estimators, so that there are no kernels to save")
     return full[-1]
@@ -45,16 +45,9 @@ def estimated_kernels(network: nn.Module, run: Callable[[], object]) -> NDArray[
     Raises:
         OptionError: The network has no estimators.
     """
-    spectra: list[Tensor] = []
-    handle = last_estimator(network).kernel_head.register_forward_hook(
-        lambda module, inputs, output: spectra.append(output)
-    )
-    try:
+    with tapped({"last": last_estimator(network)}) as taps:
         run()
-    finally:
-        handle.remove()
-    real, imaginary = spectra[-1].float().chunk(2, dim=1)
-    return torch.fft.irfft2(torch.complex(real, imaginary))[0].cpu().numpy()
+    return torch.fft.irfft2(taps["last"].kernel)[0].cpu().numpy()
 
 
 def middle(x: Tensor, side: int) -> Tensor:
