@@ -4,11 +4,13 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from datasets_prep.atomic import write_atomically
 from datasets_prep.errors import PreparationError
+from datasets_prep.pictures import encode_png
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
 from quickstart.comparison import comparison_png, kernel_column, photograph_columns
 from quickstart.databases import write_databases
@@ -17,6 +19,8 @@ from quickstart.report import Result, average, markdown_table, to_json
 from quickstart.restoring import load_network
 from quickstart.task import Task
 from quickstart.training import train
+
+PNG_COMPRESSION = 6
 
 
 def positive(text: str) -> int:
@@ -52,6 +56,14 @@ def claim_folder(out: Path, name: str) -> None:
         raise OptionError(f"--out {out}: cannot be written to ({error.strerror})") from error
 
 
+def write_pair(task: Task, out: Path, file_name: str, degraded: np.ndarray, truth: np.ndarray) -> None:
+    """Writes a held-out photograph and its degraded version as PNGs, into folders called as the databases are."""
+    for kind, photograph in (("lq", degraded), ("gt", truth)):
+        folder = out / "held_out" / Path(task.options["datasets"]["val"][f"dataroot_{kind}"]).stem
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{Path(file_name).stem}.png", encode_png(photograph[:, :, ::-1], PNG_COMPRESSION))
+
+
 def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Result]:
     """Restores every held-out photograph, writes its comparison picture, and returns the figures."""
     network = load_network(task.network, task.options["network_g"], weights)
@@ -59,6 +71,7 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
     for file_name in tqdm(HELD_OUT, desc="restoring", unit="photo"):
         truth = task.true_version(file_name, 0)
         degraded = task.degrade(truth, file_name, 0, seed)
+        write_pair(task, out, file_name, degraded, truth)
         before, restored = task.without_network(degraded), task.restore(network, degraded)
         result = Result(
             photograph=Path(file_name).stem,

@@ -49,6 +49,9 @@ def test_it_ends_with_table_and_pictures(finished):
         assert row["blurred_psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-9)
         with Image.open(out / f"{name}.png") as sheet:
             assert sheet.width == 1330
+        for kind, photograph in (("blur", blurred), ("sharp", sharp)):
+            saved = cv2.imread(str(out / "held_out" / kind / f"{name}.png"))
+            np.testing.assert_array_equal(saved[:, :, ::-1], photograph)
     assert not list(out.glob("*.tmp"))
 
 
