@@ -13,13 +13,13 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: help install quickstart quickstart-sr quickstart-ufpnet test lint clean
 
 help:
-	@echo "make quickstart      train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
-	@echo "make quickstart-sr   the same with a small ATD+FKE, which doubles the size of photographs"
+	@echo "make quickstart          train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
+	@echo "make quickstart-sr       the same with a small ATD+FKE, which doubles the size of photographs"
 	@echo "make quickstart-ufpnet   the three stages of a small UFPNet: kernels, their estimation, and deblurring by them"
-	@echo "make test            lint, type check and every test"
-	@echo "make lint            ruff and mypy alone"
-	@echo "make install         only the virtual environment, in $(VENV)"
-	@echo "make clean           remove $(VENV), the quickstarts' output and caches"
+	@echo "make test                lint, type check and every test"
+	@echo "make lint                ruff and mypy alone"
+	@echo "make install             only the virtual environment, in $(VENV)"
+	@echo "make clean               remove $(VENV), the quickstarts' output and caches"
 
 install: $(INSTALLED)
 

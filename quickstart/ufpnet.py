@@ -53,6 +53,7 @@ class KernelDeblurring(Deblurring):
     )
     option_file = OPTION_FILES / "quickstart_ufpnet.yml"
     network: type[nn.Module] = UFPNet
+    threads = 1  # As for super-resolution: so narrow networks have no work to share.
 
     def __init__(self) -> None:
         section = read_option_file(FLOW)["datasets"]["train"]
@@ -96,7 +97,7 @@ def train_stages(task: KernelDeblurring, out: Path, iterations: int, seed: int, 
         out: Folder that gets ``experiments/``.
         iterations: Steps of the last stage; the others keep their proportion to it.
         seed: Of all stages.
-        threads: Of the second and the third; the first has too little to share.
+        threads: That PyTorch may use.
     """
     kernel_options = read_option_file(ESTIMATOR)
     arguments = {name: value for name, value in kernel_options["network_g"].items() if name != "type"}
@@ -104,9 +105,9 @@ def train_stages(task: KernelDeblurring, out: Path, iterations: int, seed: int, 
     pictures = torch.from_numpy(np.stack(blurred).transpose(0, 3, 1, 2) / 255).float()
     write_first_weights(pictures, seed, out / kernel_options["path"]["pretrain_network_g"], **arguments)
     share = iterations / task.options["train"]["total_iter"]
-    for option_file, stage_threads in ((FLOW, 1), (ESTIMATOR, threads)):
+    for option_file in (FLOW, ESTIMATOR):
         steps = read_option_file(option_file)["train"]["total_iter"]
-        train(option_file, out, max(1, round(share * steps)), seed, stage_threads)
+        train(option_file, out, max(1, round(share * steps)), seed, threads)
     return train(task.option_file, out, iterations, seed, threads)
 
 

@@ -40,7 +40,7 @@ class MotionKernelSimulator:
     """Draws motion kernels; the defaults are those of the flow prior.
 
     A trajectory has unit speed, so that all are equally long and the kernels differ by how they bend. It begins on a
-    whole pixel, and the centre of its bounding box lies 0 to 1.5 pixels to the right of and below the canvas's middle:
+    whole pixel, and the centre of its bounding box lies 0.5 to 2 pixels to the right of and below the canvas's middle:
     on average at index 10.25 of 19, not 9. Kernels sum to 1.
 
     Attributes:
