@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Values of a strip of rows of the picture. On a CPU a strip stays in the cache; on a GPU it is as large as a strip of
-# the field, many times that, allows.
-STRIP_ON_CPU, STRIP_ON_GPU = 2**17, 2**20
+# Values of a strip of rows of the picture. On a CPU a strip stays in the cache; on a GPU it is as large as the strip of
+# the field allows, which takes 120 times as much for three channels and kernels of 19x19.
+STRIP_ON_CPU, STRIP_ON_GPU = 2**16, 2**20
 
 
 def reblur(picture: Tensor, field: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class _Reblur(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor, field: Tensor) -> Tensor:
-        ctx.field = field.shape, field.dtype
+        ctx.field = torch.empty_like(field, device="meta")  # its shape, layout and precision
         ctx.save_for_backward(picture if ctx.needs_input_grad[1] else None, field if ctx.needs_input_grad[0] else None)
         radius = _radius(field.shape)
         padded = F.pad(picture, [radius] * 4, mode="replicate")
@@ -56,6 +56,7 @@ class _Reblur(torch.autograd.Function):
             kernels = _strip_of_field(field, rows, picture.dtype)
             for q, window in _windows(padded, rows, radius):
                 blurred[:, :, rows].addcmul_(kernels[:, q, None], window)
+            del kernels  # before the next strip is made
         return blurred
 
     @staticmethod
@@ -65,7 +66,7 @@ class _Reblur(torch.autograd.Function):
         grad = grad.contiguous()
         return (
             None if field is None else _gradient_of_picture(grad, field),
-            None if picture is None else _gradient_of_field(grad, picture, *ctx.field),
+            None if picture is None else _gradient_of_field(grad, picture, ctx.field),
         )
 
 
@@ -77,22 +78,26 @@ def _gradient_of_picture(grad: Tensor, field: Tensor) -> Tensor:
         kernels = _strip_of_field(field, rows, grad.dtype)
         for q, window in _windows(padded, rows, radius):
             window.addcmul_(kernels[:, q, None], grad[:, :, rows])
+        del kernels
     return _folded(_folded(padded, 2, radius), 3, radius)
 
 
-def _gradient_of_field(grad: Tensor, picture: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """Gradient of the result -> that of the field."""
-    radius = _radius(shape)
+def _gradient_of_field(grad: Tensor, picture: Tensor, field: Tensor) -> Tensor:
+    """Gradient of the result -> that of the field, in the field's layout and precision."""
+    radius = _radius(field.shape)
     padded = F.pad(picture, [radius] * 4, mode="replicate")
-    gradient = grad.new_empty(shape, dtype=dtype)
+    gradient = torch.empty_like(field, device=grad.device)
     for rows in _strips(grad):
-        strip = gradient[:, :, rows].to(grad.dtype)  # itself, unless the field is in half precision
+        wanted = gradient[:, :, rows]
+        in_place = wanted.stride(3) == 1 and wanted.dtype == grad.dtype
+        strip = wanted if in_place else grad.new_empty(wanted.shape)
         for q, window in _windows(padded, rows, radius):
             torch.mul(grad[:, 0, rows], window[:, 0], out=strip[:, q])
             for channel in range(1, grad.shape[1]):
                 strip[:, q].addcmul_(grad[:, channel, rows], window[:, channel])
-        if dtype != grad.dtype:
-            gradient[:, :, rows] = strip
+        if not in_place:
+            wanted.copy_(strip)
+        del strip
     return gradient
 
 
