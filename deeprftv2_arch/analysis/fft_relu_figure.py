@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RADIUS = 24  # pixels around zero lag in the close-up
+ROUND = 0.9  # from which roundness on no axis is shown
 
 
 @in_print_style
 def fft_relu_figure(picture: NDArray[Any], pattern: NDArray[np.float64], axis: PrincipalAxis) -> "Figure":
-    """The picture, its whole pattern, and the middle of the pattern with its principal axis.
+    """The picture, its whole pattern, and the middle of the pattern with its principal axis unless it is round.
 
     Args:
         picture: (H, W) grey or (H, W, 3 or 4) RGB, uint8, uint16 or floats in 0..1.
@@ -38,10 +39,13 @@ def fft_relu_figure(picture: NDArray[Any], pattern: NDArray[np.float64], axis: P
     middle.imshow(
         centre, cmap="gray", vmin=low, vmax=high, extent=(-radius - 0.5, radius + 0.5, radius + 0.5, -radius - 0.5)
     )
-    x, y = radius * np.cos(np.deg2rad(axis.angle)), radius * np.sin(np.deg2rad(axis.angle))
-    for part in (-1, 1):  # the middle stays free
-        middle.plot([part * 0.75 * x, part * x], [-part * 0.75 * y, -part * y], color="tab:orange", linewidth=1.5)
-    middle.set_title(f"its middle; axis {axis.angle:.0f}°, roundness {axis.roundness:.2f}")
+    if axis.roundness < ROUND:
+        x, y = radius * np.cos(np.deg2rad(axis.angle)), radius * np.sin(np.deg2rad(axis.angle))
+        for part in (-1, 1):  # the middle stays free
+            middle.plot([part * 0.75 * x, part * x], [-part * 0.75 * y, -part * y], color="tab:orange", linewidth=1.5)
+        middle.set_title(f"its middle; axis {axis.angle:.0f}°, roundness {axis.roundness:.2f}")
+    else:
+        middle.set_title(f"its middle; roundness {axis.roundness:.2f}")
     middle.set_xlabel("lag in pixels")
     for axes in (shown, whole):
         axes.set_axis_off()
