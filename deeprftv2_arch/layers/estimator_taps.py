@@ -60,8 +60,7 @@ def _tap(part: FourierKernelEstimator, tap: EstimatorTap) -> list[torch.utils.ho
         tap.features = [inputs[0].detach(), *(level.detach() for level in output)]
 
     def kernel(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        real, imaginary = output.detach().float().chunk(2, dim=1)
-        tap.kernel = torch.complex(real, imaginary)
+        tap.kernel = part.to_spectrum(output.detach().float())
 
     def deblurred(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         tap.deblurred = inputs[0].detach().chunk(2, dim=1)[0]
