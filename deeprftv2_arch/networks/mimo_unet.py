@@ -45,11 +45,8 @@ class MIMOUNet(nn.Module):
             raise OptionError(
                 f"MIMOUNet: dim and three numbers of blocks must be at least 1, got {dim}, {list(blocks)}"
             )
-        if tile is not None and (tile < 1 or tile % SIZE_MULTIPLE or tile_overlap % SIZE_MULTIPLE):
-            raise OptionError(f"MIMOUNet: tile and tile_overlap must be multiples of {SIZE_MULTIPLE}")
-        if tile is not None and not 0 <= tile_overlap < tile:
-            raise OptionError(f"MIMOUNet: tile_overlap must be from 0 on and smaller than tile, got {tile_overlap}")
-        self.tile, self.tile_overlap = tile, tile_overlap
+        self.size_multiple = SIZE_MULTIPLE
+        self.use_tiles(tile, tile_overlap)
         widths = [dim * 2**level for level in range(len(blocks))]
         finer = list(pairwise(widths))
         self.embed = nn.ModuleList(nn.Conv2d(3, dim, 3, padding=1, bias=False) for _ in widths)
@@ -64,6 +61,20 @@ class MIMOUNet(nn.Module):
             block_stack("NAF", width, count) for width, count in zip(widths, blocks, strict=True)
         )
         self.heads = nn.ModuleList(nn.Conv2d(width, 3, 3, padding=1) for width in widths)
+
+    def use_tiles(self, tile: int | None, overlap: int = 0) -> None:
+        """Choose the tiles of eval mode anew; see ``tile`` and ``tile_overlap`` of the class.
+
+        Raises:
+            OptionError: These tiles cannot be had.
+        """
+        if tile is not None and (tile < 1 or tile % SIZE_MULTIPLE or overlap % SIZE_MULTIPLE):
+            raise OptionError(
+                f"MIMOUNet: tile and tile_overlap must be multiples of {SIZE_MULTIPLE}, got {tile}, {overlap}"
+            )
+        if tile is not None and not 0 <= overlap < tile:
+            raise OptionError(f"MIMOUNet: tile_overlap must be from 0 on and smaller than tile, got {overlap}, {tile}")
+        self.tile, self.tile_overlap = tile, overlap
 
     def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
         """Restore blurred pictures.
