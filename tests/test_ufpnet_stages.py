@@ -1,20 +1,22 @@
 """What one stage of UFPNet's training hands to the next: the way through all of them, and what is refused on it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from launch_helpers import changed, data_section, evaluation_options, load, write_options, write_pictures
-from ufpnet_helpers import FLOW, UFPNET, kernel_options, ufpnet_options, write_stage
+from ufpnet_helpers import ESTIMATOR, FLOW, UFPNET, kernel_options, ufpnet_options, write_stage
 
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
 from deeprftv2_arch.evaluation.running import Request, evaluate
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.options import check_first_weights, load_options
-from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.launch.pipeline import run_testing, run_training
 
 
 @pytest.fixture
@@ -67,6 +69,31 @@ def test_from_the_flow_to_a_measured_network(data: Path) -> None:
         assert "1 draw of kernels, seed 1" in table
     assert np.isfinite(figures[0]).all()
     np.testing.assert_array_equal(*figures)
+
+
+def test_report_of_the_second_stage_has_the_sharp_pictures_as_its_baseline(data: Path) -> None:
+    measuring = evaluation_options(
+        data / "val",
+        data / "estimator.pth",
+        model_type="KernelEstimationModel",
+        network_g={"type": "UncertainKernelEstimator", **ESTIMATOR},
+        network_flow={"type": "KernelFlow", **FLOW},
+        path__pretrain_network_flow=str(data / "flow.pth"),
+    )
+    run_testing(Arguments(write_options(data / "test.yml", measuring)), data)
+    report = json.loads((data / "results/tiny_test/report.json").read_text())
+    assert report["rows"]["baseline"] == "sharp picture"
+    pictures: dict[str, list[np.ndarray]] = {"blur": [], "sharp": [], "again": []}
+    for number in range(2):
+        for side in ("blur", "sharp"):
+            pictures[side].append(cv2.imread(str(data / f"val/{side}/{number:03d}.png")).astype(float))
+        again = data / f"results/tiny_test/visualization/val/{number:03d}_tiny_test.png"
+        pictures["again"].append(cv2.imread(str(again)).astype(float))
+    for row, side in (("baseline", "sharp"), ("network", "again")):
+        errors = [np.mean((one - other) ** 2) for one, other in zip(pictures[side], pictures["blur"], strict=True)]
+        expected = np.mean([10 * np.log10(255**2 / error) for error in errors])
+        assert report["sets"]["val"][row]["psnr"] == pytest.approx(expected, rel=1e-9)
+    assert report["weights"]["file"] == str(data / "estimator.pth")
 
 
 def test_files_that_fit_are_taken(data: Path) -> None:
