@@ -23,6 +23,9 @@ from deeprftv2_arch.layers.tiling import TileGrid
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.networks.kernel_flow import KernelFlow
+from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 from deeprftv2_arch.restoring import memory
 from deeprftv2_arch.restoring import restorer as restorer_module
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
@@ -285,6 +288,11 @@ def test_network_with_tiles_of_its_own_takes_little_around_them() -> None:
     own = 8 * 120 * 64 * 64
     assert pixels_that_fit(network, own // 2) == 64 * 64 // 2
     assert pixels_that_fit(network, own + 8 * 16 * 10**6) == 10**6
+
+
+def test_a_kernel_field_takes_memory_however_narrow_its_network_is() -> None:
+    estimator, flow = UncertainKernelEstimator(width=4), KernelFlow(blocks=1, hidden=2)
+    assert pixels_that_fit(KernelGuidedNetwork(estimator, flow, size_multiple=2), 12 * 361 * 1000) == 1000
 
 
 def test_memory_is_that_of_the_machine_or_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.restoring.tiles import SMALLEST, STEP, Tiles, tiles_of
 
 MEMINFO = Path("/proc/meminfo")
@@ -25,6 +26,9 @@ BYTES = 120
 # An ATD with estimators works on its own small tiles; for every pixel around them it keeps shallow features alone
 # (ATD-light+FKE: 12 at 256x256).
 KEPT_BYTES = 16
+# A kernel field has D channels, whatever the width of the network (UFPNet, D = 361: 4057 bytes a pixel with 16 channels,
+# 5753 with 64).
+FIELD_BYTES = 12
 WIDTH = 64  # channels of the features of a network that does not begin with a convolution
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -94,11 +98,13 @@ def picture_bytes(pixels: int, upscale: int) -> int:
 def pixels_that_fit(network: nn.Module, free: int) -> int:
     """How many pixels of its input a network can work on in so many bytes."""
     width = next((layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), WIDTH)
+    field = network.flow.kernel_size**2 if isinstance(network, KernelGuidedNetwork) else 0
+    pixel = max(BYTES * width, FIELD_BYTES * field)
     own_tile = getattr(network, "tile", None)
-    at_once = max(free, 0) // (BYTES * width)
+    at_once = max(free, 0) // pixel
     if own_tile is None or at_once <= own_tile**2:
         return at_once
-    return max(own_tile**2, (free - BYTES * width * own_tile**2) // (KEPT_BYTES * width))
+    return max(own_tile**2, (free - pixel * own_tile**2) // (KEPT_BYTES * width))
 
 
 def tiles_that_fit(network: nn.Module, height: int, width: int, free: int, largest: int | None = None) -> Tiles | None:
