@@ -41,6 +41,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
         for module in (databases, command, ufpnet):
             patch.setattr(module, "HELD_OUT", ("chelsea.png",))
         patch.setattr(ufpnet, "AVERAGED", 50)
+        patch.setattr(ufpnet.KernelDeblurring, "versions", lambda task, file_name: 2)
         words = ["--threads", "1", "--iterations", "1", "--seed", "5", "--out", str(out)]
         patch.setattr(sys, "argv", ["ufpnet", *words])
         with redirect_stdout(StringIO()) as printed:
