@@ -41,8 +41,8 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
       frequencies along it are weaker than those across. The edges of a photograph make rays through zero frequency,
       which no such coordinate explains.
 
-    Found within 2 degrees for motions of 5 to 45 pixels on most photographs; a wall of bricks, whose own grid of lines
-    is as strong, deceives it.
+    On 20 photographs, each moved by 5 to 50 pixels in 49 ways, it is found within 6 degrees for all but one. A wall of
+    bricks, whose grid of lines is as strong as a motion, deceives it.
 
     Args:
         pattern: (H, W), zero lag at (H // 2, W // 2).
