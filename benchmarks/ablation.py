@@ -101,14 +101,13 @@ def report(figures: Figures, settings: Settings, blurred: float, device: torch.d
     """The result file."""
     measured = [row for row, of_seeds in figures.items() if of_seeds]
     lines = [
-        "Measured by `python -m benchmarks.ablation`.",
+        f"Measured by `python -m benchmarks.ablation {settings.as_arguments()}`.",
         "",
         *environment_lines(device),
-        f"- Settings: {settings.as_text()}",
         "",
         f"PSNR in dB, mean of the held-out photographs ({blurred:.2f} blurred), mean and standard deviation over the",
-        "seeds. Differences are from the first row, over the seeds that both have. One that is not larger than both",
-        "rows' standard deviations is called within the spread: these runs do not tell such rows apart.",
+        "seeds. Differences are from the first row, seed by seed. One that is not larger than all three standard",
+        "deviations, its own and both rows', is called within the spread: these runs do not tell such rows apart.",
         "",
         "| row | seeds | PSNR | difference | reading | PSNR in the paper (GoPro) | difference in the paper |",
         "|---|---|---|---|---|---|---|",
@@ -141,11 +140,13 @@ def difference(ours: Mapping[int, float], firsts: Mapping[int, float], is_first:
     shared = ours.keys() & firsts.keys()
     if is_first or not shared:
         return "", ""
-    mean = statistics.mean(ours[seed] - firsts[seed] for seed in shared)
+    paired = {seed: ours[seed] - firsts[seed] for seed in shared}
+    mean, paired_spread = statistics.mean(paired.values()), deviation(paired)
     spreads = [spread for spread in (deviation(ours), deviation(firsts)) if spread is not None]
-    if len(spreads) < 2:
+    if paired_spread is None or len(spreads) < 2:
         return f"{mean:+.2f}", "one seed: no spread"
-    return f"{mean:+.2f}", "within the spread" if abs(mean) <= max(spreads) else "larger than the spread"
+    reading = "within the spread" if abs(mean) <= max(paired_spread, *spreads) else "larger than the spread"
+    return f"{mean:+.2f} ± {paired_spread:.2f}", reading
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -52,9 +52,9 @@ class Settings:
     batch: int
     exposures: int
 
-    def as_text(self) -> str:
-        """``iterations 400, dim 16, ...``"""
-        return ", ".join(f"{name} {value}" for name, value in asdict(self).items())
+    def as_arguments(self) -> str:
+        """``--iterations 400 --dim 16 ...``"""
+        return " ".join(f"--{name} {value}" for name, value in asdict(self).items())
 
 
 def narrow_network(row: str, settings: Settings) -> nn.Module:

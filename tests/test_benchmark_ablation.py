@@ -123,11 +123,14 @@ def test_runs_of_other_settings_are_refused(tmp_path: Path, capsys: pytest.Captu
 
 def test_differences_are_paired_and_read_against_the_spread() -> None:
     firsts = {0: 30.0, 1: 31.0, 2: 32.0}  # standard deviation 1
-    assert ablation.difference({0: 30.5, 1: 31.5, 2: 32.5}, firsts, False) == ("+0.50", "within the spread")
-    assert ablation.difference({0: 31.5, 1: 32.5, 2: 33.5}, firsts, False) == ("+1.50", "larger than the spread")
+    assert ablation.difference({0: 30.5, 1: 31.5, 2: 32.5}, firsts, False) == ("+0.50 ± 0.00", "within the spread")
+    assert ablation.difference({0: 31.5, 1: 32.5, 2: 33.5}, firsts, False) == ("+1.50 ± 0.00", "larger than the spread")
+    assert ablation.difference({0: 30.0, 1: 31.5, 2: 33.0}, firsts, False)[0] == "+0.50 ± 0.50"
+    unsteady = ablation.difference({0: 30.1, 1: 30.3}, {0: 30.1, 1: 29.9}, False)
+    assert unsteady == ("+0.20 ± 0.28", "within the spread")  # though both rows have a standard deviation of 0.14
     assert ablation.difference({2: 33.0}, firsts, False) == ("+1.00", "one seed: no spread")
     assert ablation.difference(firsts, firsts, True) == ("", "")
     line = ablation.table_line("table7_from_e1", "table7_no_fke", {"table7_no_fke": firsts, "table7_from_e1": firsts})
     assert line == (
-        "| table7_from_e1 | 3 | 31.00 ± 1.00 | +0.00 | within the spread | 32.72 to 32.84 | -0.02 to +0.10 |"
+        "| table7_from_e1 | 3 | 31.00 ± 1.00 | +0.00 ± 0.00 | within the spread | 32.72 to 32.84 | -0.02 to +0.10 |"
     )
