@@ -26,8 +26,8 @@ BYTES = 120
 # An ATD with estimators works on its own small tiles; for every pixel around them it keeps shallow features alone
 # (ATD-light+FKE: 12 at 256x256).
 KEPT_BYTES = 16
-# A kernel field has D channels, whatever the width of the network (UFPNet, D = 361: 4057 bytes a pixel with 16 channels,
-# 5753 with 64).
+# A kernel field has D channels, whatever the width of its network. Measured on UFPNets with D = 361: 4057 bytes a pixel
+# with 16 channels, 5753 with 64.
 FIELD_BYTES = 12
 WIDTH = 64  # channels of the features of a network that does not begin with a convolution
 
