@@ -131,6 +131,13 @@ def test_files_of_other_stages_are_refused(data: Path, estimator: str, flow: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("wrong", "stage"), [("flow.pth", STAGE_1), ("estimator.pth", STAGE_2)])
+def test_a_file_of_another_stage_is_no_whole_network(data: Path, wrong: str, stage: str) -> None:
+    options = third_stage(data, None, None, path__pretrain_network_g=str(data / wrong))
+    with pytest.raises(CheckpointError, match=rf"{wrong}: does not fit .* {stage} \(the option file builds"):
+        checked(data, options)
+
+
 @pytest.mark.parametrize("wrong", ["estimator.pth", "ufpnet.pth", "train"])
 def test_second_stage_refuses_what_is_no_flow(data: Path, wrong: str) -> None:
     with pytest.raises(CheckpointError, match=f"^path: pretrain_network_flow: .*{wrong}: (holds|is a folder)"):

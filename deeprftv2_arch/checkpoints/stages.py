@@ -1,6 +1,5 @@
 """The files that the stages of UFPNet's training hand on: the flow prior and the kernel estimator."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.io import load_params
+from deeprftv2_arch.checkpoints.stage_marks import describe_stage, kernel_size_of
 from deeprftv2_arch.checkpoints.variant import mismatch
 from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
-
-# A weight that the networks of one stage have and no others, whose length is that of a kernel.
-STAGES = {
-    "layers.1.running_mean": "a flow prior (stage 1)",
-    "mean_head.2.weight": "a kernel estimator (stage 2)",
-    "flow.layers.1.running_mean": "a network that deblurs with kernels (stage 3)",
-}
 
 
 def stages_of(network: KernelGuidedNetwork) -> dict[str, nn.Module]:
@@ -43,26 +36,25 @@ def load_stages(networks: Mapping[str, nn.Module], paths: Mapping[str, Any]) -> 
 def read_stage(option: str, network: nn.Module, paths: Mapping[str, Any]) -> dict[str, Tensor]:
     """Read the weights of an earlier stage, and see that they fit a network; see :func:`load_stages`."""
     expected = network.state_dict()
-    wanted = _mark(expected)
     if paths.get(option) is None:
-        raise OptionError(f"path: {option}: missing; name the file of {STAGES[wanted]}")
+        raise OptionError(f"path: {option}: missing; name the file of {describe_stage(expected)}")
     file = Path(paths[option])
     try:
         state = load_params(file)
     except CheckpointError as error:
         raise CheckpointError(f"path: {option}: {error}") from error
-    problem = _problem(expected, state, wanted)
+    problem = _problem(expected, state)
     if problem:
         raise CheckpointError(f"path: {option}: {file}: {problem}")
     return state
 
 
-def _problem(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], wanted: str) -> str | None:
+def _problem(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
     """What is wrong with the weights of a file, and what to do."""
-    found = _mark(state)
+    found, wanted = describe_stage(state), describe_stage(expected)
     if found != wanted:
-        return f"holds {STAGES.get(found, 'no network of UFPNet')}, not {STAGES[wanted]}; name another file"
-    theirs, ours = _kernel_size(state[found]), _kernel_size(expected[wanted])
+        return f"holds {found or 'no network of UFPNet'}, not {wanted}; name another file"
+    theirs, ours = kernel_size_of(state), kernel_size_of(expected)
     if theirs != ours:
         return (
             f"has kernels of {theirs}x{theirs}, but the network of the option file {ours}x{ours}; name another file or "
@@ -70,11 +62,3 @@ def _problem(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], wanted
         )
     different = mismatch(expected, state)
     return different and f"does not fit the network of the option file: tensors {different}; change its arguments"
-
-
-def _mark(state: Mapping[str, Tensor]) -> str:
-    return next((mark for mark in STAGES if mark in state), "")
-
-
-def _kernel_size(marked: Tensor) -> int:
-    return math.isqrt(len(marked))

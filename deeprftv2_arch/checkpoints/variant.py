@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from deeprftv2_arch.checkpoints.known_networks import known_network
+from deeprftv2_arch.checkpoints.stage_marks import describe_stage
 from deeprftv2_arch.errors import CheckpointError
 
 SHOWN = 3  # keys named in an error, of every sort
@@ -14,7 +15,7 @@ def describe(state: Mapping[str, Tensor]) -> str:
     """One phrase for people: "DeepRFTv2-B with dim 48, ...", "ATD-light at x4 with fke", or that it is neither."""
     known = known_network(state)
     if known is None:
-        return "no network of this package"
+        return describe_stage(state) or "no network of this package"
     try:
         return known.describe(state)
     except CheckpointError:
