@@ -18,6 +18,7 @@ from deeprftv2_arch.export.scan import GROUP, selective_scan_in_groups
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.ops.scan.reference import selective_scan_reference
 
 torch_is_too_old = tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH
@@ -31,6 +32,15 @@ TINY_ATD = {
     "window_size": 4,
     "category_size": 10,
     "num_tokens": 4,
+}
+TINY_UFPNET = {
+    "width": 4,
+    "enc_blocks": (1, 1, 1),
+    "dec_blocks": (1, 1, 1),
+    "kernel_width": 4,
+    "kernel_size": 5,
+    "flow_blocks": 2,
+    "flow_hidden": 4,
 }
 
 
@@ -140,13 +150,28 @@ def test_what_depends_on_the_size_is_refused(tmp_path, network, message):
     assert not list(tmp_path.iterdir())
 
 
+@needs_export
+def test_a_checkpoint_of_a_network_that_cannot_be_exported_is_refused(tmp_path):
+    torch.save({"params": UFPNet(**TINY_UFPNET).state_dict()}, tmp_path / "weights.pth")
+    files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
+    args = build_parser().parse_args(["export", *files, "--format", "pt2"])
+    with pytest.raises(ExportError, match="only DeepRFTv2 and ATD can be exported, not UFPNet"):
+        list(args.run(args))
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+@needs_export
 def test_no_file_is_replaced(tmp_path):
-    (tmp_path / "mine").write_text("precious")
+    for name in ("mine", "network.pt2.tmp"):
+        (tmp_path / name).write_text("precious")
     with pytest.raises(ExportError, match="mine: exists already"):
         export_program(DeepRFTv2(**TINY), tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "precious"
     with pytest.raises(ExportError, match="cannot be written"):
         export_program(DeepRFTv2(**TINY), tmp_path / "none" / "network.pt2")
+    with pytest.raises(ExportError, match="tiles"):
+        export_program(DeepRFTv2(**TINY, tile=16), tmp_path / "network.pt2")
+    assert (tmp_path / "network.pt2.tmp").read_text() == "precious"
 
 
 @needs_export

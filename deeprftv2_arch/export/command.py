@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.variant import describe
@@ -36,8 +36,9 @@ def _export(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.export import export_onnx, export_program
     from deeprftv2_arch.export.any_size import Network
 
-    network = cast(Network, network_of_checkpoint(args.checkpoint))
-    network.use_tiles(None)
+    network = network_of_checkpoint(args.checkpoint)
+    if isinstance(network, Network):  # others are refused when they are exported
+        network.use_tiles(None)
     write = export_program if args.format == "pt2" else export_onnx
     write(network, args.output)
     yield f"{args.output}: {describe(network.state_dict())}"

@@ -1,6 +1,7 @@
 """Files that are there when they are complete, and replace none."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def written_atomically(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise ExportError(f"{path}: exists already; choose another name or remove it first")
-    temporary = path.with_name(path.name + ".tmp")
+    # A name of its own, so that no file that lies there is lost.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.partial{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
