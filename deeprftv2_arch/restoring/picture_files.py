@@ -1,22 +1,19 @@
 """Pictures in files: OpenCV reads and writes them, since it alone keeps 16 bits of colour and of alpha."""
 
-import os
 import zlib
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets_prep.errors import PreparationError
 from datasets_prep.pictures import Header, read_header, require_whole
 from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.restoring.conversion import Picture
 from deeprftv2_arch.restoring.jpeg import LONGEST_PART, MOST_PARTS, is_whole, with_profile
 from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 from deeprftv2_arch.restoring.png import with_chunk
-
-Picture = NDArray[Any]
+from deeprftv2_arch.restoring.whole_files import written_whole
 
 # Above every camera's; a picture of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
@@ -114,20 +111,14 @@ def write_picture(path: Path, picture: Picture, profile: bytes | None = None) ->
     Raises:
         DataError: It cannot be written, or is to be a JPEG and has alpha.
     """
-    # A name of its own that is made anew, so that nothing that lies there can lead the writing elsewhere.
-    temporary = path.with_name(f".{os.getpid()}.partial")
     try:
         encoded = _jpeg(picture, profile) if path.suffix == ".jpg" else _png(picture, profile)
-        with temporary.open("xb") as file:
-            file.write(encoded)
-        os.replace(temporary, path)
     except PreparationError as error:
         raise DataError(f"{path}: {error}") from error
-    except (OSError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.err
-        raise DataError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except cv2.error as error:
+        raise DataError(f"{path}: cannot be written: {error.err}") from error
+    with written_whole(path) as temporary:
+        temporary.write_bytes(encoded)
 
 
 def _png(picture: Picture, profile: bytes | None) -> bytes:

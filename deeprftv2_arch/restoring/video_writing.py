@@ -1,8 +1,6 @@
 """Videos written frame by frame as MP4: by the program ffmpeg, or by OpenCV where there is none."""
 
 import json
-import os
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +15,7 @@ import numpy as np
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import Picture
 from deeprftv2_arch.restoring.video_reading import Video
+from deeprftv2_arch.restoring.whole_files import written_whole
 
 QUALITY = "16"  # constant rate factor of H.264; one cannot tell the frames from those before, or hardly
 SOUND_IN_MP4 = ("aac", "ac3", "alac", "eac3", "mp3", "opus")  # copied; other sound becomes AAC, which all can play
@@ -51,19 +50,11 @@ def writing_video(path: Path, height: int, width: int, like: Video) -> Iterator[
     """
     padding = ((0, height % 2), (0, width % 2), (0, 0))
     size = width + width % 2, height + height % 2
-    # A name of its own that is made anew, so that nothing that lies there can lead the writing elsewhere.
-    temporary = path.absolute().with_name(f".{secrets.token_hex(8)}.partial.mp4")
-    try:
-        temporary.touch(exist_ok=False)
+    with written_whole(path) as temporary:
         program = ffmpeg()
         writer = _by_ffmpeg(program, temporary, size, like) if program else _by_opencv(temporary, size, like)
         with writer as put:
             yield lambda frame: put(np.pad(frame, padding, "edge"))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
