@@ -6,10 +6,10 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.arguments import add_network, restorer_of
 
 MAX_PIXELS = 50_000_000  # above most cameras'; a picture keeps the page busy for as long as it takes
 
@@ -33,13 +33,7 @@ def add_demo(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="trained weights")
-    parser.add_argument(
-        "--options",
-        type=Path,
-        metavar="FILE",
-        help="option file of the network; by default the network is found from the weights",
-    )
+    add_network(parser)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -62,7 +56,6 @@ def add_demo(commands: Any) -> None:
         metavar="BYTES",
         help="the most memory to take, such as 3G: of the process or of the GPU (default: 80 %% of what is free)",
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: the GPU, if there is one)")
     parser.set_defaults(run=_demo)
 
 
@@ -70,22 +63,17 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
     # Only now, so that the other commands start as fast as without them.
     from deeprftv2_arch.demo.page import served
     from deeprftv2_arch.restoring.memory import parse_bytes
-    from deeprftv2_arch.restoring.restorer import Restorer
 
     if args.max_pixels < 1:
         raise OptionError(f"--max-pixels: expected a number above 0, got {args.max_pixels}")
     if args.port is not None and not 1 <= args.port <= 65535:
         raise OptionError(f"--port: expected a number in 1..65535, got {args.port}")
     max_upload = parse_bytes(args.max_upload)
-    settings = {
-        "device": args.device,
-        "memory_limit": args.memory_limit and parse_bytes(args.memory_limit),
-        "max_pixels": args.max_pixels,
-    }
-    if args.options is None:
-        restorer = Restorer.from_checkpoint(args.checkpoint, **settings)
-    else:
-        restorer = Restorer.from_options(args.options, args.checkpoint, **settings)
+    restorer = restorer_of(
+        args,
+        memory_limit=args.memory_limit and parse_bytes(args.memory_limit),
+        max_pixels=args.max_pixels,
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that pictures are removed then, too
     with suppress(KeyboardInterrupt), served(restorer, args.host, args.port, max_upload) as address:
         yield f"{address} shows the page; Ctrl-C ends it"

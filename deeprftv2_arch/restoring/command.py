@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.arguments import add_network, restorer_of
 
 FAILED = 1  # exit code where a file could not be restored
 
@@ -50,14 +51,7 @@ def add_restore(commands: Any) -> None:
         "inputs", nargs="+", metavar="INPUT", help="a picture, a video, a folder, or a pattern in quotes"
     )
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help="folder of the results")
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="trained weights")
-    parser.add_argument(
-        "--options",
-        type=Path,
-        metavar="FILE",
-        help="option file of the network, which tells what weights do not, such as train_size and tile; by default the "
-        "network is found from the weights",
-    )
+    add_network(parser)
     parser.add_argument(
         "--format",
         choices=("png", "jpg"),
@@ -96,7 +90,6 @@ def add_restore(commands: Any) -> None:
         help="refuse pictures and frames that announce more pixels, which may be made to fill the memory (default: "
         "250,000,000)",
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: the GPU, if there is one)")
     parser.set_defaults(run=_restore)
 
 
@@ -107,22 +100,17 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.restoring.picture_files import MAX_PIXELS
     from deeprftv2_arch.restoring.plan import plan
     from deeprftv2_arch.restoring.restore_files import restore_files
-    from deeprftv2_arch.restoring.restorer import Restorer
     from deeprftv2_arch.restoring.video_reading import silence_decoders
 
     if args.max_pixels is not None and args.max_pixels < 1:
         raise OptionError(f"--max-pixels: expected a number above 0, got {args.max_pixels}")
     jobs = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
-    settings = {
-        "device": args.device,
-        "tile": args.tile and tuple(args.tile),
-        "memory_limit": args.memory_limit and parse_bytes(args.memory_limit),
-        "max_pixels": args.max_pixels or MAX_PIXELS,
-    }
-    if args.options is None:
-        restorer = Restorer.from_checkpoint(args.checkpoint, **settings)
-    else:
-        restorer = Restorer.from_options(args.options, args.checkpoint, **settings)
+    restorer = restorer_of(
+        args,
+        tile=args.tile and tuple(args.tile),
+        memory_limit=args.memory_limit and parse_bytes(args.memory_limit),
+        max_pixels=args.max_pixels or MAX_PIXELS,
+    )
     if args.save_kernels:
         last_estimator(restorer.network)  # refused now rather than once for every picture
     _make_folder(args.out)
