@@ -21,7 +21,8 @@ def require_whole_video(path: Path) -> bool:
     Also refused are text files that name other files to play, whatever they are called.
 
     Returns:
-        Whether the file says how many frames there are; Matroska and WebM say how long everything is, sound included.
+        Whether the number of frames that a decoder finds announced is that of the file; of Matroska and WebM it is
+        estimated from the length of everything, sound included.
 
     Raises:
         DataError: It is not MP4, QuickTime, Matroska, WebM or AVI, or it is truncated.

@@ -91,7 +91,7 @@ class Restorer:
         """Build from trained weights alone: which network they are of is found from their names and shapes.
 
         Args:
-            checkpoint: A file with weights of a DeepRFTv2 or an ATD, with or without estimators.
+            checkpoint: A file with weights of a DeepRFTv2, an ATD with or without estimators, or a UFPNet.
             device: See the class, as for the other arguments.
             tile: See the class.
             memory_limit: See the class.

@@ -49,7 +49,7 @@ class Video:
         if not path.is_file():
             raise DataError(f"{path}: there is no such file")
         try:
-            self._is_counted = require_whole_video(path)
+            self._count_is_exact = require_whole_video(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         # An absolute path, since "concat:a" or "http:a" as the name of a file means something else to the decoder.
@@ -90,7 +90,8 @@ class Video:
                 )
             number += 1
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        if number < max(1, LEAST_SHARE * self.frame_count * self._is_counted):
+        fewest = LEAST_SHARE * self.frame_count if self._count_is_exact else 1
+        if number < max(1, fewest):
             raise DataError(
                 f"{self.path}: is damaged, only {number} of {self.frame_count} announced frames can be decoded; encode "
                 "it anew if it plays elsewhere"
