@@ -256,7 +256,7 @@ def test_checkpoint_of_another_variant_is_described(tmp_path: Path, changes: dic
     message = str(caught.value)
     assert "\n" not in message
     assert "its weights are those of DeepRFTv2 with" in message
-    assert "Name another file or change network_g; strict_load_g: false takes what fits" in message
+    assert "Name another file or change network_g; a training takes what fits with strict_load_g: false" in message
     for phrase in phrases:
         assert phrase in message
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

@@ -18,7 +18,8 @@ from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_saf
 from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
 from deeprftv2_arch.errors import CheckpointError
 
-# Where the weights may be, by preference; "state_dict" and "model" are other programs' names.
+# Where else than under the wanted key the weights may be, the first one counts; "state_dict" and "model" are other
+# programs' names.
 PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
 TOP_LEVEL = "its top level"  # where the weights are in a file that has nothing else
 TORN = "torn or no checkpoint; fetch or write it again"
@@ -134,7 +135,7 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
-    """Read the weights in a file, and nothing else of ``find_params``."""
+    """As :func:`find_params`, without the key."""
     return find_params(path, key)[0]
 
 
@@ -145,7 +146,8 @@ def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tenso
         The weights, under the names of the bare network, and the key that they are under.
 
     Raises:
-        CheckpointError: As those, naming the file.
+        CheckpointError: The file cannot be read (``load_checkpoint``), has no weights (``pick_params``), or has names
+            of a reference that cannot be translated.
     """
     state, found = read_params(path, key)
     return dict(under_our_names(state, str(path))), found
@@ -195,7 +197,7 @@ def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
         raise CheckpointError(
             f"{path}: does not fit the network of the option file: its weights are those of {describe(state)} "
             f"({_compared(state, expected)}); tensors {problem}. Name another file or change network_g; "
-            "strict_load_g: false takes what fits"
+            "a training takes what fits with strict_load_g: false"
         )
 
 
