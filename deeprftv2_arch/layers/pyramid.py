@@ -6,6 +6,7 @@ from torch import Tensor
 
 from deeprftv2_arch.ops.full_precision import without_autocast
 
+SCALES = ("full", "half", "quarter")  # names of the levels, finest first
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 

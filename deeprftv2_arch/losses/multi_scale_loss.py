@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.pyramid import image_pyramid
-from deeprftv2_arch.networks.deeprftv2 import SCALES
+from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.ops.full_precision import at_least_float32
 
 

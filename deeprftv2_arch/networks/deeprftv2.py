@@ -12,13 +12,12 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.local_pooling import use_local_pooling
-from deeprftv2_arch.layers.pyramid import image_pyramid
+from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.layers.resample import downsample
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
 from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns
 
-SCALES = ("full", "half", "quarter")  # at which networks restore; this one at the first, or the first two
 LEVELS = 3  # of every sub-unet: full, half and quarter resolution of its scale
 
 

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import block_stack
-from deeprftv2_arch.layers.pyramid import image_pyramid
+from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.layers.resample import downsample, upsample
 from deeprftv2_arch.layers.tiling import run_in_tiles
-from deeprftv2_arch.networks.deeprftv2 import SCALES
 
 SIZE_MULTIPLE = 8
 
