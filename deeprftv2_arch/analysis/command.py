@@ -3,12 +3,10 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deeprftv2_arch.errors import OptionError
-
-if TYPE_CHECKING:
-    from deeprftv2_arch.restoring.restorer import Restorer
+from deeprftv2_arch.restoring.arguments import add_network, restorer_of
 
 DESCRIPTION = """\
 Look at blur kernels: where they show in a blurred picture, and what the network's kernel estimators make of them. Every
@@ -48,7 +46,7 @@ def _add_kernels(analyses: Any) -> None:
         "estimated kernels, and these kernels in space and in frequency; beside them the ground-truth kernel F(B)/F(S) "
         "where there is a sharp picture. One figure for every estimator: OUT_unit1_full.png, ...",
     )
-    _add_network(parser)
+    add_network(parser)
     parser.add_argument("blurred", metavar="BLURRED", type=Path, help="the picture to restore")
     parser.add_argument("sharp", metavar="SHARP", type=Path, nargs="?", help="the same without blur")
     parser.add_argument(
@@ -68,7 +66,7 @@ def _add_cka(analyses: Any) -> None:
         description="Compare the features r_0, r_1, ... of every estimator with the ground-truth kernel F(B)/F(S) in "
         "Fourier space, by linear CKA over a set of pairs; with bootstrap intervals of 95 %% over the pairs.",
     )
-    _add_network(parser)
+    add_network(parser)
     parser.add_argument(
         "--pairs",
         metavar="DIR",
@@ -86,17 +84,6 @@ def _add_cka(analyses: Any) -> None:
     _add_side(parser)
     _add_out(parser, "kernel_cka here")
     parser.set_defaults(run=_cka)
-
-
-def _add_network(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="trained weights")
-    parser.add_argument(
-        "--options",
-        type=Path,
-        metavar="FILE",
-        help="option file of the network; by default the network is found from the weights",
-    )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: the GPU, if there is one)")
 
 
 def _add_side(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +138,7 @@ def _kernels(args: argparse.Namespace) -> Iterator[str]:
 
     channels = None if args.channels is None else _numbers(args.channels)
     _check_side(args.side, SMALLEST)
-    restorer = _restorer(args)
+    restorer = restorer_of(args)
     files = AnalysisFiles(args.out or Path(f"{args.blurred.stem}_kernels"), estimator_names(restorer.network))
     if args.sharp is None:
         blurred, sharp = read_large_enough(args.blurred, SMALLEST), None
@@ -178,7 +165,7 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     _check_side(args.side, SMALLEST)
     files = AnalysisFiles(args.out or Path("kernel_cka"))
     pairs = pairs_in(args.pairs / args.blur, args.pairs / args.sharp)
-    restorer = _restorer(args)
+    restorer = restorer_of(args)
     estimator_names(restorer.network)  # refused now rather than after the first picture
     results = kernel_cka(restorer, pairs, args.side, seed=args.seed)
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}
@@ -187,14 +174,6 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
         for level, row in enumerate(zip(result.cka, result.low, result.high, result.other, strict=True)):
             yield "{} r_{}: {:.3f} ({:.3f} to {:.3f}); with another pair's kernel {:.3f}".format(name, level, *row)
     yield f"{files}; {len(pairs)} pairs"
-
-
-def _restorer(args: argparse.Namespace) -> "Restorer":
-    from deeprftv2_arch.restoring.restorer import Restorer
-
-    if args.options is None:
-        return Restorer.from_checkpoint(args.checkpoint, device=args.device)
-    return Restorer.from_options(args.options, args.checkpoint, device=args.device)
 
 
 def _numbers(text: str) -> list[int]:
