@@ -275,7 +275,7 @@ class Page:
         return self._decoded(path.read_bytes())
 
     def offers_download(self) -> bool:
-        return bool(self._button().is_enabled())
+        return not self._button("b => b.disabled")
 
     def asked(self) -> list[str]:
         """All that the browser has asked the network for."""
@@ -286,8 +286,10 @@ class Page:
     def _find(self, selector: str) -> list[Any]:
         return list(self.driver.find_elements("css selector", selector))
 
-    def _button(self) -> Any:
-        return wait_for(lambda: [button for button in self._find("button") if button.text == "Download"])[0]
+    def _button(self, look: str = "b => b") -> Any:
+        """The button, or what a function of JavaScript sees of it; in one step, as the page may draw it anew."""
+        named = "[...document.querySelectorAll('button')].filter(b => b.innerText.trim() === 'Download')"
+        return wait_for(lambda: self.driver.execute_script(f"return {named}.map({look})"))[0]
 
     @staticmethod
     def _decoded(data: bytes) -> np.ndarray:
