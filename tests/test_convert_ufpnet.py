@@ -112,7 +112,7 @@ def test_a_checkpoint_alone_restores_a_picture_the_same_way_every_time(tmp_path)
     with torch.no_grad():
         expected = (network(x)[0].permute(1, 2, 0) * 255).round().byte().numpy()
     assert np.abs(restored.astype(int) - expected).max() <= 1
-    with pytest.raises(OptionError, match="no kernel estimators"):
+    with pytest.raises(OptionError, match="no Fourier Kernel Estimators"):
         restorer.kernels(picture)
 
 

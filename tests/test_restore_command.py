@@ -297,7 +297,7 @@ def test_network_without_estimators_has_no_kernels(
 ) -> None:
     checkpoint = save_atd(tmp_path / "atd.pth", fke=False)
     assert restore(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--save-kernels") == 2
-    assert "no kernel estimators" in capsys.readouterr().err
+    assert "no Fourier Kernel Estimators" in capsys.readouterr().err
 
 
 def test_folder_that_cannot_be_written(

@@ -25,9 +25,10 @@ def last_estimator(network: nn.Module) -> FourierKernelEstimator:
     Raises:
         OptionError: The network has none.
     """
+    # Those of the half scale see a coarser picture, whose kernels are half as large.
     full = [part for name, part in estimators(network).items() if "half_scale" not in name]
     if not full:
-        raise OptionError("this network has no kernel estimators, so that there are no kernels to save")
+        raise OptionError("this network has no Fourier Kernel Estimators, whose kernels alone are shown")
     return full[-1]
 
 
