@@ -293,3 +293,12 @@ def test_weights_of_a_network_that_is_not_ours_are_named(tmp_path: Path) -> None
         CheckpointError, match=r"other\.pth: holds weights of no network .* 0\.weight, 0\.bias, 1\.weight"
     ):
         network_of_checkpoint(tmp_path / "other.pth")
+
+
+def test_a_file_beside_the_new_one_stays(tmp_path: Path) -> None:
+    source, bystander = tmp_path / "in.pth", tmp_path / "out.pth.tmp"
+    torch.save({"params": {"w": torch.ones(2)}}, source)
+    bystander.write_bytes(b"mine")
+    convert(source, tmp_path / "out.pth")
+    assert {path.name for path in tmp_path.iterdir()} == {"in.pth", "out.pth", "out.pth.tmp"}
+    assert bystander.read_bytes() == b"mine"

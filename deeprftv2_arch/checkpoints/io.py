@@ -4,6 +4,8 @@ import errno
 import os
 import pickle
 import re
+import secrets
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -38,9 +40,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     Raises:
         CheckpointError: The disk is full or the folder missing or not writable. What was at ``path`` is still there.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    # A name that nobody else has, so that no file which lies there is lost.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -74,7 +77,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if is_safetensors(path):
             return dict(read_safetensors(path))
         _check_sums(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what hinders is said below
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file; check the path") from error
     except IsADirectoryError as error:
@@ -124,14 +129,25 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
         The weights, under the names of the bare network, and the key that they are under.
 
     Raises:
-        CheckpointError: There are no weights.
+        CheckpointError: There are no weights, or one has more values than memory: a small file would fill the memory
+            as soon as a network is built for it.
     """
     keys = PARAM_KEYS if key is None else (key, *PARAM_KEYS)
     found = next((name for name in keys if isinstance(checkpoint.get(name), Mapping)), None)
     weights = checkpoint if found is None else checkpoint[found]
     if not weights or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
         raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
+    hollow = next((name for name, value in weights.items() if not _holds_its_values(value)), None)
+    if hollow is not None:
+        raise CheckpointError(f"{hollow} announces more values than the file holds; fetch or write the file again")
     return bare_names(weights), found or TOP_LEVEL
+
+
+def _holds_its_values(tensor: Tensor) -> bool:
+    """False for one number seen as many, and for tensors that are not an array in memory (of meta, sparse)."""
+    if tensor.is_meta or tensor.layout != torch.strided:
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
