@@ -11,8 +11,8 @@ from launch_helpers import data_section, evaluation_options, training_options, w
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import parse_arguments
-from deeprftv2_arch.launch.option_checks import check_arguments, check_value
 from deeprftv2_arch.launch.options import Options, change_options, load_options, read_option_file
+from deeprftv2_arch.launch.signature_checks import check_arguments, check_value
 
 
 def load(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool = True) -> Options:
