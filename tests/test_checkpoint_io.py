@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import resource
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,7 +184,7 @@ def test_unreadable_file_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "a.pth")
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.filterwarnings("error")  # the line says it all
 @pytest.mark.parametrize("form", ["zip", "legacy", "pickle 0", "pickle 2", "pickle 4", "pickle 5"])
 def test_payload_is_named_and_not_executed(tmp_path: Path, form: str) -> None:
     target, path = tmp_path / "executed", tmp_path / "payload.pth"
@@ -209,6 +210,34 @@ def test_other_content_is_named(tmp_path: Path) -> None:
         CheckpointError, match=r"3\.state: no weights in the checkpoint: its keys are epoch, optimizers"
     ):
         load_params(tmp_path / "3.state")
+
+
+@pytest.mark.parametrize(
+    "hollow",
+    [
+        torch.zeros(1).expand(9, 9),
+        torch.zeros(9).expand(2, 9),
+        torch.empty(9, device="meta"),
+        torch.zeros(9, 9).to_sparse(),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+def test_weights_without_their_values_are_named(tmp_path: Path, hollow: torch.Tensor) -> None:
+    torch.save({"whole": torch.zeros(2, 9)[1:], "transposed": torch.zeros(2, 3).t(), "b": hollow}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a\.pth: b announces more values than the file holds"):
+        load_params(tmp_path / "a.pth")
+
+
+def test_packed_archives_are_not_unpacked(tmp_path: Path) -> None:
+    """What would fill the memory may be small as long as it is packed; PyTorch would unpack it."""
+    torch.save({"w": torch.zeros(100_000)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as whole, zipfile.ZipFile(tmp_path / "b.pth", "w") as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "b.pth").stat().st_size < 4_000
+    assert torch.load(tmp_path / "b.pth", weights_only=True)["w"].shape == (100_000,)
+    with pytest.raises(CheckpointError, match=r"b\.pth: torn or no checkpoint"):
+        load_checkpoint(tmp_path / "b.pth")
 
 
 def test_weights_are_found_under_every_usual_key() -> None:

@@ -262,6 +262,36 @@ def test_empty_tensors_of_huge_shapes_take_no_memory(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_small_file_that_announces_a_large_network_takes_no_memory(tmp_path: Path) -> None:
+    """492 GiB of weights, all of them views of one number."""
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in DeepRFTv2(dim=6000).state_dict().items()}
+    torch.save({"params": {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}}, tmp_path / "b.pth")
+    assert (tmp_path / "b.pth").stat().st_size < 1 << 20
+    message = rf"b\.pth: {next(iter(shapes))} announces more values than the file holds"
+    for use in (
+        network_of_checkpoint,
+        *(lambda path, f=f: f(path, tmp_path / "o.pth") for f in (convert, convert_reference)),
+    ):
+        with pytest.raises(CheckpointError, match=message) as caught:
+            use(tmp_path / "b.pth")
+        assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["b.pth"]
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: float, suffix: str) -> None:
+    state = DeepRFTv2(**TINY).state_dict()
+    broken = list(state)[5]
+    state[broken].view(-1)[-1] = value
+    torch.save({"params": state}, tmp_path / "in.pth")
+    convert(tmp_path / "in.pth", path := tmp_path / f"out{suffix}")  # hands on whatever there is
+    with pytest.raises(CheckpointError, match=rf"out{suffix}: {broken} has values that are not finite") as caught:
+        Restorer.from_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_weights_with_and_without_a_wrapper_are_refused(tmp_path: Path) -> None:
     torch.save({"w": torch.zeros(1), "module.w": torch.ones(1)}, tmp_path / "twice.pth")
     with pytest.raises(CheckpointError, match=r"twice\.pth: has weights twice"):

@@ -19,13 +19,26 @@ def network_of_checkpoint(path: Path) -> nn.Module:
     DeepRFTv2 without ``train_size``, ``fke_window`` and ``smallest_size``. An option file tells them.
 
     Raises:
-        CheckpointError: The file cannot be read safely, or its weights belong to no network of this package.
+        CheckpointError: The file cannot be read safely, or its weights belong to no network of this package or are not
+            finite.
     """
     state, _ = find_params(path, "params_ema")
+    require_finite(state, path)
     try:
         return network_of_weights(state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; name another file") from error
+
+
+def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights with which no picture can be restored.
+
+    Raises:
+        CheckpointError: One is infinite or not a number; ``path`` is the file that it comes from.
+    """
+    broken = next((name for name, value in state.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise CheckpointError(f"{path}: {broken} has values that are not finite; take a checkpoint from before that")
 
 
 def network_of_weights(state: Mapping[str, Tensor]) -> nn.Module:

@@ -102,6 +102,8 @@ def _check_sums(path: Path) -> None:
     """Raise unless all parts of an archive are as they were written, which ``torch.load`` does not check."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise zipfile.BadZipFile("packed, which torch.save never does: a small file could fill the memory")
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
@@ -129,8 +131,8 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
         The weights, under the names of the bare network, and the key that they are under.
 
     Raises:
-        CheckpointError: There are no weights, or one has more values than memory: a small file would fill the memory
-            as soon as a network is built for it.
+        CheckpointError: There are no weights, or one has more values than are stored: a network that is built for it
+            could fill the memory, however small the file is.
     """
     keys = PARAM_KEYS if key is None else (key, *PARAM_KEYS)
     found = next((name for name in keys if isinstance(checkpoint.get(name), Mapping)), None)

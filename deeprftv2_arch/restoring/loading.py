@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from deeprftv2_arch.checkpoints.building import require_finite
 from deeprftv2_arch.checkpoints.io import find_params, load_into
 from deeprftv2_arch.errors import OptionError
 
@@ -16,7 +17,7 @@ def network_of_options(option_file: Path, checkpoint: Path) -> nn.Module:
 
     Raises:
         OptionError: The option file cannot be read, or its network is unknown or refuses an argument.
-        CheckpointError: The weights cannot be read safely or do not fit.
+        CheckpointError: The weights cannot be read safely, do not fit or are not finite.
     """
     # Only now, since nothing else here needs BasicSR, whose registry has the networks by name.
     from basicsr.utils.registry import ARCH_REGISTRY
@@ -33,4 +34,5 @@ def network_of_options(option_file: Path, checkpoint: Path) -> nn.Module:
         raise OptionError(f"{option_file}: network_g: {error}") from error
     state, _ = find_params(checkpoint, (options.get("path") or {}).get("param_key_g", "params_ema"))
     load_into(network, state, checkpoint)
+    require_finite(state, checkpoint)
     return network
