@@ -1,6 +1,7 @@
 """Every layer against its formula, its published parameter count, or an independent implementation."""
 
 import math
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -170,11 +171,38 @@ def test_tiles_blend_to_the_whole_picture(size):
     torch.testing.assert_close(result, picture, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("context", [False, True])
-def test_tiles_that_share_one_pixel_have_equal_parts_in_it(context):
-    grid = TileGrid((1, 7), tile=4, overlap=1)
-    joined = grid.join([torch.full((1, 1, 1, 4), value) for value in (1.0, 3.0)], context=context)
+@pytest.mark.parametrize("way", [TileGrid.join, TileGrid.stitch])
+def test_tiles_that_share_one_pixel_have_equal_parts_in_it(way):
+    joined = way(TileGrid((1, 7), tile=4, overlap=1), [torch.full((1, 1, 1, 4), value) for value in (1.0, 3.0)])
     assert joined.flatten().tolist() == [1, 1, 1, 2, 3, 3, 3]
+
+
+@pytest.mark.parametrize("blend", [False, True])
+@pytest.mark.parametrize("size", [(17, 23), (40, 9)])
+def test_joined_tiles_are_the_sum_of_the_weighted_ones_over_that_of_their_weights(size, blend):
+    """Of tiles that do not agree, in float64 and pixel by pixel; up to three overlap along an axis."""
+    tile, overlap = 8, 4
+    grid = TileGrid(size, tile, overlap)
+    tiles = torch.rand(len(list(grid.places())), 1, 1, *grid.tile_size, dtype=torch.float64)
+
+    def weight(starts, index, pixel):
+        value = 1.0
+        for before, after in pairwise(range(len(starts))):
+            shared = starts[before] + tile - starts[after]
+            position = pixel - starts[after]
+            if index in (before, after) and 0 <= position < shared:
+                rise = position / (shared - 1) if blend else 0
+                value *= rise if index == after else 1 - rise
+        return value
+
+    total, weights = torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    places = product(enumerate(grid.starts[0]), enumerate(grid.starts[1]))
+    for part, ((row, top), (column, left)) in zip(tiles, places, strict=True):
+        for y, x in product(*map(range, grid.tile_size)):
+            each = weight(grid.starts[0], row, top + y) * weight(grid.starts[1], column, left + x)
+            total[top + y, left + x] += each * part[0, 0, y, x]
+            weights[top + y, left + x] += each
+    torch.testing.assert_close(grid.join(list(tiles), blend=blend)[0, 0], total / weights)
 
 
 def test_tiles_are_weighted_linearly_where_two_meet():

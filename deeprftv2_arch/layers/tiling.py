@@ -14,17 +14,16 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, length - tile, tile - overlap), length - tile]
 
 
-def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor, context: bool = False) -> list[Tensor]:
+def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor) -> list[Tensor]:
     """Weights of every tile along one axis, 1 but where it meets the one before it.
 
-    There they go from 0 to 1 in a line, and those of the other from 1 to 0; or, unless ``blend``, are 0. For
-    ``context`` see :meth:`TileGrid.join`.
+    There they go from 0 to 1 in a line, and those of the other from 1 to 0; or, unless ``blend``, are 0.
     """
     weights = [like.new_ones(tile) for _ in starts]
     for index in range(1, len(starts)):
         shared = starts[index - 1] + tile - starts[index]
         if blend:
-            ramp = (_ramp_within_context if context else _ramp)(shared, like)
+            ramp = _ramp(shared, like)
             weights[index - 1][tile - shared :] *= ramp.flip(0)
             weights[index][:shared] *= ramp
         else:
@@ -38,11 +37,18 @@ def _ramp(length: int, like: Tensor) -> Tensor:
     return torch.linspace(0, 1, length, dtype=like.dtype, device=like.device)
 
 
-def _ramp_within_context(length: int, like: Tensor) -> Tensor:
-    """Zeros up to the middle, there a line over two or three pixels, neither 0 nor 1, then ones."""
-    context = max(0, length - 2) // 2
-    line = _ramp(length - 2 * context + 2, like)[1:-1]
-    return torch.cat([like.new_zeros(context), line, like.new_ones(context)])
+def seams(starts: Sequence[int], tile: int, like: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Start of every tile along one axis, and how much it counts against those before it.
+
+    That is 0 up to the middle of what it shares with the last of them, there a line over two or three pixels, neither 0
+    nor 1, then 1.
+    """
+    end = starts[0]
+    for start in starts:
+        shared, end = end - start, start + tile
+        context = max(0, shared - 2) // 2
+        line = _ramp(shared - 2 * context + 2, like)[1:-1]
+        yield start, torch.cat([like.new_zeros(context), line, like.new_ones(tile - context - len(line))])
 
 
 class TileGrid:
@@ -73,27 +79,24 @@ class TileGrid:
             for rows, columns in self.places()
         ]
 
-    def join(self, tiles: Iterable[Tensor], upscale: int = 1, blend: bool = True, context: bool = False) -> Tensor:
-        """The map that the tiles make.
+    def join(self, tiles: Iterable[Tensor], upscale: int = 1, blend: bool = True) -> Tensor:
+        """The map that the tiles make, as in the published evaluation.
 
         Args:
             tiles: (B, C, upscale h, upscale w), in the order of ``places``.
             upscale: How many times as large as the places they are.
             blend: Whether tiles that overlap are mixed linearly, or the earlier one counts alone.
-            context: Whether what two tiles share is there for the network to see. Then both are cut off near its
-                middle, and blended over the two or three pixels there that both keep, with weights that are nowhere 0.
-                In the published evaluation they are blended over all of it, with 0 at the very ends.
 
         Returns:
             (B, C, upscale H, upscale W): the sum of the weighted tiles over the sum of their weights. The latter is
-            one, as in the published evaluation, wherever no more than two tiles overlap along an axis.
+            one wherever no more than two tiles overlap along an axis.
         """
         tiles = iter(tiles)
         first = next(tiles)
         total = first.new_zeros(*first.shape[:2], *(upscale * length for length in self.size))
         weight_sum = first.new_zeros(*total.shape[2:])
         row_weights, column_weights = (
-            tile_weights([upscale * start for start in starts], upscale * length, blend, first, context)
+            tile_weights([upscale * start for start in starts], upscale * length, blend, first)
             for starts, length in zip(self.starts, self.tile_size, strict=True)
         )
         weights = [torch.outer(row, column) for row in row_weights for column in column_weights]
@@ -101,6 +104,35 @@ class TileGrid:
             total[:, :, rows, columns] += weight * tile
             weight_sum[rows, columns] += weight
         return total / weight_sum
+
+    def stitch(self, tiles: Iterable[Tensor], upscale: int = 1) -> Tensor:
+        """The map that the tiles make where what they share is context for the network to see.
+
+        Neighbours are cut off near the middle of what they share, and blended over the two or three pixels there that
+        both keep. What they agree on stays as it is to the last bit.
+
+        Args:
+            tiles: (B, C, upscale h, upscale w), in the order of ``places``.
+            upscale: How many times as large as the places they are.
+
+        Returns:
+            (B, C, upscale H, upscale W).
+        """
+        tiles = iter(tiles)
+        first = next(tiles)
+        rest = chain([first], tiles)
+        height, width = (upscale * length for length in self.size)
+        tops, lefts = (
+            list(seams([upscale * start for start in starts], upscale * length, first))
+            for starts, length in zip(self.starts, self.tile_size, strict=True)
+        )
+        total = first.new_zeros(*first.shape[:2], height, width)
+        for top, row_weights in tops:
+            strip = first.new_zeros(*first.shape[:2], len(row_weights), width)
+            for (left, weights), tile in zip(lefts, rest, strict=False):
+                strip[..., left : left + len(weights)].lerp_(tile, weights)
+            total[:, :, top : top + len(row_weights)].lerp_(strip, row_weights[:, None])
+        return total
 
 
 def run_in_tiles(

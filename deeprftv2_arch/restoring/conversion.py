@@ -57,7 +57,8 @@ def to_picture(restored: Tensor, like: Picture) -> Picture:
     peak = PEAKS[like.dtype]
     channels = restored[0]
     if like.ndim == 2 or like.shape[2] == 1:
-        channels = channels.mean(dim=0, keepdim=True)
+        red, green, blue = channels.split(1)
+        channels = red + (green - red + (blue - red)) / 3  # their mean; exact where they are equal
     channels.clamp_(0, 1)
     if peak != 1:
         channels.mul_(peak).round_()

@@ -90,8 +90,8 @@ def _free() -> Iterator[int]:
 
 
 def picture_bytes(pixels: int, upscale: int) -> int:
-    """What a picture takes beside its tiles: as float32 before and after, the weights of its tiles, and the result."""
-    before, after = 3 * 4, (2 * 3 + 1) * 4
+    """What a picture takes beside its tiles: as float32 before and after, a strip of tiles, and the result."""
+    before, after = 3 * 4, 2 * 3 * 4
     return pixels * (before + after * upscale**2)
 
 

@@ -54,8 +54,8 @@ def run_in_tiles(
 ) -> Tensor:
     """Restore a picture in tiles, one after the other, and blend them.
 
-    What two tiles share is context, which is cut off but for the two or three pixels in its middle; there they are
-    blended with weights that are nowhere 0. So a network whose receptive field, from end to end, is smaller than the
+    What two tiles share is context, which is cut off but for the two or three pixels in its middle, where they are
+    blended. So a network whose receptive field, from end to end, is smaller than the
     overlap shows no seams: what it makes of the tiles is what it makes of the whole picture.
 
     Args:
@@ -74,4 +74,4 @@ def run_in_tiles(
     parts = tqdm(
         grid.cut(x), "in tiles", unit="tile", leave=False, delay=MOMENT, dynamic_ncols=True, disable=not progress
     )
-    return grid.join((run(part) for part in parts), upscale, context=True)
+    return grid.stitch((run(part) for part in parts), upscale)
