@@ -15,10 +15,8 @@ from PIL import Image
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
 from deeprftv2_arch.launch.options import read_option_file
 from deeprftv2_arch.networks.ufpnet import UFPNet
-from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 from quickstart import command, databases, ufpnet
 from quickstart.comparison import LABEL_HEIGHT, MARGIN, TILE_WIDTH
-from quickstart.first_weights import SPREAD, write_first_weights
 from quickstart.kernel_blur import KernelBlur, blur_by_kernels, draw_kernels
 from quickstart.kernel_figures import compared_pixels, kernel_figures, same_everywhere, similarity
 from quickstart.kernel_picture import DARK, PANEL_WIDTH, ZOOM, kernel_field_png, kernel_panel, shown_pixels
@@ -173,24 +171,6 @@ def test_kernels_are_drawn_where_their_pixels_are():
     )
     np.testing.assert_array_equal(sheet[LABEL_HEIGHT : LABEL_HEIGHT + 256, MARGIN : MARGIN + PANEL_WIDTH], panel)
     assert (sheet[LABEL_HEIGHT : LABEL_HEIGHT + 256, 2 * MARGIN + PANEL_WIDTH : -MARGIN] == 0).all()
-
-
-def test_first_weights_see_detail_alone_and_do_not_saturate(tmp_path):
-    pictures = torch.rand(1, 3, 160, 160)
-    write_first_weights(pictures, 0, tmp_path / "first.pth", width=4, kernel_size=5)
-    estimator = UncertainKernelEstimator(4, 5)
-    estimator.load_state_dict(torch.load(tmp_path / "first.pth")["params"])
-    with torch.no_grad():
-        mean, sigma = estimator(pictures)
-        brighter, _ = estimator(pictures + 0.5)
-    # Away from the border, which the convolutions continue by zeros.
-    torch.testing.assert_close(brighter[:, :, 76:84, 76:84], mean[:, :, 76:84, 76:84], rtol=1e-3, atol=1e-6)
-    logits = mean.log() - mean.log().mean(dim=1, keepdim=True)
-    assert 0.5 * SPREAD < logits.std().item() < 1.1 * SPREAD
-    assert 0.3 < sigma.mean().item() < 0.7
-    write_first_weights(pictures, 0, tmp_path / "again.pth", width=4, kernel_size=5)
-    for name, value in torch.load(tmp_path / "again.pth")["params"].items():
-        assert torch.equal(value, estimator.state_dict()[name])
 
 
 def test_the_stages_agree_on_their_kernels_and_networks():
