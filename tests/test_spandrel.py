@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 import torch
 from oracle_deeprftv2 import random_state, restore
+from oracle_ufpnet import random_state as ufpnet_reference_state
+from test_ufpnet import NARROW
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.convert import convert
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.spandrel_support import install
 
 spandrel = pytest.importorskip("spandrel")
 
-OURS = {"DeepRFTv2", "ATD+FKE"}
+OURS = {"DeepRFTv2", "ATD+FKE", "UFPNet"}
 DEBLURRING = {"dim": 4, "units": 2, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 1)}
 ENLARGING = {
     "upscale": 2,
@@ -107,12 +111,32 @@ def test_an_enlarging_checkpoint_gives_our_picture(tmp_path: Path, upsampler: st
     torch.testing.assert_close(model(x), expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("theirs_too", [False, True])
+def test_a_ufpnet_s_checkpoint_gives_our_picture(tmp_path: Path, theirs_too: bool) -> None:
+    network = trained(UFPNet(**NARROW, seed=10))
+    torch.save({"params": network.state_dict()}, tmp_path / "net.pth")
+    if theirs_too:
+        state = {name: value.float() for name, value in ufpnet_reference_state(**NARROW).items()}
+        torch.save({"params": state}, tmp_path / "net.pth")
+        network.load_state_dict(under_our_names(state, "net.pth"))
+    model = opened(tmp_path / "net.pth")
+    assert (model.architecture.id, model.purpose, model.scale) == ("UFPNet", "Restoration", 1)
+    assert (model.input_channels, model.output_channels, model.tags) == (3, 3, ["4w", "3ks"])
+    x = torch.rand(1, 3, 21, 30)
+    with torch.no_grad():
+        expected = network(x).clamp(0, 1)
+    assert not torch.equal(expected, x)
+    for _ in range(2):
+        torch.testing.assert_close(model(x), expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("network", "tags"),
     [
         (lambda: DeepRFTv2(), ["DeepRFTv2-B", "48dim", "2units"]),
         (lambda: DeepRFTv2(full_kinds=("NAF",) * 3), ["DeepRFTv2-S", "48dim", "2units"]),
         (lambda: ATD(upscale=4, fke=True), ["ATD-light", "48dim", "16w"]),
+        (lambda: UFPNet(), ["UFPNet", "64w", "19ks"]),
     ],
 )
 def test_published_variants_are_tagged(network: Any, tags: list[str]) -> None:
@@ -154,6 +178,8 @@ def test_ours_are_none_of_theirs() -> None:
     assert detected(theirs(), DeepRFTv2(**DEBLURRING).state_dict()) is None
     assert detected(theirs(), ATD(**ENLARGING, fke=True).state_dict()) == "ATD"  # hence ours before theirs
     assert detected(spandrel.MAIN_REGISTRY, ATD(**ENLARGING, fke=True).state_dict()) == "ATD+FKE"
+    assert detected(theirs(), ufpnet_reference_state(**NARROW)) == "NAFNet"
+    assert detected(spandrel.MAIN_REGISTRY, ufpnet_reference_state(**NARROW)) == "UFPNet"
 
 
 def test_half_precision_is_refused() -> None:

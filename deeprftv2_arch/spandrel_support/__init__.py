@@ -24,10 +24,14 @@ def install() -> None:
     except ImportError as error:
         raise OptionError(f"spandrel is needed ({error}): pip install 'deeprftv2_arch[spandrel]'") from error
     # Only now, since its classes are spandrel's.
-    from deeprftv2_arch.spandrel_support.architectures import ATDWithEstimatorsArchitecture, DeepRFTv2Architecture
+    from deeprftv2_arch.spandrel_support.architectures import (
+        ATDWithEstimatorsArchitecture,
+        DeepRFTv2Architecture,
+        UFPNetArchitecture,
+    )
 
-    # Theirs would take an ATD for one without estimators.
+    # Theirs would take an ATD for one without estimators, and a UFPNet under the authors' names for a NAFNet.
     theirs = tuple(support.architecture.id for support in spandrel.MAIN_REGISTRY)
-    for architecture in (DeepRFTv2Architecture(), ATDWithEstimatorsArchitecture()):
+    for architecture in (DeepRFTv2Architecture(), ATDWithEstimatorsArchitecture(), UFPNetArchitecture()):
         support = spandrel.ArchSupport.from_architecture(architecture, before=theirs)
         spandrel.MAIN_REGISTRY.add(support, ignore_duplicates=True)

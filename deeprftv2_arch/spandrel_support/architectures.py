@@ -3,7 +3,7 @@
 from spandrel import Architecture, ImageModelDescriptor, ModelTiling, StateDict
 from torch import nn
 
-from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant
+from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant, ufpnet_variant
 from deeprftv2_arch.checkpoints.building import network_of_weights
 from deeprftv2_arch.checkpoints.io import bare_names
 from deeprftv2_arch.checkpoints.reference import under_our_names
@@ -37,6 +37,21 @@ class ATDWithEstimatorsArchitecture(Architecture[nn.Module]):
         published = atd_variant.published_name(arguments)
         tags = [*([published] if published else []), f"{arguments['embed_dim']}dim", f"{arguments['window_size']}w"]
         return _descriptor(self, state, tags, ModelTiling.INTERNAL)
+
+
+class UFPNetArchitecture(Architecture[nn.Module]):
+    """UFPNet, under this package's names or those of the authors' reference; a picture always becomes the same one."""
+
+    def __init__(self) -> None:
+        super().__init__(id="UFPNet", detect=lambda state: ufpnet_variant.MARK in _ours(state))
+
+    def load(self, state_dict: StateDict) -> ImageModelDescriptor[nn.Module]:
+        """Build the network of these weights."""
+        state = _ours(state_dict)
+        arguments = ufpnet_variant.deduce_arguments(state)
+        published = ufpnet_variant.published_name(arguments)
+        tags = [*([published] if published else []), f"{arguments['width']}w", f"{arguments['kernel_size']}ks"]
+        return _descriptor(self, state, tags, ModelTiling.SUPPORTED)
 
 
 def _ours(state: StateDict) -> StateDict:
