@@ -10,6 +10,7 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.flow.affine_coupling import AffineCoupling
 from deeprftv2_arch.layers.flow.flow_norm import FlowNorm
 
+ALPHA = 1e-6  # keeps the logits of 0 and 1 finite
 DITHER = 1 / 720  # width of the noise that turns the many zeros of kernels into a density
 
 
@@ -17,18 +18,15 @@ class KernelFlow(nn.Module):
     """Map motion kernels to codes that are normally distributed, N(0, I), and back (RealNVP).
 
     A kernel is a vector of D = kernel_size**2 entries, row by row. The flow works on its logits; a decoded kernel is
-    their sigmoid, so that every entry is in 0..1, and its sum is near 1 but not exactly 1. The rest of the project
-    keeps such kernels as maps (B, D, H, W), one kernel per pixel, channel = row * kernel_size + column.
-
-    Checkpoints of the authors have ``net`` for ``layers``, ``s_net`` for ``scale`` and ``t_net`` for ``translation``,
-    and also hold constants, which follow from the arguments here.
+    their sigmoid, so that every entry is in 0..1. Nothing makes its entries sum to 1: in the published flow they do to
+    1.06 at the median and to 1.25 on average. The rest of the project keeps such kernels as maps (B, D, H, W), one
+    kernel per pixel, channel = row * kernel_size + column.
 
     Args:
         kernel_size: Height and width of a kernel.
         blocks: Pairs of an affine coupling and a normalisation.
         hidden: Width of the couplings' networks.
         hidden_layers: Their linear layers from ``hidden`` to ``hidden``.
-        alpha: What keeps the logits of 0 and 1 finite.
 
     Attributes:
         kernel_size: As above.
@@ -43,12 +41,10 @@ class KernelFlow(nn.Module):
         blocks: int = 5,
         hidden: int = 25,
         hidden_layers: int = 1,
-        alpha: float = 1e-6,
     ) -> None:
         super().__init__()
-        _check_arguments(kernel_size, blocks, hidden, hidden_layers, alpha)
+        _check_arguments(kernel_size, blocks, hidden, hidden_layers)
         self.kernel_size = kernel_size
-        self.alpha = alpha
         features = kernel_size**2
         self.layers = nn.ModuleList()
         for block in range(blocks):
@@ -69,14 +65,14 @@ class KernelFlow(nn.Module):
         return x, log_det
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (N, D) -> kernels (N, D), with values in [-alpha, 1 + alpha]; only in eval mode.
+        """Codes (N, D) -> kernels (N, D), with values in [-1e-6, 1 + 1e-6]; only in eval mode.
 
         The noise of :meth:`to_logits` is part of what is decoded: a sum of D / 1440 on average.
         """
         layer: Any
         for layer in reversed(self.layers):
             codes = layer.decode(codes)
-        return (torch.sigmoid(codes) - self.alpha) / (1 - 2 * self.alpha)
+        return (torch.sigmoid(codes) - ALPHA) / (1 - 2 * ALPHA)
 
     def to_logits(self, kernels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Kernels (N, D) of values 0..1 -> what the flow encodes, (N, D): logits of the kernels with some noise.
@@ -88,7 +84,7 @@ class KernelFlow(nn.Module):
         noise = torch.rand(kernels.shape, generator=generator, dtype=kernels.dtype, device=kernels.device)
         # Up to 1, where a kernel is a single point: beyond it there are no logits.
         dithered = (kernels.clamp(min=0) + DITHER * noise).clamp(max=1)
-        return torch.logit(self.alpha + (1 - 2 * self.alpha) * dithered)
+        return torch.logit(ALPHA + (1 - 2 * ALPHA) * dithered)
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -104,7 +100,7 @@ class KernelFlow(nn.Module):
         return self.decode(codes).unflatten(1, (self.kernel_size, self.kernel_size))
 
 
-def _check_arguments(kernel_size: int, blocks: int, hidden: int, hidden_layers: int, alpha: float) -> None:
+def _check_arguments(kernel_size: int, blocks: int, hidden: int, hidden_layers: int) -> None:
     least = {
         "kernel_size": (kernel_size, 2),
         "blocks": (blocks, 1),
@@ -114,5 +110,3 @@ def _check_arguments(kernel_size: int, blocks: int, hidden: int, hidden_layers: 
     for name, (value, minimum) in least.items():
         if value < minimum:
             raise OptionError(f"KernelFlow: {name} must be at least {minimum}, got {value}")
-    if not 0 < alpha < 0.5:
-        raise OptionError(f"KernelFlow: alpha must lie between 0 and 0.5, got {alpha}")
