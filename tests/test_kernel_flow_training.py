@@ -199,6 +199,10 @@ def test_option_file_is_the_documented_recipe(tmp_path):
     [
         ({"network_g__kernel_size": 9}, "datasets: train: kernel_size: 7, but network_g: kernel_size: 9"),
         ({"datasets__val__kernel_size": 5}, "datasets: val: kernel_size: 5, but network_g: kernel_size: 7"),
+        (
+            {f"{section}__kernel_size": 8 for section in ("network_g", "datasets__train", "datasets__val")},
+            "network_g: kernel_size: expected an odd number, not 8",
+        ),
         ({"datasets__train__batch_size_per_gpu": 1}, "batch_size_per_gpu: expected a whole number from 2 on"),
         ({"datasets__train__kernels": 0}, "kernels: expected a whole number from 1 on, not 0"),
         ({"datasets__train__simulator": {"lenght": 3.0}}, "unknown key 'lenght'; did you mean 'length'"),

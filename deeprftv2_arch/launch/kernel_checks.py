@@ -9,6 +9,7 @@ from torch import nn
 from deeprftv2_arch.checkpoints.stages import read_stage, stages_of
 from deeprftv2_arch.data.patch_stages import height_and_width
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.launch.option_schema import KernelDataSection
 from deeprftv2_arch.launch.weightless import network_without_memory
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
@@ -28,15 +29,9 @@ def check_kernels(opt: Mapping[str, Any], network: Any, file: str) -> None:
             or the weights to start from are named twice.
     """
     if opt["model_type"] == "KernelFlowModel":
-        _require_kind(network, KernelFlow, f"{file}: network_g: type")
-        for phase, section in opt["datasets"].items():
-            if section.get("kernel_size", 19) != network.kernel_size:
-                raise OptionError(
-                    f"{file}: datasets: {phase}: kernel_size: {section.get('kernel_size', 19)}, but network_g: "
-                    f"kernel_size: {network.kernel_size}; they must be the same"
-                )
-        return
-    if opt["model_type"] == "UFPNetModel":
+        size = _require_kind(network, KernelFlow, f"{file}: network_g: type").kernel_size
+        _check_simulated(opt["datasets"], size, file)
+    elif opt["model_type"] == "UFPNetModel":
         _require_kind(network, KernelGuidedNetwork, f"{file}: network_g: type")
         _check_start(opt["path"], file)
         size = network.flow.kernel_size
@@ -51,7 +46,7 @@ def check_kernels(opt: Mapping[str, Any], network: Any, file: str) -> None:
             )
     else:
         return
-    if size % 2 == 0:
+    if size % 2 == 0:  # also of a flow alone, before a stage is trained that the next one refuses
         raise OptionError(f"{file}: network_g: kernel_size: expected an odd number, not {size}")
     for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
         if min(height_and_width(stage["patch_size"])) < size:
@@ -87,6 +82,16 @@ def _flow_without_memory(opt: Mapping[str, Any], file: str) -> KernelFlow:
     except OptionError as error:
         raise OptionError(f"{file}: network_flow: {error}") from error
     return _require_kind(flow, KernelFlow, f"{file}: network_flow: type")
+
+
+def _check_simulated(datasets: Mapping[str, Mapping[str, Any]], size: int, file: str) -> None:
+    for phase, section in datasets.items():
+        simulated = section.get("kernel_size", KernelDataSection.kernel_size)
+        if simulated != size:
+            raise OptionError(
+                f"{file}: datasets: {phase}: kernel_size: {simulated}, but network_g: kernel_size: {size}; they must "
+                "be the same"
+            )
 
 
 def _check_start(paths: Mapping[str, Any], file: str) -> None:
