@@ -125,7 +125,7 @@ STAGE_1, STAGE_2, STAGE_3 = (
 )
 def test_files_of_other_stages_are_refused(data: Path, estimator: str, flow: str, message: str) -> None:
     (data / "torn.pth").write_bytes((data / "flow.pth").read_bytes()[:2000])
-    torch.save({"params": {"weight": torch.zeros(3)}}, data / "other.pth")
+    torch.save({"params": {"layers.1.running_mean": torch.zeros(25)}}, data / "other.pth")  # of any BatchNorm
     with pytest.raises(CheckpointError, match=message) as caught:
         checked(data, third_stage(data, estimator, flow))
     assert "\n" not in str(caught.value)
@@ -146,7 +146,8 @@ def test_second_stage_refuses_what_is_no_flow(data: Path, wrong: str) -> None:
 
 @pytest.mark.parametrize("missing", ["pretrain_network_kernel", "pretrain_network_flow"])
 def test_files_that_are_not_named_are_asked_for(data: Path, missing: str) -> None:
-    with pytest.raises(OptionError, match=rf"^path: {missing}: missing; name the file of {STAGE_1}|{STAGE_2}"):
+    stage = {"pretrain_network_kernel": STAGE_2, "pretrain_network_flow": STAGE_1}[missing]
+    with pytest.raises(OptionError, match=rf"^path: {missing}: missing; name the file of {stage}$"):
         checked(data, changed(third_stage(data), {f"path__{missing}": None}))
     if missing == "pretrain_network_flow":
         with pytest.raises(OptionError, match=rf"^path: {missing}: missing; name the file of {STAGE_1}$"):
@@ -194,7 +195,7 @@ def test_a_flow_of_other_widths_is_refused(data: Path) -> None:
     ],
 )
 def test_options_that_do_not_go_together_are_refused(data: Path, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError, match=rf"^.*options.yml: {message}|options.yml: .*{message}"):
+    with pytest.raises(OptionError, match=rf"options.yml: .*{message}"):
         checked(data, changed(third_stage(data), changes))
 
 

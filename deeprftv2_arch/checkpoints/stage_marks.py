@@ -7,9 +7,9 @@ from torch import Tensor
 
 # A weight that the networks of one stage have and no others, whose length is that of a kernel.
 STAGES = {
-    "layers.1.running_mean": "a flow prior (stage 1)",
+    "layers.1.log_gamma": "a flow prior (stage 1)",
     "mean_head.2.weight": "a kernel estimator (stage 2)",
-    "flow.layers.1.running_mean": "a network that deblurs with kernels (stage 3)",
+    "flow.layers.1.log_gamma": "a network that deblurs with kernels (stage 3)",
 }
 
 
