@@ -64,7 +64,7 @@ class KernelGuidedNetwork(nn.Module):
         """Restore blurred pictures.
 
         Args:
-            x: (B, 3, H, W), RGB in 0..1, of any size from half of ``size_multiple`` on: it is padded by reflection at
+            x: (B, 3, H, W), RGB in 0..1, of any size above half of ``size_multiple``: it is padded by reflection at
                 the bottom and the right to multiples of that, and cropped back.
             noise: Standard normal noise (B, D, H', W') of the padded size, D = kernel_size**2, that a single draw takes
                 instead of its own, whatever ``samples``.

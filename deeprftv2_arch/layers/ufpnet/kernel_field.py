@@ -99,6 +99,12 @@ def decode_kernel_field(
     if noise is not None and noise.shape != mean.shape:
         raise OptionError(f"noise must be of shape {tuple(mean.shape)}, got {tuple(noise.shape)}")
 
+    if chunk is None:
+        chunk = CHUNK_ON_CPU if mean.device.type == "cpu" else CHUNK_ELSEWHERE
+    step = -(-chunk // DRAWN_AT_ONCE) * DRAWN_AT_ONCE
+    codes, sigmas = (_by_pixel(at_least_float32(x)) for x in (mean, sigma))
+    noises = None if noise is None else _by_pixel(noise)
+
     def decode(codes: Tensor, sigma: Tensor, noise: Tensor | None) -> Tensor:
         z = _standardised(codes) * torch.sqrt(1 - sigma**2)
         return flow.decode(z if noise is None else z + noise * sigma)
@@ -113,11 +119,6 @@ def decode_kernel_field(
             pixels = slice(start, start + step)
             yield call(decode, codes[pixels], sigmas[pixels], noise_of(pixels), keep=False)
 
-    if chunk is None:
-        chunk = CHUNK_ON_CPU if mean.device.type == "cpu" else CHUNK_ELSEWHERE
-    step = -(-chunk // DRAWN_AT_ONCE) * DRAWN_AT_ONCE
-    codes, sigmas = (_by_pixel(at_least_float32(x)) for x in (mean, sigma))
-    noises = None if noise is None else _by_pixel(noise)
     with without_autocast(mean):
         field = _joined(chunks(), codes)
     return field.view(batch, height, width, channels).permute(0, 3, 1, 2)
