@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from oracle_ufpnet import random_state, reference_shapes, restore
-from test_ufpnet import NARROW
+from ufpnet_helpers import NARROW
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.convert import convert_reference

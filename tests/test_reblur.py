@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.reblur import by_unfold
 from benchmarks.training_memory import cpu_bytes
 from deeprftv2_arch.ops import reblur as module
 from deeprftv2_arch.ops.reblur import reblur
@@ -27,14 +27,6 @@ def by_loop(picture: Tensor, field: Tensor) -> Tensor:
                         weight = field[sample, row * size + column, y, x]
                         blurred[sample, :, y, x] += weight * picture[sample, :, seen_y, seen_x]
     return blurred
-
-
-def by_unfold(picture: Tensor, field: Tensor) -> Tensor:
-    """All copies of the picture side by side."""
-    size = math.isqrt(field.shape[1])
-    padded = F.pad(picture, [size // 2] * 4, mode="replicate")
-    columns = F.unfold(padded, size).view(*picture.shape[:2], size**2, *picture.shape[2:])
-    return (columns * field[:, None]).sum(dim=2)
 
 
 def example(

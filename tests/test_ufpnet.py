@@ -6,6 +6,7 @@ import pytest
 import torch
 from oracle_ufpnet import is_parameter, random_state, reference_shapes, restore
 from torch import nn
+from ufpnet_helpers import NARROW
 
 from deeprftv2_arch.checkpoints.reference import translate_all
 from deeprftv2_arch.checkpoints.ufpnet_reference import translate
@@ -14,17 +15,6 @@ from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
-
-NARROW = {
-    "width": 4,
-    "enc_blocks": (1, 1, 1, 2),
-    "middle_blocks": 2,
-    "dec_blocks": (1, 2, 1, 1),
-    "kernel_width": 4,
-    "kernel_size": 3,
-    "flow_blocks": 3,
-    "flow_hidden": 5,
-}
 
 
 def network_of(state: dict[str, torch.Tensor], **arguments: object) -> UFPNet:

@@ -10,11 +10,11 @@ from basicsr.utils import check_resume
 from deblur_model_helpers import batch, logged, model_options, same, train, weights
 from launch_helpers import load
 from picture_files import write_folder
-from test_reblur import by_unfold
 from torch import Tensor
 from torch.utils.data import DataLoader
 from ufpnet_helpers import ESTIMATOR, FLOW, UFPNET, write_stage
 
+from benchmarks.reblur import by_unfold
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.layers.ufpnet.kernel_field import estimate_kernel_field

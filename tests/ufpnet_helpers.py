@@ -22,6 +22,17 @@ UFPNET = {
     "flow_blocks": 2,
     "flow_hidden": 4,
 }
+# Of four levels, every argument another one than the published.
+NARROW = {
+    "width": 4,
+    "enc_blocks": (1, 1, 1, 2),
+    "middle_blocks": 2,
+    "dec_blocks": (1, 2, 1, 1),
+    "kernel_width": 4,
+    "kernel_size": 3,
+    "flow_blocks": 3,
+    "flow_hidden": 5,
+}
 
 
 def write_stage(path: Path, kind: str, seed: int = 0, **changes: Any) -> Path:
