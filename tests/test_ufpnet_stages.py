@@ -199,6 +199,15 @@ def test_options_that_do_not_go_together_are_refused(data: Path, changes: dict[s
         checked(data, changed(third_stage(data), changes))
 
 
+def test_second_stage_must_say_that_a_resumed_run_has_no_flow_of_its_own(data: Path) -> None:
+    options = second_stage(data)
+    del options["path"]["ignore_resume_networks"]
+    with pytest.raises(OptionError, match=r"options.yml: path: ignore_resume_networks: missing"):
+        checked(data, options)
+    with pytest.raises(OptionError, match="path: ignore_resume_networks: expected a list of 1"):
+        checked(data, second_stage(data, path__ignore_resume_networks=[]))
+
+
 def test_second_stage_takes_only_its_networks(data: Path) -> None:
     with pytest.raises(OptionError, match=r"network_g: type: expected UncertainKernelEstimator, not Identity"):
         checked(data, second_stage(data, network_g={"type": "Identity"}))

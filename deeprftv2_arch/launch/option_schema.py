@@ -207,7 +207,13 @@ class KernelEstimationPathSection(PathSection):
     """``path`` with ``model_type: KernelEstimationModel``: also the file of the stage before."""
 
     pretrain_network_flow: str | None = None
-    ignore_resume_networks: list[Literal["network_flow"]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelEstimationTrainingPathSection(KernelEstimationPathSection):
+    """The same in training: also what BasicSR must not look for among the files of a run that it resumes."""
+
+    ignore_resume_networks: tuple[Literal["network_flow"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +285,7 @@ class UFPNetTrainingOptions(TrainingOptions):
 class KernelEstimationTrainingOptions(TrainingOptions):
     """An option file for training a KernelEstimationModel."""
 
-    path: KernelEstimationPathSection
+    path: KernelEstimationTrainingPathSection
     network_flow: Mapping[str, Any]
 
 
