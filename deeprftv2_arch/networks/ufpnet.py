@@ -8,7 +8,7 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.local_pooling import use_local_pooling
 from deeprftv2_arch.layers.naf_block import NAFBlock
 from deeprftv2_arch.layers.resample import downsample, upsample
-from deeprftv2_arch.layers.ufpnet.kernel_attention import KernelBlock
+from deeprftv2_arch.layers.ufpnet.kernel_block import KernelBlock
 from deeprftv2_arch.layers.ufpnet.kernel_pyramid import KernelPyramid
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
