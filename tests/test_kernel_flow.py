@@ -96,7 +96,7 @@ def test_log_determinant_is_that_of_the_jacobian():
 
 
 def test_a_new_coupling_translates_by_the_weights_it_scales_by():
-    coupling = AffineCoupling(9, 4, 1, passed=0)
+    coupling = AffineCoupling(9, 4, passed=0)
     for ours, theirs in zip(coupling.scale.parameters(), coupling.translation.parameters(), strict=True):
         assert torch.equal(ours, theirs)
         assert ours is not theirs
@@ -105,7 +105,7 @@ def test_a_new_coupling_translates_by_the_weights_it_scales_by():
 
 
 def test_half_of_the_entries_pass_through_and_decide_about_the_others():
-    coupling = AffineCoupling(5, 4, 1, passed=1)
+    coupling = AffineCoupling(5, 4, passed=1)
     x = torch.randn(1, 5)
     codes, _ = coupling.encode(x)
     assert torch.equal(codes[:, 1::2], x[:, 1::2])

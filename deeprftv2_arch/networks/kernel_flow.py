@@ -26,7 +26,6 @@ class KernelFlow(nn.Module):
         kernel_size: Height and width of a kernel.
         blocks: Pairs of an affine coupling and a normalisation.
         hidden: Width of the couplings' networks.
-        hidden_layers: Their linear layers from ``hidden`` to ``hidden``.
 
     Attributes:
         kernel_size: As above.
@@ -40,15 +39,14 @@ class KernelFlow(nn.Module):
         kernel_size: int = 19,
         blocks: int = 5,
         hidden: int = 25,
-        hidden_layers: int = 1,
     ) -> None:
         super().__init__()
-        _check_arguments(kernel_size, blocks, hidden, hidden_layers)
+        _check_arguments(kernel_size, blocks, hidden)
         self.kernel_size = kernel_size
         features = kernel_size**2
         self.layers = nn.ModuleList()
         for block in range(blocks):
-            self.layers += [AffineCoupling(features, hidden, hidden_layers, passed=1 - block % 2), FlowNorm(features)]
+            self.layers += [AffineCoupling(features, hidden, passed=1 - block % 2), FlowNorm(features)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of kernels (N, D) -> the negative logarithm of their density (N,), in nats; training minimises it."""
@@ -100,13 +98,8 @@ class KernelFlow(nn.Module):
         return self.decode(codes).unflatten(1, (self.kernel_size, self.kernel_size))
 
 
-def _check_arguments(kernel_size: int, blocks: int, hidden: int, hidden_layers: int) -> None:
-    least = {
-        "kernel_size": (kernel_size, 2),
-        "blocks": (blocks, 1),
-        "hidden": (hidden, 1),
-        "hidden_layers": (hidden_layers, 0),
-    }
+def _check_arguments(kernel_size: int, blocks: int, hidden: int) -> None:
+    least = {"kernel_size": (kernel_size, 2), "blocks": (blocks, 1), "hidden": (hidden, 1)}
     for name, (value, minimum) in least.items():
         if value < minimum:
             raise OptionError(f"KernelFlow: {name} must be at least {minimum}, got {value}")

@@ -14,16 +14,15 @@ class AffineCoupling(nn.Module):
     Args:
         features: D, entries of a vector.
         hidden: Width of both networks.
-        hidden_layers: Their linear layers from ``hidden`` to ``hidden``.
         passed: Which entries pass through: those of even (0) or of odd (1) index.
     """
 
     transformed: Tensor
 
-    def __init__(self, features: int, hidden: int, hidden_layers: int, passed: int) -> None:
+    def __init__(self, features: int, hidden: int, passed: int) -> None:
         super().__init__()
-        self.scale = _perceptron(features, hidden, hidden_layers, nn.Tanh)
-        self.translation = _perceptron(features, hidden, hidden_layers, nn.ReLU)
+        self.scale = _perceptron(features, hidden, nn.Tanh)
+        self.translation = _perceptron(features, hidden, nn.ReLU)
         self.translation.load_state_dict(self.scale.state_dict())
         self.register_buffer("transformed", ((torch.arange(features) + passed) % 2).float(), persistent=False)
 
@@ -43,9 +42,12 @@ class AffineCoupling(nn.Module):
         return self.scale(passed) * self.transformed, self.translation(passed) * self.transformed
 
 
-def _perceptron(features: int, hidden: int, hidden_layers: int, activation: type[nn.Module]) -> nn.Sequential:
-    """A multi-layer perceptron D -> D."""
-    layers: list[nn.Module] = [nn.Linear(features, hidden)]
-    for _ in range(hidden_layers):
-        layers += [activation(), nn.Linear(hidden, hidden)]
-    return nn.Sequential(*layers, activation(), nn.Linear(hidden, features))
+def _perceptron(features: int, hidden: int, activation: type[nn.Module]) -> nn.Sequential:
+    """A multi-layer perceptron D -> D with two hidden layers."""
+    return nn.Sequential(
+        nn.Linear(features, hidden),
+        activation(),
+        nn.Linear(hidden, hidden),
+        activation(),
+        nn.Linear(hidden, features),
+    )
