@@ -68,4 +68,5 @@ def save_atd(path: Path, fke: bool) -> Path:
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     """Return a picture of random values over the whole range of the type."""
     values = np.random.default_rng(0).random(shape, np.float32)
-    return values if dtype is np.float32 else (values * np.iinfo(dtype).max).round().astype(dtype)
+    scaled = values if np.issubdtype(dtype, np.floating) else (values * np.iinfo(dtype).max).round()
+    return scaled.astype(dtype)

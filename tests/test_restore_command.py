@@ -12,7 +12,6 @@ from PIL import Image, ImageCms
 from restoring_helpers import TINY_DEBLURRING, noise, save_atd, save_identity
 
 from deeprftv2_arch.__main__ import main
-from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.kernels import RADIUS, estimated_kernels, kernel_picture, strongest_kernels
 from deeprftv2_arch.restoring.picture_files import write_picture
@@ -78,14 +77,14 @@ def write_mixed(folder: Path) -> dict[str, np.ndarray]:
     }.items():
         assert cv2.imwrite(str(folder / "picture.png"), swapped(picture))
         (folder / "picture.png").rename(folder / name)
-        expected[Path(name).with_suffix(".png").name] = picture
+        expected[name if name.endswith(".png") else f"{name}.png"] = picture
     flat = np.full((16, 24, 3), 200, np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(flat).save(folder / "turned.jpg", exif=exif)
     Image.fromarray(flat).save(folder / "photo.JPEG")
     Image.fromarray(flat[:, :, 0]).save(folder / "grey.jpg")
-    expected |= {"turned.png": flat.swapaxes(0, 1), "photo.png": flat, "grey.jpg.png": flat[:, :, 0]}
+    expected |= {"turned.jpg.png": flat.swapaxes(0, 1), "photo.JPEG.png": flat, "grey.jpg.png": flat[:, :, 0]}
     (folder / "text.png").write_text("no picture", encoding="utf-8")
     (folder / "empty.jpg").touch()
     (folder / "broken.jpg").write_bytes((folder / "turned.jpg").read_bytes()[:-40])
@@ -101,7 +100,7 @@ def test_folder_of_twenty_mixed_files(tmp_path: Path, checkpoint: Path, capsys: 
     assert len(before) == 20
     assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 1
     output = capsys.readouterr()
-    assert output.out == f"{out}: 15 restored, 4 failed\n"
+    assert output.out == f"{out}: 15 restored, 4 failed, 1 of other kinds left out (.txt)\n"
     for failure in (
         "text.png: is neither a PNG nor a JPEG",
         "empty.jpg: is empty",
@@ -117,16 +116,153 @@ def test_folder_of_twenty_mixed_files(tmp_path: Path, checkpoint: Path, capsys: 
     assert contents(folder) == before
 
     assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 1
-    assert capsys.readouterr().out == f"{out}: 0 restored, 15 done before (--overwrite restores them again), 4 failed\n"
+    summary = "0 restored, 15 done before (--overwrite restores them again), 4 failed, 1 of other kinds left out (.txt)"
+    assert capsys.readouterr().out == f"{out}: {summary}\n"
 
 
 def test_folders_keep_their_structure_and_patterns_are_found(tmp_path: Path, photos: Path, checkpoint: Path) -> None:
     out = tmp_path / "out"
     assert restore(photos, "-o", out, "--checkpoint", checkpoint) == 0
     assert files(out) == ["a.png", "holiday/b.png", "holiday/day 1/c.png"]
-    flat = tmp_path / "flat"
-    assert restore(photos / "**" / "[bc].png", photos / "a.png", "-o", flat, "--checkpoint", checkpoint) == 0
-    assert files(flat) == ["a.png", "b.png", "c.png"]
+    some = tmp_path / "some"
+    assert restore(photos / "**" / "[bc].png", photos / "a.png", "-o", some, "--checkpoint", checkpoint) == 0
+    assert files(some) == ["a.png", "holiday/b.png", "holiday/day 1/c.png"]
+    folders = tmp_path / "folders"
+    assert restore(photos / "*y", "-o", folders, "--checkpoint", checkpoint) == 0
+    assert files(folders) == ["holiday/b.png", "holiday/day 1/c.png"]
+
+
+def test_pattern_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("a/1.png", "b/1.png", "b/.hidden.png", "b/2.jpg"):
+        Path("scans", place).parent.mkdir(parents=True, exist_ok=True)
+        Path("scans", place).touch()
+    for pattern in (
+        "scans/**/*.png",
+        "./scans/*/1.png",
+        "scans/b/../**/*.png",
+        str(tmp_path / "scans" / "?" / "**.png"),
+    ):
+        assert [str(job.target) for job in plan([pattern], Path("out")).jobs] == ["out/a/1.png", "out/b/1.png"]
+    assert plan(
+        ["scans/*/../*/1.png", "scans/a"], Path("out")
+    ).failures  # nothing leads out of the folder of the results
+    # What is in the folder of the results is none of the inputs.
+    assert [str(job.source) for job in plan(["scans/**/*.png"], Path("scans/a")).jobs] == ["scans/b/1.png"]
+
+
+def test_links_in_circles_end(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("up", "again"):
+        (folder / name).symlink_to(folder)
+    (folder / "itself.png").symlink_to(folder / "itself.png")
+    (folder / "z.png").touch()
+    (folder / "also z.png").symlink_to(folder / "z.png")
+    for words in ([str(folder)], [f"{folder}/**/*.png"], [f"{folder}/*/*.png", f"{folder}/*.png"]):
+        jobs = plan(words, tmp_path / "out").jobs
+        assert [str(job.target.relative_to(tmp_path / "out")) for job in jobs if "itself" not in job.source.name] == [
+            "z.png"
+        ]
+
+
+def test_folders_that_cannot_be_read_are_failures(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path).endswith("day 1"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    found = plan([str(photos)], Path("out"))
+    assert [job.source.name for job in found.jobs] == ["a.png", "b.png"]
+    assert found.failures == [f"{photos}/holiday/day 1: cannot be read: Permission denied"]
+
+
+def test_inputs_with_mistakes_do_not_stop_the_others(
+    tmp_path: Path, photos: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("copy").mkdir()
+    write_picture(Path("copy/b.png"), noise(4, 4))
+    write_picture(photos / "a_compare.png", noise(6, 6))
+    Path("photos/holiday/out").mkdir()
+    write_picture(Path("photos/holiday/out/d.png"), noise(6, 6))
+    os.mkfifo("pipe")
+    inputs = (
+        "photos/a.png",
+        "nothing.png",
+        "*.tif",
+        "photos/holiday/b.png",
+        "copy/b.png",
+        "photos/a_compare.png",
+        "pipe",
+    )
+    own = ("photos/holiday/out", "photos/holiday/out/d.png")
+    out = Path("photos/holiday/out")
+    assert restore(*inputs, *own, "-o", out, "--checkpoint", checkpoint, "--compare") == 1
+    output = capsys.readouterr()
+    assert output.out == f"{out}: 2 restored, 7 failed\n"
+    for failure in (
+        "nothing.png: there is no such file or folder; check the path",
+        "*.tif: there is no such file or folder; check the path",
+        f"copy/b.png and photos/holiday/b.png would both be written to {out}/b.png; restore one into another folder",
+        f"photos/a_compare.png and photos/a.png would both be written to {out}/a_compare.png; restore one into",
+        f"{out} is a folder to restore and the one of the results; choose another for these",
+        f"{out}/d.png: {out}/d.png is one of the files to restore; choose another folder",
+        "pipe: is no regular file",
+    ):
+        assert f"\n{failure}" in f"\n{output.err}"
+    assert files(out) == ["a.png", "a_compare.png", "b.png", "b_compare.png", "d.png"]
+    np.testing.assert_array_equal(cv2.imread(str(out / "b.png")), cv2.imread("photos/holiday/b.png"))
+
+
+def test_no_result_is_taken_for_that_of_another_file(tmp_path: Path, checkpoint: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(folder / "x.jpg")
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 0
+    write_picture(folder / "x.png", noise(9, 9, 3))
+    write_picture(folder / "x.PNG", noise(7, 9, 3))
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 0
+    assert {name: cv2.imread(str(out / name)).shape[:2] for name in files(out)} == {
+        "x.jpg.png": (8, 8),
+        "x.png": (9, 9),
+        "x.PNG.png": (7, 9),
+    }
+
+
+def test_only_files_are_done(
+    tmp_path: Path, photos: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "a.png").mkdir(parents=True)
+    (out / "holiday").mkdir()
+    (out / "holiday" / "b.png").symlink_to(tmp_path / "nothing")
+    assert restore(photos, "-o", out, "--checkpoint", checkpoint) == 1
+    output = capsys.readouterr()
+    assert output.out == f"{out}: 2 restored, 1 failed\n"
+    assert f"{photos}/a.png: {out}/a.png: is a folder where the result is to be; rename it\n" in output.err
+    np.testing.assert_array_equal(cv2.imread(str(out / "holiday" / "b.png")), cv2.imread(str(photos / "holiday/b.png")))
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_summary_tells_tiles_and_other_kinds(
+    tmp_path: Path, photos: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b.BMP", "c.bmp", "d.tif", "e.webp", "f.gif", "g.heic", "h.txt", ".hidden"):
+        (photos / name).touch()
+    out = tmp_path / "out"
+    assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 30, 8) == 0
+    assert (
+        capsys.readouterr().out
+        == f"{out}: 3 restored, 7 of other kinds left out (.bmp, .gif, .heic, .tif, .txt, ...)\n"
+    )
+    assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 22, 8, "--overwrite") == 0
+    assert f"{out}: 3 restored (3 in tiles, the smallest of 22 pixels), 7 of other" in capsys.readouterr().out
+    assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 22, 8) == 0
+    assert f"{out}: 0 restored, 3 done before" in capsys.readouterr().out
 
 
 def test_name_like_a_pattern_is_a_name(tmp_path: Path, checkpoint: Path) -> None:
@@ -255,8 +391,14 @@ def test_pictures_behind_links_are_restored_to_the_names_of_the_links(
         (["photos/*.tif", "-o", "out"], "there is no such file"),
         (["photos", "-o", "photos"], "photos is a folder to restore and the one of the results"),
         (["photos/a.png", "-o", "photos", "--overwrite"], "a.png is one of the files to restore"),
-        (["photos", "photos/holiday", "photos/holiday/b.png", "-o", "out", "--max-pixels", "0"], "--max-pixels"),
-        (["photos/a.png", "copy/a.png", "-o", "out"], "copy/a.png and photos/a.png would both be written to out/a.png"),
+        (
+            ["photos", "photos/holiday", "photos/holiday/b.png", "-o", "out", "--max-pixels", "0"],
+            "max_pixels: expected",
+        ),
+        (["nothing.png", "photos", "-o", "photos"], "no such file or folder; check the path; photos is a folder to"),
+        (["photos", "-o", ""], "-o/--out: expected the name of a folder"),
+        (["photos", "-o", "out", "--memory-limit", ""], "'' is no amount of memory"),
+        (["photos", "-o", "out", "--device", "meta"], "device: meta cannot be used here (it computes nothing)"),
         (["empty", "-o", "out"], "empty: nothing to restore there"),
         (["photos", "-o", "out", "--tile", "8", "8"], "at most half of it"),
         (["photos", "-o", "out", "--memory-limit", "much"], "'much' is no amount of memory"),
@@ -312,31 +454,26 @@ def test_folder_that_cannot_be_written(
 # Names and kernels
 
 
-def test_names_of_outputs_are_unique(tmp_path: Path) -> None:
-    for name in ("x.png", "x.jpg", "x.JPG", "y.jpeg", ".hidden.png"):
+def test_names_of_outputs_depend_on_the_source_alone(tmp_path: Path) -> None:
+    for name in ("x.png", "x.jpg", "x.JPG", "y.jpeg", "z.PNG", ".hidden.png"):
         (tmp_path / name).touch()
     (tmp_path / ".thumbnails").mkdir()
     (tmp_path / ".thumbnails" / "z.png").touch()
-    jobs = plan([str(tmp_path)], Path("out"), compare=True)
-    assert {job.source.name: job.target.name for job in jobs} == {
-        "x.png": "x.png",
-        "x.jpg": "x.jpg.png",
-        "x.JPG": "x.JPG.png",
-        "y.jpeg": "y.png",
-    }
-    (tmp_path / "x_compare.png").touch()
-    with pytest.raises(OptionError, match=r"would both be written to out/x_compare\.png"):
-        plan([str(tmp_path)], Path("out"), compare=True)
+    names = {"x.png": "x.png", "x.jpg": "x.jpg.png", "x.JPG": "x.JPG.png", "y.jpeg": "y.jpeg.png", "z.PNG": "z.PNG.png"}
+    jobs = plan([str(tmp_path)], Path("out"), compare=True).jobs
+    assert {job.source.name: job.target.name for job in jobs} == names
+    for name, target in names.items():
+        assert [job.target for job in plan([str(tmp_path / name)], Path("out")).jobs] == [Path("out", target)]
 
 
 def test_jpegs_keep_their_names_where_they_stay_jpegs(tmp_path: Path) -> None:
     for name in ("x.png", "x.jpg", "y.jpeg", "z.mp4"):
         (tmp_path / name).touch()
-    jobs = plan([str(tmp_path)], Path("out"), compare=True, kernels=True, picture_format="jpg")
+    jobs = plan([str(tmp_path)], Path("out"), compare=True, kernels=True, picture_format="jpg").jobs
     assert {job.source.name: [path.name for path in job.outputs()] for job in jobs} == {
         "x.jpg": ["x.jpg", "x_compare.jpg", "x_kernels.png"],
         "x.png": ["x.png.jpg", "x.png_compare.jpg", "x.png_kernels.png"],
-        "y.jpeg": ["y.jpg", "y_compare.jpg", "y_kernels.png"],
+        "y.jpeg": ["y.jpeg.jpg", "y.jpeg_compare.jpg", "y.jpeg_kernels.png"],
         "z.mp4": ["z.mp4", "z_compare.mp4", "z.mp4_kernels.png"],
     }
 
@@ -355,14 +492,22 @@ def test_jpegs_are_written_where_they_are_asked_for(
     Image.fromarray(eight[:, :, 0]).save(folder / "grey.png")
     write_picture(folder / "deep.png", sixteen)
     write_picture(folder / "alpha.png", noise(8, 8, 4))
-    assert restore(folder, "-o", out, "--checkpoint", checkpoint, "--format", "jpg") == 1
-    assert "alpha.jpg: a JPEG has no alpha; leave the format at png" in capsys.readouterr().err
-    assert files(out) == ["deep.jpg", "grey.jpg", "photo.jpg"]
-    for name, expected in (("photo", eight), ("deep", eight), ("grey", eight[:, :, 0])):
+    palette = Image.fromarray(noise(8, 8, 3)).quantize(16)
+    palette.save(folder / "clear.png", transparency=3)
+    palette.save(folder / "palette.png")
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint, "--format", "jpg") == 0
+    assert files(out) == [
+        *("alpha.png", "clear.png", "deep.png.jpg", "grey.png.jpg", "palette.png.jpg", "photo.jpeg.jpg")
+    ]
+    for name in ("alpha.png", "clear.png"):
+        restored = cv2.imread(str(out / name), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(restored, cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED))
+        assert restored.shape == (8, 8, 4)
+    for name, expected in (("photo.jpeg", eight), ("deep.png", eight), ("grey.png", eight[:, :, 0])):
         with Image.open(out / f"{name}.jpg") as stored:
             assert stored.format == "JPEG"
             assert np.abs(np.asarray(stored).astype(int) - expected).max() <= 6
-            assert stored.info.get("icc_profile") == (profile if name == "photo" else None)
+            assert stored.info.get("icc_profile") == (profile if name == "photo.jpeg" else None)
             assert len(stored.getexif()) == 0
 
 
@@ -391,6 +536,9 @@ def test_picture_of_kernels_shows_signs() -> None:
     assert picture[middle, middle + 16].tolist() == [45, 80, 127]  # half the strength: the root of a quarter
     assert picture[middle, middle + 8].tolist() == [0, 0, 0]
     assert picture[0, 0].tolist() == [255, 255, 255]
+    side = 8 * (2 * RADIUS + 1) + 8
+    assert picture.shape == (side + 8, 4 * side + 8, 3)  # no rows without kernels
+    assert kernel_picture(np.ones((5, 64, 64), np.float32)).shape == (2 * side + 8, 4 * side + 8, 3)
 
 
 def test_partial_files_are_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.restoring.arguments import add_network, restorer_of
 
-FAILED = 1  # exit code where a file could not be restored
+FAILED = 1  # exit code where an input could not be restored
 
 DESCRIPTION = """\
 Restore pictures and videos with a trained network: deblur them, or enlarge them, whatever the checkpoint was trained
@@ -20,21 +20,23 @@ for.
   python -m deeprftv2_arch restore clip.mov -o restored --checkpoint net_g_latest.pth
 
 Inputs are PNGs, JPEGs and videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as
-in the folder. Inputs are never changed, nothing is written outside of OUT, and what is in OUT already is not restored
-again.
+in the folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written
+outside of OUT, and what is in OUT already is not restored again.
 
-Pictures become PNGs, since a JPEG would lose again what was restored (--format jpg for small files). 8 and 16 bits,
-grey, alpha and colour profiles stay what they are. JPEGs are turned upright as their Exif data say; of these data
-nothing else is kept.
+Pictures become PNGs, since a JPEG would lose again what was restored (--format jpg for small files): photo.png keeps
+its name, photo.jpg becomes photo.jpg.png, so that no other file's result is taken for its own. 8 and 16 bits, grey,
+alpha and colour profiles stay what they are. JPEGs are turned upright as their Exif data say; of these data nothing
+else is kept.
 
-Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame. With the program
-ffmpeg on the PATH they are H.264 with the sound of the original; without it they are larger and silent.
+Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame: clip.mov becomes
+clip.mov.mp4. With the program ffmpeg on the PATH they are H.264 with the sound of the original; without it they are
+larger and silent. Their sizes are even: an odd last row or column is there twice.
 
-What does not fit into the memory is restored in overlapping tiles. A file that cannot be restored does not stop the
-others; all such are named at the end.
+What does not fit into the memory is restored in overlapping tiles. An input that cannot be restored does not stop the
+others; all such are named at the end, and how many files of other kinds the folders hold.
 
-Exit code: 0 if all results are there, 1 if some files could not be restored, 2 if nothing was done because of a mistake
-in the command line, the option file or the checkpoint.
+Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
+mistake in the command line, the option file or the checkpoint.
 """
 
 
@@ -50,13 +52,14 @@ def add_restore(commands: Any) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="a picture, a video, a folder, or a pattern in quotes"
     )
-    parser.add_argument("-o", "--out", required=True, type=Path, metavar="OUT", help="folder of the results")
+    parser.add_argument("-o", "--out", required=True, type=_folder, metavar="OUT", help="folder of the results")
     add_network(parser)
     parser.add_argument(
         "--format",
         choices=("png", "jpg"),
         default="png",
-        help="of the restored pictures (default: png, which loses nothing); JPEGs have quality 95, 8 bits and no alpha",
+        help="of the restored pictures (default: png, which loses nothing); JPEGs have quality 95 and 8 bits, and "
+        "pictures with alpha become PNGs all the same",
     )
     parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
     parser.add_argument(
@@ -93,30 +96,36 @@ def add_restore(commands: Any) -> None:
     parser.set_defaults(run=_restore)
 
 
+def _folder(word: str) -> Path:
+    if not word:  # as of a variable of the shell that is not set
+        raise argparse.ArgumentTypeError("expected the name of a folder")
+    return Path(word)
+
+
 def _restore(args: argparse.Namespace) -> Iterator[str]:
     # Only now, so that the other commands start as fast as without them.
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     from deeprftv2_arch.restoring.kernels import last_estimator
-    from deeprftv2_arch.restoring.memory import parse_bytes
     from deeprftv2_arch.restoring.picture_files import MAX_PIXELS
     from deeprftv2_arch.restoring.plan import plan
     from deeprftv2_arch.restoring.restore_files import restore_files
     from deeprftv2_arch.restoring.video_reading import silence_decoders
 
-    if args.max_pixels is not None and args.max_pixels < 1:
-        raise OptionError(f"--max-pixels: expected a number above 0, got {args.max_pixels}")
-    jobs = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
+    planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
     restorer = restorer_of(
         args,
         tile=args.tile and tuple(args.tile),
-        memory_limit=args.memory_limit and parse_bytes(args.memory_limit),
-        max_pixels=args.max_pixels or MAX_PIXELS,
+        memory_limit=args.memory_limit,
+        max_pixels=MAX_PIXELS if args.max_pixels is None else args.max_pixels,
     )
     if args.save_kernels:
         last_estimator(restorer.network)  # refused now rather than once for every picture
     _make_folder(args.out)
     restorer.progress = True
     silence_decoders()
-    outcome = restore_files(restorer, jobs, args.out, args.overwrite)
+    with logging_redirect_tqdm():  # so that no warning is written into a bar
+        outcome = restore_files(restorer, planned, args.out, args.overwrite)
     for failure in outcome.failures:
         sys.stderr.write(f"{failure}\n")
     yield f"{args.out}: {outcome}"

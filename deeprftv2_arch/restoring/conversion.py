@@ -12,7 +12,13 @@ from deeprftv2_arch.errors import DataError
 
 Picture = NDArray[Any]
 
-PEAKS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+PEAKS = {
+    np.dtype(np.uint8): 255,
+    np.dtype(np.uint16): 65535,
+    np.dtype(np.float16): 1,
+    np.dtype(np.float32): 1,
+    np.dtype(np.float64): 1,
+}
 OVERSHOOT = 0.5  # beyond 0..1, of sharpened or resampled pictures; what goes further was scaled otherwise
 
 
@@ -23,12 +29,12 @@ def check_picture(picture: Picture) -> None:
         DataError: Its shape, type or values are other than :class:`Restorer` says.
     """
     if picture.dtype not in PEAKS:
-        raise DataError(f"a picture has samples of uint8, uint16 or float32, not {picture.dtype}; convert it first")
+        raise DataError(f"a picture is of uint8, uint16 or floating point, not {picture.dtype}; convert it first")
     flat = picture.ndim == 2
     has_channels = picture.ndim == 3 and picture.shape[2] in (1, 3, 4)
     if not (flat or has_channels) or not picture.size:
         raise DataError(f"a picture has the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {picture.shape}")
-    if picture.dtype == np.float32:
+    if PEAKS[picture.dtype] == 1:
         check_range(float(picture.min()), float(picture.max()))
 
 
@@ -73,5 +79,7 @@ def _alpha(like: Picture, restored: Picture) -> Picture:
     alpha = np.ascontiguousarray(like[:, :, 3])
     if alpha.shape == (height, width):
         return alpha
-    enlarged = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC)
-    return enlarged.clip(0, 1) if like.dtype == np.float32 else enlarged
+    if PEAKS[like.dtype] != 1:
+        return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC)
+    enlarged = cv2.resize(alpha.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    return enlarged.clip(0, 1).astype(like.dtype)

@@ -1,5 +1,6 @@
 """The blur kernels that a network estimates for a picture, and a picture of them."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -83,7 +84,8 @@ def kernel_picture(kernels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """
     tiles = [_coloured(kernel) for kernel in strongest_kernels(kernels, ROWS * COLUMNS)]
     height, width = (side + MARGIN for side in tiles[0].shape[:2])
-    sheet = np.full((ROWS * height + MARGIN, COLUMNS * width + MARGIN, 3), PAPER, np.uint8)
+    rows = math.ceil(len(tiles) / COLUMNS)
+    sheet = np.full((rows * height + MARGIN, COLUMNS * width + MARGIN, 3), PAPER, np.uint8)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, COLUMNS)
         top, left = MARGIN + row * height, MARGIN + column * width

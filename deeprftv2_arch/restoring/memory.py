@@ -31,17 +31,19 @@ KEPT_BYTES = 16
 FIELD_BYTES = 12
 WIDTH = 64  # channels of the features of a network that does not begin with a convolution
 
+RESERVE = 0.05  # of a limit, for what the model knows too little of
+
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
-def parse_bytes(words: str) -> int:
+def parse_bytes(words: str | int) -> int:
     """Bytes of "3G", "3GiB", "1.5 GB" or "500M" (all powers of 1024), or of a plain number.
 
     Raises:
         OptionError: It is none of these, or zero.
     """
-    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", words.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", str(words).strip(), re.IGNORECASE)
     number = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
     if number < 1:
         raise OptionError(f"{words!r} is no amount of memory; write it as 3G, 500M or a number of bytes")
@@ -68,7 +70,7 @@ def budget(device: torch.device, limit: int | None) -> int:
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - taken
     else:
         taken, free = _resident(), min(_free())
-    return int(SHARE * free) if limit is None else min(limit - taken, free)
+    return int(SHARE * free) if limit is None else min(int((1 - RESERVE) * limit) - taken, free)
 
 
 def _resident() -> int:

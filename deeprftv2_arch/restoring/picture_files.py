@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from datasets_prep.errors import PreparationError
-from datasets_prep.pictures import Header, read_header, require_whole
+from datasets_prep.pictures import PNG_SIGNATURE, Header, read_header, require_whole
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import Picture
 from deeprftv2_arch.restoring.jpeg import LONGEST_PART, MOST_PARTS, is_whole, with_profile
@@ -19,6 +19,8 @@ from deeprftv2_arch.restoring.whole_files import written_whole
 MAX_PIXELS = 250_000_000
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 QUALITY = 95  # of JPEGs, with colours as fine as the brightness
+ALPHA_TYPES = (b"\x04", b"\x06")  # grey and RGB with alpha
+MOST_AHEAD = 2**20  # bytes of a PNG that are searched for a transparent colour
 FULL_COLOURS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
@@ -36,8 +38,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Picture, byt
     Raises:
         DataError: The file is missing, no PNG or JPEG, damaged, or announces too many pixels.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+    require_file(path)
     try:
         data = path.read_bytes()
         header = read_header(data)
@@ -50,6 +51,27 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Picture, byt
         raise DataError(f"{path}: {error}") from error
     picture = _upright(_swap_red_and_blue(stored), orientation(data, header.is_jpeg))
     return picture, colour_profile(data, header.is_jpeg, is_grey=picture.ndim == 2)
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no file, or none with an end.
+
+    Raises:
+        DataError: It is not there, or a folder, a device or a pipe.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: {'is no regular file' if path.exists() else 'there is no such file'}")
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether a file is a PNG that announces alpha ahead of its pixels; one that cannot be read does not."""
+    try:
+        require_file(path)
+        with path.open("rb") as file:
+            start = file.read(MOST_AHEAD)
+    except (DataError, OSError):
+        return False
+    return start.startswith(PNG_SIGNATURE) and (start[25:26] in ALPHA_TYPES or b"tRNS" in start.partition(b"IDAT")[0])
 
 
 def require_few_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
@@ -128,7 +150,7 @@ def _png(picture: Picture, profile: bytes | None) -> bytes:
 
 def _jpeg(picture: Picture, profile: bytes | None) -> bytes:
     if picture.ndim == 3 and picture.shape[2] == 4:
-        raise PreparationError("a JPEG has no alpha; leave the format at png")
+        raise PreparationError("a JPEG has no alpha; write a PNG")
     if picture.dtype == np.uint16:
         picture = (picture / 257).round().astype(np.uint8)
     encoded = _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *FULL_COLOURS])

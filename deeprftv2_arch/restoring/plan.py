@@ -1,14 +1,17 @@
 """Which pictures and videos to restore, and where what becomes of them goes."""
 
-import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets_prep.pictures import EXTENSIONS
 from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.restoring.picture_files import has_alpha
 from deeprftv2_arch.restoring.video_reading import VIDEO_EXTENSIONS
+
+WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -32,98 +35,144 @@ class Job:
         return [path for path in (self.target, self.comparison, self.kernels) if path is not None]
 
 
+@dataclass
+class Plan:
+    """What there is to do.
+
+    Attributes:
+        jobs: What can be restored, by the names of the results.
+        failures: One line for every input that cannot.
+        other_kinds: Files of folders that are neither pictures nor videos.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    other_kinds: list[Path] = field(default_factory=list)
+
+
 def plan(
     inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool = False, picture_format: str = "png"
-) -> list[Job]:
+) -> Plan:
     """Find the pictures and videos, and give every output a name of its own below ``out``.
 
-    A file of a folder keeps its place in it, one that is named alone goes to ``out`` itself. Pictures become PNGs,
-    or JPEGs, videos MP4s: ``photo.jpg`` becomes ``photo.png``, or ``photo.jpg.png`` where another picture is called so.
+    A file of a folder keeps its place in it, one that matches a pattern that below the folder with which the pattern
+    begins, one that is named alone goes to ``out`` itself. Pictures become PNGs, or JPEGs, videos MP4s. The names of
+    the results depend on that of the source alone, so that they are the same whatever else is restored: ``photo.png``
+    stays ``photo.png``, ``photo.jpg`` becomes ``photo.jpg.png``.
 
     Args:
         inputs: Pictures, videos, folders, and patterns such as ``photos/**/*.jpg``. In folders, PNGs, JPEGs and videos
-            by their names at any depth, but no hidden ones and nothing in ``out``.
+            by their names at any depth, but no hidden ones and nothing in ``out``. What is named twice, or also by a
+            link, is restored once.
         out: Folder of the results.
         compare: Whether comparisons are wanted, ``<name>_compare`` in the same format.
         kernels: Whether kernels are wanted, ``<name>_kernels.png``; of a video ``<name>.mp4_kernels.png``, since phones
             give the same name to a photo and a short video of it.
-        picture_format: "png" or "jpg".
+        picture_format: "png" or "jpg"; pictures with alpha become PNGs.
 
     Raises:
-        OptionError: An input is not there, there is nothing to restore, two outputs would have one name, or an output
-            that of an input.
+        OptionError: There is nothing to restore.
     """
-    found = [source for word in inputs for path in _expand(word) for source in _sources(path, out)]
-    # What is named twice is restored once.
-    sources = {os.path.abspath(source): (source, place) for source, place in reversed(found)}
-    if not sources:
-        raise OptionError(f"{', '.join(inputs)}: nothing to restore there; PNGs, JPEGs and videos are restored")
+    found = Plan()
+    places = _once([source for word in inputs for source in _sources(word, out, found)])
+    sources = set(map(os.path.realpath, places))
     taken: dict[Path, Path] = {}
-    jobs = []
-    # What keeps its name comes first.
-    suffixes = {place: ".mp4" if is_video(place) else f".{picture_format}" for _, place in sources.values()}
-    ordered = sorted((place.suffix.lower() != suffixes[place], source, place) for source, place in sources.values())
-    for is_other, source, place in ordered:
-        suffix = suffixes[place]
-        target = out / place.with_suffix(suffix)
-        if is_other and target in taken:
-            target = out / place.with_name(f"{place.name}{suffix}")
-        job = Job(
-            source,
-            target,
-            target.with_name(f"{target.stem}_compare{suffix}") if compare else None,
-            target.with_name(f"{target.name if is_video(place) else target.stem}_kernels.png") if kernels else None,
-        )
-        for path in job.outputs():
-            if path in taken:
-                raise OptionError(
-                    f"{taken[path]} and {source} would both be written to {path}; restore them one after the other, "
-                    "into two folders"
-                )
-            taken[path] = source
-        jobs.append(job)
-    _spare_inputs(jobs, out)
-    return sorted(jobs, key=lambda job: job.target)
+    for source, place in places.items():
+        job = _job(source, out / place, compare, kernels, picture_format)
+        clash = next((path for path in job.outputs() if path in taken), None)
+        spoilt = next((path for path in job.outputs() if os.path.realpath(path) in sources), None)
+        if clash:
+            found.failures.append(
+                f"{source} and {taken[clash]} would both be written to {clash}; restore one into another folder"
+            )
+        elif spoilt:
+            found.failures.append(f"{source}: {spoilt} is one of the files to restore; choose another folder")
+        else:
+            taken |= dict.fromkeys(job.outputs(), source)
+            found.jobs.append(job)
+    if not found.jobs:
+        nothing = f"{', '.join(inputs)}: nothing to restore there; PNGs, JPEGs and videos are restored"
+        raise OptionError("; ".join(found.failures) or nothing)
+    found.jobs.sort(key=lambda job: job.target)
+    return found
 
 
-def _expand(word: str) -> list[Path]:
-    """The paths that a pattern matches, or the one that is called so."""
-    if os.path.lexists(word):
-        return [Path(word)]
-    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
+def _once(found: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
+    """Sources and places without those that are another one by another name; what is no link comes first."""
+    first: dict[str, tuple[Path, Path]] = {}
+    for source, place in sorted(found, key=lambda pair: os.path.realpath(pair[0]) != os.path.abspath(pair[0])):
+        first.setdefault(os.path.realpath(source), (source, place))
+    return dict(first.values())
+
+
+def _job(source: Path, place: Path, compare: bool, kernels: bool, picture_format: str) -> Job:
+    if is_video(source):
+        suffix = ".mp4"
+    elif picture_format == "jpg" and not has_alpha(source):
+        suffix = ".jpg"
+    else:
+        suffix = ".png"
+    name = place.name.removesuffix(suffix)
+    return Job(
+        source,
+        place.with_name(f"{name}{suffix}"),
+        place.with_name(f"{name}_compare{suffix}") if compare else None,
+        place.with_name(f"{place.name if is_video(source) else name}_kernels.png") if kernels else None,
+    )
+
+
+def _sources(word: str, out: Path, found: Plan) -> Iterator[tuple[Path, Path]]:
+    """The pictures and videos of an input, and the place of each below the folder of the results."""
+    matches = list(_expand(word, os.path.realpath(out)))
     if not matches:
-        raise OptionError(f"{word}: there is no such file or folder; check the path")
-    return matches
+        found.failures.append(f"{word}: there is no such file or folder; check the path")
+    for path, place in matches:
+        if not path.is_dir():
+            yield path, place
+        elif os.path.realpath(path) == os.path.realpath(out):
+            found.failures.append(f"{path} is a folder to restore and the one of the results; choose another for these")
+        else:
+            yield from ((source, place / source.relative_to(path)) for source in _in_folder(path, out, found))
 
 
-def _sources(path: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """The pictures and videos at a path, and the place of each below the folder of the results."""
-    if not path.is_dir():
-        yield path, Path(path.name)
+def _expand(word: str, out: str) -> Iterator[tuple[Path, Path]]:
+    """What is called so, or what the pattern matches, with its place below the folder with which the pattern begins."""
+    path = Path(word)
+    if os.path.lexists(path):
+        yield path, Path() if path.is_dir() else Path(path.name)
         return
-    out = out.resolve()
-    if path.resolve() == out:
-        raise OptionError(f"{path} is a folder to restore and the one of the results; choose another for these")
-    for folder, subfolders, names in os.walk(path):
+    fixed = next((number for number, part in enumerate(path.parts) if WILDCARDS & set(part)), len(path.parts))
+    folder = Path(*path.parts[:fixed])
+    # Two asterisks are more than one only where they are alone; pathlib would refuse them elsewhere.
+    pattern = [part if part == "**" else re.sub(r"\*+", "*", part) for part in path.parts[fixed:]]
+    # Unlike the module glob, pathlib follows no links at "**", which may lead in circles, but finds hidden files.
+    for match in sorted(folder.glob("/".join(pattern))) if pattern else []:
+        place = match.relative_to(folder)
+        is_hidden = any(part.startswith(".") for part in place.parts)
+        if not is_hidden and not Path(os.path.realpath(match)).is_relative_to(out):
+            yield match, place
+
+
+def _in_folder(path: Path, out: Path, found: Plan) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        found.failures.append(f"{error.filename}: cannot be read: {error.strerror}")
+
+    for folder, subfolders, names in os.walk(path, onerror=fail):
         visible = [name for name in sorted(subfolders) if not name.startswith(".")]
-        subfolders[:] = [name for name in visible if Path(folder, name).resolve() != out]
+        subfolders[:] = [name for name in visible if os.path.realpath(Path(folder, name)) != os.path.realpath(out)]
         for name in sorted(names):
-            if name.lower().endswith((*EXTENSIONS, *VIDEO_EXTENSIONS)) and not name.startswith("."):
-                source = Path(folder, name)
-                yield source, source.relative_to(path)
+            source = Path(folder, name)
+            if name.startswith("."):
+                continue
+            if name.lower().endswith((*EXTENSIONS, *VIDEO_EXTENSIONS)):
+                yield source
+            else:
+                found.other_kinds.append(source)
 
 
 def is_video(path: Path) -> bool:
     """Whether a file is one with a video, by its name."""
     return path.suffix.lower() in VIDEO_EXTENSIONS
-
-
-def _spare_inputs(jobs: Sequence[Job], out: Path) -> None:
-    inputs = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        for path in job.outputs():
-            if path.resolve() in inputs:
-                raise OptionError(f"{path} is one of the files to restore; choose another folder than {out}")
 
 
 def require_inside(path: Path, out: Path) -> None:

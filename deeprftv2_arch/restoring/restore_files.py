@@ -1,19 +1,21 @@
 """Restoring many pictures and videos, one after the other, whatever becomes of a single one."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from deeprftv2_arch.errors import DeepRFTv2Error
+from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.restoring.comparison import side_by_side
 from deeprftv2_arch.restoring.kernels import kernel_picture
 from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
-from deeprftv2_arch.restoring.plan import Job, is_video, require_inside
+from deeprftv2_arch.restoring.plan import Job, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.restore_video import restore_video
 from deeprftv2_arch.restoring.restorer import Restorer
+from deeprftv2_arch.restoring.video_writing import ffmpeg
+
+MOST_KINDS = 5  # of files that the summary names
 
 
 @dataclass
@@ -24,43 +26,60 @@ class Outcome:
         restored: How many were restored.
         done: How many had been before.
         failures: One line for every other one.
+        tiles: Size of the tiles of every one that was restored in tiles.
+        silent: How many videos were written without their sound.
+        left_out: Files that are neither pictures nor videos.
     """
 
     restored: int = 0
     done: int = 0
     failures: list[str] = field(default_factory=list)
+    tiles: list[int] = field(default_factory=list)
+    silent: int = 0
+    left_out: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"{self.restored} restored"]
+        if self.tiles:
+            parts[0] += f" ({len(self.tiles)} in tiles, the smallest of {min(self.tiles)} pixels)"
+        if self.silent:
+            parts.append(f"sound, if there was any, lost in {self.silent}, since there is no program ffmpeg")
         if self.done:
             parts.append(f"{self.done} done before (--overwrite restores them again)")
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
+        if self.left_out:
+            kinds = sorted({path.suffix.lower() or path.name for path in self.left_out})
+            named = ", ".join(kinds[:MOST_KINDS]) + (", ..." if len(kinds) > MOST_KINDS else "")
+            parts.append(f"{len(self.left_out)} of other kinds left out ({named})")
         return ", ".join(parts)
 
 
-def restore_files(restorer: Restorer, jobs: Sequence[Job], out: Path, overwrite: bool = False) -> Outcome:
+def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = False) -> Outcome:
     """Restore pictures and videos, and write what is wanted of each; a file appears when it is complete.
 
     Args:
         restorer: What restores them.
-        jobs: The pictures and videos.
+        plan: The pictures and videos, and what is wrong with others.
         out: Folder outside of which nothing is written.
         overwrite: Whether to replace files that are there. Otherwise a source is left out if all of its files are
             there, and only the missing ones are written if some are.
     """
-    outcome = Outcome()
-    with tqdm(jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
+    outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
+    with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
         for job in progress:
-            missing = [path for path in job.outputs() if overwrite or not os.path.lexists(path)]
+            missing = [path for path in job.outputs() if overwrite or not path.is_file()]
             try:
                 if missing:
+                    restorer.tiles = None
                     _restore_one(restorer, job, missing, out)
             except Exception as error:  # of whatever kind: the others are still to be restored
                 outcome.failures.append(_line(job.source, error))
                 continue
             outcome.restored += bool(missing)
             outcome.done += not missing
+            outcome.tiles += [restorer.tiles.size] if missing and restorer.tiles else []
+            outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in missing)
             progress.set_postfix_str(f"last one in {restorer.tiles}" if restorer.tiles else "")
     return outcome
 
@@ -68,6 +87,8 @@ def restore_files(restorer: Restorer, jobs: Sequence[Job], out: Path, overwrite:
 def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Path) -> None:
     for path in missing:
         require_inside(path, out)
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder where the result is to be; rename it")
     if is_video(job.source):
         restore_video(restorer, job, missing)
     else:

@@ -42,7 +42,7 @@ def restore_video(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None
 
 def _restore_frames(restorer: Restorer, job: Job, video: Video, films: Sequence[Path]) -> None:
     if ffmpeg() is None:
-        logger.warning("%s: restored without its sound, since there is no program ffmpeg on the PATH", job.source)
+        logger.warning("%s: sound, if there is any, is lost, since there is no program ffmpeg on the PATH", job.source)
     height, width = restorer.upscale * video.height, restorer.upscale * video.width
     job.target.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Generator, Iterable
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeVar
 
 import numpy as np
@@ -13,14 +14,15 @@ from torch import Tensor, nn
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from deeprftv2_arch.restoring.conversion import Picture, check_picture, check_range, to_picture, to_tensor
+from deeprftv2_arch.restoring.conversion import Picture, check_picture, to_picture, to_tensor
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_options
-from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, picture_bytes, tiles_that_fit
+from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, picture_bytes, tiles_that_fit
 from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, read_picture
 from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles, tiles_of
 
 KERNEL_WINDOW = 256  # pixels
+LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +48,8 @@ class Restorer:
         network: Maps (1, 3, H, W), RGB in 0..1 and of any size, to (1, 3, s H, s W); s is its ``upscale``, or 1.
         device: Where it is to work; the GPU by default, if there is one.
         tile: Size and overlap of the tiles for larger pictures, in pixels of the input; by default as few as possible.
-        memory_limit: The most bytes to take: resident memory of the whole process or, on a GPU, tensors on it. By
-            default 80 % of what is free. How much a tile takes is estimated from measured figures.
+        memory_limit: The most bytes to take, also as "3G" or "500M": resident memory of the whole process or, on a GPU,
+            tensors on it. By default 80 % of what is free. How much a tile takes is estimated from measured figures.
         max_pixels: The most pixels of a file that is decoded.
 
     Attributes:
@@ -55,7 +57,8 @@ class Restorer:
         progress: Whether a bar shows how many tiles of a picture are done; False at first.
 
     Raises:
-        OptionError: There are no such tiles or no such device, or both tiles and a limit are given.
+        OptionError: There are no such tiles, no such limits or no such device, or both tiles and a limit of the memory
+            are given.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Restorer:
         network: nn.Module,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if tile is not None and memory_limit is not None:
@@ -72,7 +75,9 @@ class Restorer:
         self.network = network.to(self.device).eval()
         self.upscale = int(getattr(network, "upscale", 1))
         self.tile = None if tile is None else check_tiles(tile)
-        self.memory_limit = memory_limit
+        self.memory_limit = None if memory_limit is None else parse_bytes(memory_limit)
+        if max_pixels < 1:
+            raise OptionError(f"max_pixels: expected a number above 0, got {max_pixels}")
         self.max_pixels = max_pixels
         self.tiles: Tiles | None = None
         self.progress = False
@@ -85,7 +90,7 @@ class Restorer:
         *,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> "Restorer":
         """Build from trained weights alone: which network they are of is found from their names and shapes.
@@ -111,7 +116,7 @@ class Restorer:
         *,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> "Restorer":
         """Build the network of an option file for training or testing, with the weights in a file.
@@ -139,8 +144,10 @@ class Restorer:
 
                 * the path of a PNG or a JPEG, which is turned upright as its Exif data say,
                 * a NumPy array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGB with alpha, of uint8, uint16, or
-                  float32 in 0..1,
-                * a tensor (3, H, W) or (B, 3, H, W), RGB in 0..1, of floating point and on any device.
+                  floating point in 0..1,
+                * a tensor (C, H, W) or (B, C, H, W) of the same channels and types, on any device.
+
+                Whatever the type, the network works in float32.
 
         Returns:
             The same kind, shape but for the enlargement, type and device; of a path an array as its file is stored.
@@ -160,15 +167,14 @@ class Restorer:
         raise DataError(f"a picture is a path, a NumPy array or a tensor, not a {type(picture).__name__}")
 
     def _restore_tensor(self, pictures: Tensor) -> Tensor:
-        is_batch = pictures.dim() == 4
-        if not (is_batch or pictures.dim() == 3) or pictures.shape[-3] != 3 or not pictures.numel():
-            raise DataError(f"a tensor of pictures is (3, H, W) or (B, 3, H, W), not {tuple(pictures.shape)}")
-        if not pictures.is_floating_point():
-            raise DataError(f"a tensor of pictures is of floating point in 0..1, not {pictures.dtype}")
-        check_range(float(pictures.min()), float(pictures.max()))
-        batch = pictures.detach().to("cpu", torch.float32).reshape(-1, *pictures.shape[-3:])
-        restored = torch.cat([self.restore(picture[None]).clamp(0, 1) for picture in batch])
-        return (restored if is_batch else restored[0]).to(pictures.device, pictures.dtype)
+        if pictures.dim() not in (3, 4) or pictures.shape[-3] not in (1, 3, 4) or not pictures.numel():
+            shape = tuple(pictures.shape)
+            raise DataError(f"a tensor of pictures is (C, H, W) or (B, C, H, W) with 1, 3 or 4 channels, not {shape}")
+        if pictures.dim() == 4:
+            return torch.stack([self._restore_tensor(picture) for picture in pictures])
+        picture = pictures.detach().cpu().permute(1, 2, 0)
+        array = (picture.float() if picture.dtype == torch.bfloat16 else picture).numpy()
+        return torch.from_numpy(self(array)).permute(2, 0, 1).to(pictures.device, pictures.dtype)
 
     @torch.no_grad()
     def restore(self, x: Tensor) -> Tensor:
@@ -259,7 +265,10 @@ class Restorer:
 
 def _device(device: torch.device | str | None) -> torch.device:
     try:
-        return torch.empty(1, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+        found = torch.empty(1, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+        if found.type == "meta":
+            raise RuntimeError("it computes nothing")
+        return found
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for a device
-        reason = str(error).splitlines()[0]
+        reason = shorten(str(error), LONGEST_REASON, placeholder=" ...")
         raise OptionError(f"device: {device} cannot be used here ({reason}); choose cpu or cuda") from error

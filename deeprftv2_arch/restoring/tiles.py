@@ -1,6 +1,6 @@
 """The tiles in which a picture that is too large to be restored whole is restored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -30,23 +30,23 @@ def tiles_of(size: int) -> Tiles:
     return Tiles(size, min(LARGEST_OVERLAP, size // 4))
 
 
-def check_tiles(tiles: tuple[int, int]) -> Tiles:
+def check_tiles(tiles: Sequence[int]) -> Tiles:
     """Return tiles that somebody asked for.
 
     Raises:
         OptionError: There are no such tiles.
     """
-    size, overlap = tiles
-    if size < 1 or not 0 <= 2 * overlap <= size:
-        raise OptionError(f"tile: expected a size above 0 and an overlap of at most half of it, got {size}, {overlap}")
-    return Tiles(size, overlap)
+    is_pair = isinstance(tiles, Sequence) and [type(length) for length in tiles] == [int, int]
+    if not is_pair or tiles[0] < 1 or not 0 <= 2 * tiles[1] <= tiles[0]:
+        raise OptionError(f"tile: expected a size above 0 and an overlap of at most half of it, got {tiles}")
+    return Tiles(*tiles)
 
 
 def halved(tiles: Tiles | None, height: int, width: int) -> Tiles | None:
-    """Tiles half as large, or of half the picture where it was whole; None where they would be too small."""
+    """Tiles half as large, or of half the picture where it was whole; None where they were the smallest."""
     longest = max(height, width)
-    size = (min(tiles.size, longest) if tiles else longest) // 2 // STEP * STEP
-    return tiles_of(size) if size >= SMALLEST else None
+    size = min(tiles.size, longest) if tiles else longest
+    return tiles_of(max(SMALLEST, size // 2 // STEP * STEP)) if size > SMALLEST else None
 
 
 def run_in_tiles(

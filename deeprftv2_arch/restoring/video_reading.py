@@ -10,7 +10,7 @@ import cv2
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.containers import require_whole_video
 from deeprftv2_arch.restoring.conversion import Picture
-from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, require_few_pixels
+from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, require_few_pixels, require_file
 
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 LARGEST_DENOMINATOR = 100_000  # of frame rates, such as 30000/1001, which OpenCV gives as floats
@@ -46,8 +46,7 @@ class Video:
     """
 
     def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file")
+        require_file(path)
         try:
             self._count_is_exact = require_whole_video(path)
         except OSError as error:
