@@ -108,6 +108,7 @@ def test_axis_turns_with_the_picture() -> None:
         (np.ones((64, 31)), "at least 32x32"),
         (np.ones((64, 64, 3)), "too small"),
         (np.zeros((64, 64)), "the picture is flat"),
+        (fft_relu_pattern(np.full((64, 64), 0.3)), "the picture is flat"),
         (np.full((64, 64), np.nan), "not finite"),
     ],
 )

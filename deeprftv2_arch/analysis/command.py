@@ -163,6 +163,8 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.analysis.pictures import pairs_in
 
     _check_side(args.side, SMALLEST)
+    if args.seed < 0:
+        raise OptionError(f"--seed {args.seed}: take a number from 0 on")
     files = AnalysisFiles(args.out or Path("kernel_cka"))
     pairs = pairs_in(args.pairs / args.blur, args.pairs / args.sharp)
     restorer = restorer_of(args)

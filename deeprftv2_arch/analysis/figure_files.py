@@ -19,7 +19,7 @@ Drawn = ParamSpec("Drawn")
 
 SUFFIXES = (".png", ".pdf", ".npz")
 WIDTH = 7.1  # inches, of a page with two columns
-DOTS_PER_INCH = 110  # of the PNG
+DOTS_PER_INCH = {".png": 110, ".pdf": 300}  # of pages; in print, of the pictures in a figure
 # Of print: letters of 8 points, and text that stays text in a PDF.
 STYLE: Any = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "axes.linewidth": 0.6, "pdf.fonttype": 42}
 
@@ -62,7 +62,7 @@ class AnalysisFiles:
             for suffix in SUFFIXES[:2]:
                 buffer = buffers[self._path(name, suffix)] = BytesIO()
                 with matplotlib.rc_context(STYLE):
-                    figure.savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH)
+                    figure.savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH[suffix])
         for path, buffer in buffers.items():
             try:
                 write_atomically(path, buffer.getvalue())

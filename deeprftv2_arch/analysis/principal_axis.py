@@ -11,6 +11,7 @@ SMALLEST = 32  # pixels, height and width of the smallest pattern that has frequ
 WINDOW = 40.0  # standard deviation in pixels of the part that is looked at, around zero lag
 LOWEST, HIGHEST = 0.02, 0.35  # cycles per pixel; below is the photograph's own shape, above the camera's noise
 STEP = 2.0  # degrees
+ROUNDING = 1e-9  # of the strongest value; a flat picture's pattern varies by less
 
 
 class PrincipalAxis(NamedTuple):
@@ -58,7 +59,8 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
     # One half of the plane, since the other is its mirror image.
     kept = (distance > LOWEST) & (distance < HIGHEST) & (np.abs(x) >= 3 * smear) & (y >= 3 * smear)
     x, y, distance, strength = x[kept], y[kept], distance[kept], strength[kept]
-    if not np.isfinite(strength).all():
+    flat = np.ptp(pattern) <= ROUNDING * np.abs(pattern).max()
+    if flat or not np.isfinite(strength).all():
         raise DataError("the pattern has no axis: the picture is flat or not finite; take one that shows something")
     strength = strength - _means(strength, distance, np.ones_like(distance), smear)
     # As many frequencies at every distance count for as much.
