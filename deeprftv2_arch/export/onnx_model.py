@@ -1,5 +1,6 @@
 """A network as an ONNX model."""
 
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from deeprftv2_arch.export.program import traced
 
 OPSET = 18
 PACKAGES = ("onnx", "onnxscript")
+
+logger = logging.getLogger(__name__)
 
 
 def export_onnx(network: nn.Module, path: Path) -> None:
@@ -34,7 +37,10 @@ def export_onnx(network: nn.Module, path: Path) -> None:
     if missing:
         raise ExportError(f"ONNX needs {' and '.join(missing)}: pip install 'deeprftv2_arch[export]'")
     with written_atomically(path) as temporary:
-        program = traced(network).run_decompositions(_replaced_operators())
+        program = traced(network)
+        logger.info("replacing operators that ONNX has not")
+        program = program.run_decompositions(_replaced_operators())
+        logger.info("translating to ONNX")
         model = torch.onnx.export(
             program,
             dynamo=True,
@@ -45,6 +51,7 @@ def export_onnx(network: nn.Module, path: Path) -> None:
         )
         if model is None:
             raise ExportError("PyTorch's exporter made no ONNX model")
+        logger.info("writing the model")
         model.save(temporary, external_data=False)
 
 

@@ -1,6 +1,7 @@
 """A network as a program of ``torch.export``."""
 
 import copy
+import logging
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from deeprftv2_arch.ops import scan_backend
 
 EXAMPLE = (5, 6)  # height and width of the picture that is traced, in multiples of the network's
 OLDEST_TORCH = (2, 13)  # the oldest that this is tested with
+
+logger = logging.getLogger(__name__)
 
 
 def export_program(network: nn.Module, path: Path) -> None:
@@ -34,6 +37,7 @@ def export_program(network: nn.Module, path: Path) -> None:
     """
     with written_atomically(path) as temporary:
         program = traced(network)
+        logger.info("writing the program")
         with temporary.open("wb") as file:
             torch.export.save(program, file)
 
@@ -54,6 +58,8 @@ def traced(network: nn.Module) -> ExportedProgram:
     sizes = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     # Without the patch sizes that need no padding would be told apart from the example's, which does.
     all_sizes_alike = tracing.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    logger.info("tracing the network")
     with torch.no_grad(), scan_backend("torch"), all_sizes_alike:
         program = torch.export.export(module, (picture,), dynamic_shapes=(sizes,), strict=False)
+        logger.info("replacing operators of this package")
         return program.run_decompositions(chunked_scan_in_plain_operators())
