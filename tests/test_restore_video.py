@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -352,6 +353,7 @@ def test_broken_videos_are_lines_and_the_others_restored(
     output = capsys.readouterr()
     lost = "sound, if there was any, lost in 3, since there is no program ffmpeg"
     assert output.out == f"{out}: 4 restored, {lost}, 6 failed\n"
+    assert re.search(rf"(^|[\r\n]){re.escape(str(whole))}: sound, if there is any, is lost", output.err)  # not in a bar
     for failure in (
         "truncated.avi: is truncated",
         "truncated.mp4: is truncated",

@@ -65,13 +65,13 @@ def add_restore(commands: Any) -> None:
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="also write NAME_compare.png (.jpg, .mp4): before and after, side by side",
+        help="also write NAME_compare.png beside NAME.png (.jpg, .mp4): before and after, side by side",
     )
     parser.add_argument(
         "--save-kernels",
         action="store_true",
         help="also write NAME_kernels.png: the strongest blur kernels estimated in the middle of the picture; of a "
-        "video, NAME.mp4_kernels.png: those of the frame in the middle",
+        "video, those of the frame in the middle, with its whole name before them, such as clip.mp4_kernels.png",
     )
     tiles = parser.add_mutually_exclusive_group()
     tiles.add_argument(

@@ -127,7 +127,7 @@ def _sources(word: str, out: Path, found: Plan) -> Iterator[tuple[Path, Path]]:
     if not matches:
         found.failures.append(f"{word}: there is no such file or folder; check the path")
     for path, place in matches:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             yield path, place
         elif os.path.realpath(path) == os.path.realpath(out):
             found.failures.append(f"{path} is a folder to restore and the one of the results; choose another for these")
@@ -139,7 +139,7 @@ def _expand(word: str, out: str) -> Iterator[tuple[Path, Path]]:
     """What is called so, or what the pattern matches, with its place below the folder with which the pattern begins."""
     path = Path(word)
     if os.path.lexists(path):
-        yield path, Path() if path.is_dir() else Path(path.name)
+        yield path, Path() if os.path.isdir(path) else Path(path.name)
         return
     fixed = next((number for number, part in enumerate(path.parts) if WILDCARDS & set(part)), len(path.parts))
     folder = Path(*path.parts[:fixed])

@@ -1,5 +1,6 @@
 """Restoring many pictures and videos, one after the other, whatever becomes of a single one."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = F
     outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
     with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
         for job in progress:
-            missing = [path for path in job.outputs() if overwrite or not path.is_file()]
+            missing = [path for path in job.outputs() if overwrite or not os.path.isfile(path)]
             try:
                 if missing:
                     restorer.tiles = None
