@@ -12,6 +12,7 @@ import torch
 from launch_helpers import changed, data_section, evaluation_options, load, write_options, write_pictures
 from ufpnet_helpers import ESTIMATOR, FLOW, UFPNET, kernel_options, ufpnet_options, write_stage
 
+from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
 from deeprftv2_arch.evaluation.running import Request, evaluate
 from deeprftv2_arch.launch.arguments import Arguments
@@ -136,6 +137,14 @@ def test_a_file_of_another_stage_is_no_whole_network(data: Path, wrong: str, sta
     options = third_stage(data, None, None, path__pretrain_network_g=str(data / wrong))
     with pytest.raises(CheckpointError, match=rf"{wrong}: does not fit .* {stage} \(the option file builds"):
         checked(data, options)
+
+
+@pytest.mark.parametrize(("file", "stage"), [("flow.pth", STAGE_1), ("estimator.pth", STAGE_2)])
+def test_a_file_of_an_earlier_stage_alone_builds_no_network(data: Path, file: str, stage: str) -> None:
+    with pytest.raises(
+        CheckpointError, match=rf"{file}: holds {stage}, which weights alone do not build; name another"
+    ):
+        network_of_checkpoint(data / file)
 
 
 @pytest.mark.parametrize("wrong", ["estimator.pth", "ufpnet.pth", "train"])

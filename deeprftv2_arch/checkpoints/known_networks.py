@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant, ufpnet_variant
+from deeprftv2_arch.checkpoints.stage_marks import describe_stage
 from deeprftv2_arch.errors import CheckpointError
 
 State = Mapping[str, Tensor]
@@ -43,6 +44,9 @@ def require_known_network(state: State) -> KnownNetwork:
     """
     known = known_network(state)
     if known is None:
+        stage = describe_stage(state)
+        if stage is not None:
+            raise CheckpointError(f"holds {stage}, which weights alone do not build")
         first = ", ".join(list(state)[:3])
         raise CheckpointError(f"holds weights of no network of this package, e.g. {first}")
     return known
