@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.__main__ import build_parser
-from deeprftv2_arch.errors import DeepRFTv2Error, ExportError
-from deeprftv2_arch.export import export_onnx, export_program
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, ExportError, OptionError
+from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
+from deeprftv2_arch.export import program as program_file
 from deeprftv2_arch.export.fourier import irfft2, rfft2
-from deeprftv2_arch.export.program import OLDEST_TORCH
+from deeprftv2_arch.export.program import OLDEST_TORCH, traced
 from deeprftv2_arch.export.scan import GROUP, selective_scan_in_groups
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
@@ -61,10 +61,25 @@ def trained(network: nn.Module) -> nn.Module:
 SIZES = [(24, 40), (33, 19)]
 
 
+NETWORKS = {"DeepRFTv2": with_a_scan, "ATD": lambda: ATD(**TINY_ATD)}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request):
+    """A network whose tracing, which takes the longest, is done once for all kinds of files."""
+    torch.manual_seed(0)
+    network = trained(NETWORKS[request.param]())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "CHUNK", 4)  # shorter loops, which are traced in less time
+        patch.setattr(scan, "GROUP", 16)
+        program = traced(network)
+        for module in (onnx_model, program_file):
+            patch.setattr(module, "traced", lambda exported: program if exported is network else traced(exported))
+        yield network
+
+
 @needs_export
-@pytest.mark.parametrize("build", [with_a_scan, lambda: ATD(**TINY_ATD)])
-def test_a_program_runs_without_this_package(tmp_path, build):
-    network = trained(build())
+def test_a_program_runs_without_this_package(tmp_path, network):
     export_program(network, tmp_path / "network.pt2")
     pictures = [torch.rand(1, 3, *size) for size in SIZES]
     torch.save(pictures, tmp_path / "pictures.pth")
@@ -81,23 +96,15 @@ def test_a_program_runs_without_this_package(tmp_path, build):
 
 
 @needs_export
-def test_an_onnx_model_restores_the_same(tmp_path):
-    assert_same_in_onnx(trained(with_a_scan()), tmp_path / "network.onnx")
-
-
-@needs_export
-def test_an_onnx_model_of_atd_sorts_equals_by_their_place(tmp_path, monkeypatch):
-    network = trained(ATD(**TINY_ATD))
-    sort = Tensor.sort
-    monkeypatch.setattr(Tensor, "sort", lambda x, dim, stable: sort(x, dim=dim, stable=True))
-    assert_same_in_onnx(network, tmp_path / "network.onnx", tolerance=1e-4)
-
-
-def assert_same_in_onnx(network: nn.Module, path: Path, tolerance: float = 1e-5) -> None:
+def test_an_onnx_model_restores_the_same(tmp_path, monkeypatch, network):
+    if isinstance(network, ATD):  # of equal numbers the first is the first, as in ONNX
+        sort = Tensor.sort
+        monkeypatch.setattr(Tensor, "sort", lambda x, dim, stable: sort(x, dim=dim, stable=True))
+    tolerance = 1e-4 if isinstance(network, ATD) else 1e-5
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    export_onnx(network, path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    export_onnx(network, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
     for size in SIZES:
         picture = torch.rand(1, 3, *size)
         (restored,) = session.run(["restored"], {"picture": picture.numpy()})
@@ -167,23 +174,43 @@ def test_no_file_is_replaced(tmp_path):
     with pytest.raises(ExportError, match="mine: exists already"):
         export_program(DeepRFTv2(**TINY), tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "precious"
-    with pytest.raises(ExportError, match="cannot be written"):
-        export_program(DeepRFTv2(**TINY), tmp_path / "none" / "network.pt2")
+    for folder in ("none", "mine"):  # there is none of the first name, and the second one is a file
+        with pytest.raises(ExportError, match=r"network\.pt2: cannot be written"):
+            # Refused for its tiles as soon as it is traced, which takes a while; so this comes before.
+            export_program(DeepRFTv2(**TINY, tile=16), tmp_path / folder / "network.pt2")
     with pytest.raises(ExportError, match="tiles"):
         export_program(DeepRFTv2(**TINY, tile=16), tmp_path / "network.pt2")
     assert (tmp_path / "network.pt2.tmp").read_text() == "precious"
 
 
 @needs_export
-def test_the_command_finds_the_network_of_a_checkpoint(tmp_path):
+def test_the_command_finds_the_network_of_a_checkpoint(tmp_path, caplog):
     network = trained(DeepRFTv2(**TINY | {"scales": 2}))
     torch.save({"params": network.state_dict()}, tmp_path / "weights.pth")
     files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
-    args = build_parser().parse_args(["export", *files, "--format", "pt2"])
+    args = build_parser().parse_args(["export", *files])
     (line,) = args.run(args)
     assert line.startswith(f"{tmp_path / 'network.pt2'}: DeepRFTv2 with dim 2")
+    assert line.endswith(" s")
+    stages = [record.message for record in caplog.records if record.name.startswith("deeprftv2_arch.export")]
+    assert stages == ["tracing the network", "replacing operators of this package", "writing the program"]
     picture = torch.rand(1, 3, 21, 30)
     with torch.no_grad():
         torch.testing.assert_close(torch.export.load(tmp_path / "network.pt2").module()(picture), network(picture))
     with pytest.raises(DeepRFTv2Error, match="exists already"):
         list(args.run(args))
+
+
+def test_the_format_is_that_of_the_name(tmp_path):
+    def run(name, *words):
+        args = build_parser().parse_args(["export", "--checkpoint", "none.pth", "-o", str(tmp_path / name), *words])
+        list(args.run(args))
+
+    for name, format_ in (("a.pt2", "onnx"), ("a.onnx", "pt2")):
+        with pytest.raises(OptionError, match=rf"{name}: ends in \.{name[2:]}, but --format is {format_}"):
+            run(name, "--format", format_)
+    with pytest.raises(OptionError, match=r"a: end the name in \.pt2 or \.onnx, or give --format"):
+        run("a")
+    for words in (("a.pt2",), ("a.onnx", "--format", "onnx"), ("a", "--format", "pt2")):
+        with pytest.raises(CheckpointError, match=r"none\.pth: there is no such file"):  # the name is no hindrance
+            run(*words)
