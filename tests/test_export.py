@@ -73,6 +73,7 @@ def network(request):
         patch.setattr(scan, "CHUNK", 4)  # shorter loops, which are traced in less time
         patch.setattr(scan, "GROUP", 16)
         program = traced(network)
+    with pytest.MonkeyPatch.context() as patch:
         for module in (onnx_model, program_file):
             patch.setattr(module, "traced", lambda exported: program if exported is network else traced(exported))
         yield network
