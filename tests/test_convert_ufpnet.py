@@ -29,7 +29,7 @@ def write(path: Path, state: dict[str, torch.Tensor], key: str | None = "params"
 
 
 def test_all_852_tensors_of_the_published_network_have_one_place_or_no_effect():
-    constants = {f"flow.{name}" for name in ("kernel_size", "alpha", "normalization", "base_dist_mean")}
+    constants = {f"flow.{name}" for name in ("kernel_size", "normalization", "base_dist_mean")}
     constants |= {"flow.base_dist_var", *(f"flow.net.{index}.mask" for index in range(0, 10, 2))}
     flow = random_state(torch.float32, width=1, enc_blocks=(1, 1), dec_blocks=(1, 1), kernel_width=1)
     state = {
@@ -52,7 +52,7 @@ def test_the_command_converts_and_names_what_has_no_effect(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
     assert f"{len(state)} tensors, a UFPNet with width 4, enc_blocks [1, 1, 1, 2], middle_blocks 2" in result.stdout
-    assert "12 without effect were left out" in result.stdout
+    assert "11 without effect were left out" in result.stdout
     assert all(name in result.stdout for name in UNUSED)
     assert target.is_file()
 
@@ -80,14 +80,14 @@ def test_arguments_are_deduced_from_the_weights(tmp_path):
 def test_missing_left_over_mis_shaped_and_other_constants_are_named(tmp_path):
     state = random_state(torch.float32, **NARROW)
     target = tmp_path / "ours.pth"
-    first, alpha, mask = "encoders.1.0.kernel_atttion.conv_2.0.bias", "flow.alpha", "flow.net.2.mask"
+    first, scale, mask = "encoders.1.0.kernel_atttion.conv_2.0.bias", "flow.normalization", "flow.net.2.mask"
     cases = {
         r"missing, e.g. kernel_blocks.1.attention.to_attention.0.bias": {
             key: tensor for key, tensor in state.items() if key != first
         },
         "unexpected, e.g. kernel_extra.foo.bar": {**state, "kernel_extra.foo.bar": torch.zeros(1)},
         rf"{first} \(5,\) instead of \(8,\)": {**state, first: torch.zeros(5)},
-        f"broken.pth: '{alpha}' of the reference is another constant": {**state, alpha: torch.zeros(1)},
+        f"broken.pth: '{scale}' of the reference is another constant": {**state, scale: torch.zeros(1)},
         f"broken.pth: '{mask}' of the reference is another constant": {**state, mask: 1 - state[mask]},
         "holds weights of no network of this package": {"conv.weight": torch.zeros(1)},
     }

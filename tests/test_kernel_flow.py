@@ -178,3 +178,22 @@ def test_what_has_no_meaning_is_refused():
     ):
         with pytest.raises(OptionError, match=message):
             KernelFlow(**arguments)
+
+
+def test_alpha_travels_with_the_weights():
+    torch.manual_seed(0)
+    flow = KernelFlow(kernel_size=3, blocks=1, hidden=2, alpha=0.05).double().eval()
+    other = KernelFlow(kernel_size=3, blocks=1, hidden=2).double().eval()
+    other.load_state_dict(flow.state_dict())
+    kernels = torch.rand(4, 9).double() * 0.5
+    codes, _ = flow.encode(flow.to_logits(kernels, torch.Generator().manual_seed(1)))
+    noise = torch.rand(4, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / 720
+    torch.testing.assert_close(other.decode(codes), kernels + noise, rtol=1e-7, atol=1e-7)
+    lowest = KernelFlow(kernel_size=3, blocks=1, hidden=2, alpha=0.05).eval().decode(torch.full((1, 9), -50.0))
+    torch.testing.assert_close(lowest, torch.full((1, 9), -0.05 / 0.9))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, -1.0])
+def test_alpha_is_between_0_and_a_half(alpha: float):
+    with pytest.raises(OptionError, match="alpha must lie between 0 and"):
+        KernelFlow(alpha=alpha)

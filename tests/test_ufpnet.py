@@ -169,7 +169,7 @@ def test_what_is_frozen_is_in_eval_mode_and_has_neither_gradients_nor_decay():
         else:
             assert parameter.grad is not None, name
     assert all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
-    assert len(frozen) == 66 + 3 * (12 + 4)
+    assert len(frozen) == 66 + 3 * (12 + 4) + 1
 
 
 def test_every_level_pools_over_one_and_a_half_times_its_training_patch():

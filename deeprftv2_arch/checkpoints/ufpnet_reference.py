@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from deeprftv2_arch.errors import CheckpointError
-from deeprftv2_arch.networks.kernel_flow import ALPHA
 
 MARK = "kernel_extra.Conv_tail.var.2.weight"
 
@@ -76,5 +75,5 @@ def _constant(key: str, tensor: Tensor) -> Tensor | None:
     """What a constant of the flow must be; None for tensors that are none."""
     if mask := MASK.fullmatch(key):
         return ((torch.arange(tensor.numel()) + int(mask[1]) // 2) % 2).double()
-    values = {"flow.alpha": ALPHA, "flow.normalization": 1, "flow.base_dist_mean": 0, "flow.base_dist_var": 1}
+    values = {"flow.normalization": 1, "flow.base_dist_mean": 0, "flow.base_dist_var": 1}
     return torch.full_like(tensor, values[key], dtype=torch.float64) if key in values else None

@@ -1,4 +1,4 @@
-"""How a command ends: an error that the user can put right becomes one line and exit code 2, Ctrl-C one line and 130."""
+"""How a command ends: a mistake that the user can put right is one line and exit code 2, Ctrl-C one line and 130."""
 
 import os
 import sys

@@ -10,7 +10,6 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.flow.affine_coupling import AffineCoupling
 from deeprftv2_arch.layers.flow.flow_norm import FlowNorm
 
-ALPHA = 1e-6  # keeps the logits of 0 and 1 finite
 DITHER = 1 / 720  # width of the noise that turns the many zeros of kernels into a density
 
 
@@ -26,23 +25,24 @@ class KernelFlow(nn.Module):
         kernel_size: Height and width of a kernel.
         blocks: Pairs of an affine coupling and a normalisation.
         hidden: Width of the couplings' networks.
+        alpha: Keeps the logits of 0 and 1 finite. The larger it is, the more do entries near 0 answer to the code, and
+            the easier is a code to be found by gradients, but the further below 0 can a decoded entry be.
 
     Attributes:
         kernel_size: As above.
+        alpha: As above, (1,); part of a checkpoint, so that every stage decodes as the first one encoded.
 
     Raises:
         OptionError: An argument is out of range.
     """
 
-    def __init__(
-        self,
-        kernel_size: int = 19,
-        blocks: int = 5,
-        hidden: int = 25,
-    ) -> None:
+    alpha: Tensor
+
+    def __init__(self, kernel_size: int = 19, blocks: int = 5, hidden: int = 25, alpha: float = 1e-6) -> None:
         super().__init__()
-        _check_arguments(kernel_size, blocks, hidden)
+        _check_arguments(kernel_size, blocks, hidden, alpha)
         self.kernel_size = kernel_size
+        self.register_buffer("alpha", torch.tensor([alpha]))
         features = kernel_size**2
         self.layers = nn.ModuleList()
         for block in range(blocks):
@@ -63,14 +63,14 @@ class KernelFlow(nn.Module):
         return x, log_det
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (N, D) -> kernels (N, D), with values in [-1e-6, 1 + 1e-6]; only in eval mode.
+        """Codes (N, D) -> kernels (N, D), with values from about -alpha to 1 + alpha; only in eval mode.
 
         The noise of :meth:`to_logits` is part of what is decoded: a sum of D / 1440 on average.
         """
         layer: Any
         for layer in reversed(self.layers):
             codes = layer.decode(codes)
-        return (torch.sigmoid(codes) - ALPHA) / (1 - 2 * ALPHA)
+        return (torch.sigmoid(codes) - self.alpha) / (1 - 2 * self.alpha)
 
     def to_logits(self, kernels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Kernels (N, D) of values 0..1 -> what the flow encodes, (N, D): logits of the kernels with some noise.
@@ -82,7 +82,7 @@ class KernelFlow(nn.Module):
         noise = torch.rand(kernels.shape, generator=generator, dtype=kernels.dtype, device=kernels.device)
         # Up to 1, where a kernel is a single point: beyond it there are no logits.
         dithered = (kernels.clamp(min=0) + DITHER * noise).clamp(max=1)
-        return torch.logit(ALPHA + (1 - 2 * ALPHA) * dithered)
+        return torch.logit(self.alpha + (1 - 2 * self.alpha) * dithered)
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -98,8 +98,10 @@ class KernelFlow(nn.Module):
         return self.decode(codes).unflatten(1, (self.kernel_size, self.kernel_size))
 
 
-def _check_arguments(kernel_size: int, blocks: int, hidden: int) -> None:
+def _check_arguments(kernel_size: int, blocks: int, hidden: int, alpha: float) -> None:
     least = {"kernel_size": (kernel_size, 2), "blocks": (blocks, 1), "hidden": (hidden, 1)}
     for name, (value, minimum) in least.items():
         if value < minimum:
             raise OptionError(f"KernelFlow: {name} must be at least {minimum}, got {value}")
+    if not 0 < alpha < 0.5:
+        raise OptionError(f"KernelFlow: alpha must lie between 0 and 0.5, got {alpha}")
