@@ -375,7 +375,7 @@ def test_memory_is_that_of_the_machine_or_of_the_container(tmp_path: Path, monke
     assert budget(cpu, None) == 4000 * 1024
     statm.write_text("900 100 50 1 0 800 0\n", encoding="ascii")
     pages = 100 * os.sysconf("SC_PAGE_SIZE")
-    assert budget(cpu, 2000 * 1024) == 1900 * 1024 - pages  # a twentieth in reserve
+    assert budget(cpu, 2000 * 1024) == 1960 * 1024 - pages  # a fiftieth in reserve
     assert budget(cpu, 10**9) == 5000 * 1024  # no more than there is
     (tmp_path / "memory.current").write_text("1000000\n", encoding="ascii")
     (tmp_path / "memory.max").write_text("max\n", encoding="ascii")

@@ -31,7 +31,7 @@ KEPT_BYTES = 16
 FIELD_BYTES = 12
 WIDTH = 64  # channels of the features of a network that does not begin with a convolution
 
-RESERVE = 0.05  # of a limit, for what the model knows too little of
+RESERVE = 0.02  # of a limit, for what the model knows too little of
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
