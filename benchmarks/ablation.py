@@ -50,14 +50,18 @@ def kept_run(file: Path, settings: Settings) -> float | None:
     """The mean PSNR of a run that was finished earlier, or None.
 
     Raises:
-        OptionError: It was made with other settings.
+        OptionError: It was made with other settings, or is damaged.
     """
     if not file.is_file():
         return None
-    run = json.loads(file.read_text(encoding="utf-8"))
-    if run["settings"] != asdict(settings):
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+        made_with, psnr = run["settings"], statistics.mean(run["psnr"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OptionError(f"{file}: is torn, or no run of this benchmark; remove it") from error
+    if made_with != asdict(settings):
         raise OptionError(f"{file}: was made with other settings; name another folder with --runs")
-    return statistics.mean(run["psnr"])
+    return psnr
 
 
 def run_all(
@@ -91,23 +95,29 @@ def run_all(
             run = {"settings": asdict(settings), "psnr": found}
             write_atomically(runs / f"{row}_seed{seed}.json", json.dumps(run, indent=2).encode())
             figures[row][seed] = statistics.mean(found)
-            write_atomically(output, report(figures, settings, blurred, device).encode())
-    text = report(figures, settings, blurred, device)
+            write_atomically(output, report(figures, seeds, settings, blurred, device).encode())
+    text = report(figures, seeds, settings, blurred, device)
     write_atomically(output, text.encode())
     return text
 
 
-def report(figures: Figures, settings: Settings, blurred: float, device: torch.device) -> str:
+def report(figures: Figures, seeds: Sequence[int], settings: Settings, blurred: float, device: torch.device) -> str:
     """The result file."""
     measured = [row for row, of_seeds in figures.items() if of_seeds]
+    chosen = f"--rows {' '.join(figures)} --seeds {' '.join(map(str, seeds))} --threads {torch.get_num_threads()}"
     lines = [
-        f"Measured by `python -m benchmarks.ablation {settings.as_arguments()}`.",
+        "Measured by",
+        "",
+        f"    python -m benchmarks.ablation {settings.as_arguments()} \\",
+        f"        {chosen}",
         "",
         *environment_lines(device),
         "",
         f"PSNR in dB, mean of the held-out photographs ({blurred:.2f} blurred), mean and standard deviation over the",
         "seeds. Differences are from the first row, seed by seed. One that is not larger than all three standard",
-        "deviations, its own and both rows', is called within the spread: these runs do not tell such rows apart.",
+        "deviations, its own and both rows', is called within the spread. This is no test of significance:",
+        f"as few seeds as these ({len(seeds)}) prove none of the differences, those larger than the spread no more",
+        "than those within it.",
         "",
         "| row | seeds | PSNR | difference | reading | PSNR in the paper (GoPro) | difference in the paper |",
         "|---|---|---|---|---|---|---|",
@@ -118,7 +128,7 @@ def report(figures: Figures, settings: Settings, blurred: float, device: torch.d
 def table_line(row: str, first: str, figures: Figures) -> str:
     """The line of one row, beside the first row."""
     spread = deviation(figures[row])
-    mean = f"{statistics.mean(figures[row].values()):.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+    mean = f"{statistics.mean(figures[row].values()):.3f}" + ("" if spread is None else f" ± {spread:.3f}")
     cells = [row, str(len(figures[row])), mean, *difference(figures[row], figures[first], row == first)]
     low, high = PAPER[row]
     base = PAPER[first][0]
@@ -144,9 +154,17 @@ def difference(ours: Mapping[int, float], firsts: Mapping[int, float], is_first:
     mean, paired_spread = statistics.mean(paired.values()), deviation(paired)
     spreads = [spread for spread in (deviation(ours), deviation(firsts)) if spread is not None]
     if paired_spread is None or len(spreads) < 2:
-        return f"{mean:+.2f}", "one seed: no spread"
+        return f"{mean:+.3f}", "one seed: no spread"
     reading = "within the spread" if abs(mean) <= max(paired_spread, *spreads) else "larger than the spread"
-    return f"{mean:+.2f} ± {paired_spread:.2f}", reading
+    return f"{mean:+.3f} ± {paired_spread:.3f}", reading
+
+
+def seed_number(text: str) -> int:
+    """A whole number of at least 0, for argparse."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 0")
+    return number
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -159,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--rows", nargs="+", choices=rows, default=DEFAULT_ROWS, metavar="ROW", help=f"from: {', '.join(rows)}"
     )
     parser.add_argument("--iterations", type=positive, default=400, help="training steps (default: %(default)s)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--seeds", nargs="+", type=seed_number, default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--dim", type=positive, default=16, help="width; the paper's 48 (default: %(default)s)")
     parser.add_argument(
         "--shorten", type=positive, default=8, help="divides the UNets' numbers of blocks (default: %(default)s)"

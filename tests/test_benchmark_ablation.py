@@ -101,12 +101,15 @@ def test_stopped_benchmark_goes_on_and_tables_say_what_was_found(
     )
     table = run(tmp_path, "--rows", "table7_no_fke", "table7_full", "--seeds", "0")
     assert trained == ["table7_full"]
+    command = f"--rows table7_no_fke table7_full --seeds 0 --threads {torch.get_num_threads()}\n"
+    assert f"python -m benchmarks.ablation {TINY.as_arguments()} \\\n        {command}" in table
+    assert str(tmp_path) not in table
     assert capsys.readouterr().out.endswith(table)
     means = [
         statistics.mean(json.loads((tmp_path / "runs" / f"{row}_seed0.json").read_text())["psnr"])
         for row in ("table7_no_fke", "table7_full")
     ]
-    line = f"| table7_full | 1 | {means[1]:.2f} | {means[1] - means[0]:+.2f} | one seed: no spread | 33.06 | +0.32 |"
+    line = f"| table7_full | 1 | {means[1]:.3f} | {means[1] - means[0]:+.3f} | one seed: no spread | 33.06 | +0.32 |"
     assert line in table
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -121,16 +124,39 @@ def test_runs_of_other_settings_are_refused(tmp_path: Path, capsys: pytest.Captu
     assert kept["settings"] == asdict(TINY)
 
 
+@pytest.mark.parametrize("content", ['{"settings": {"iterat', "[]", "{}", '{"settings": {}, "psnr": []}'])
+def test_torn_run_is_one_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "runs" / "table7_no_fke_seed0.json"
+    file.parent.mkdir()
+    file.write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, "--rows", "table7_no_fke", "--seeds", "0")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"error: {file}: is torn, or no run of this benchmark; remove it\n"
+    assert file.read_text() == content
+
+
+def test_seed_below_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, "--seeds", "0", "-1")
+    assert stop.value.code == 2
+    assert "argument --seeds: -1 is not at least 0" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
 def test_differences_are_paired_and_read_against_the_spread() -> None:
     firsts = {0: 30.0, 1: 31.0, 2: 32.0}  # standard deviation 1
-    assert ablation.difference({0: 30.5, 1: 31.5, 2: 32.5}, firsts, False) == ("+0.50 ± 0.00", "within the spread")
-    assert ablation.difference({0: 31.5, 1: 32.5, 2: 33.5}, firsts, False) == ("+1.50 ± 0.00", "larger than the spread")
-    assert ablation.difference({0: 30.0, 1: 31.5, 2: 33.0}, firsts, False)[0] == "+0.50 ± 0.50"
+    assert ablation.difference({0: 30.5, 1: 31.5, 2: 32.5}, firsts, False) == ("+0.500 ± 0.000", "within the spread")
+    assert ablation.difference({0: 31.5, 1: 32.5, 2: 33.5}, firsts, False) == (
+        "+1.500 ± 0.000",
+        "larger than the spread",
+    )
+    assert ablation.difference({0: 30.0, 1: 31.5, 2: 33.0}, firsts, False)[0] == "+0.500 ± 0.500"
     unsteady = ablation.difference({0: 30.1, 1: 30.3}, {0: 30.1, 1: 29.9}, False)
-    assert unsteady == ("+0.20 ± 0.28", "within the spread")  # though both rows have a standard deviation of 0.14
-    assert ablation.difference({2: 33.0}, firsts, False) == ("+1.00", "one seed: no spread")
+    assert unsteady == ("+0.200 ± 0.283", "within the spread")  # though both rows have a standard deviation of 0.14
+    assert ablation.difference({2: 33.0}, firsts, False) == ("+1.000", "one seed: no spread")
     assert ablation.difference(firsts, firsts, True) == ("", "")
     line = ablation.table_line("table7_from_e1", "table7_no_fke", {"table7_no_fke": firsts, "table7_from_e1": firsts})
     assert line == (
-        "| table7_from_e1 | 3 | 31.00 ± 1.00 | +0.00 ± 0.00 | within the spread | 32.72 to 32.84 | -0.02 to +0.10 |"
+        "| table7_from_e1 | 3 | 31.000 ± 1.000 | +0.000 ± 0.000 | within the spread | 32.72 to 32.84 | -0.02 to +0.10 |"
     )
