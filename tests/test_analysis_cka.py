@@ -73,7 +73,7 @@ def test_bootstrap_is_seeded_and_covers() -> None:
     low, high = bootstrap_interval(terms, 500, seed=1)
     assert (low, high) == bootstrap_interval(terms, 500, seed=1) != bootstrap_interval(terms, 500, seed=2)
     assert low < minibatch_cka(terms) < high
-    assert bootstrap_interval(terms[:1], 10) == pytest.approx((minibatch_cka(terms[:1]),) * 2)
+    assert np.isnan(bootstrap_interval(terms[:1], 10)).all()  # one batch says nothing about others
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from deeprftv2_arch.analysis.ground_truth_kernel import ground_truth_kernel
 from deeprftv2_arch.analysis.kernel_cka import kernel_cka
 from deeprftv2_arch.analysis.kernels import estimator_kernels
 from deeprftv2_arch.analysis.pictures import luma
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.estimator_taps import EstimatorTap, estimators, tapped
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
@@ -161,6 +161,27 @@ def test_cka_of_a_network(restorer: Restorer, tmp_path: Path) -> None:
     feature = feature / np.sqrt((feature**2).mean(axis=1, keepdims=True) + 1e-6)
     expected = batch_terms(feature, np.stack([truth.real, truth.imag], axis=1))
     np.testing.assert_allclose(results["unit2_full"].terms[0, 0, 2], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_pair_that_has_no_kernel_is_named(restorer: Restorer, tmp_path: Path) -> None:
+    pairs = moving_pairs(tmp_path)
+    black = pairs[1][1]
+    write_picture(black, np.zeros_like(read_picture(black)[0]))
+    with pytest.raises(DataError, match=r"blurred1\.png with .*sharp1\.png: CKA is not defined"):
+        kernel_cka(restorer, pairs, resamples=20)
+
+
+def test_single_pair_has_no_interval(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    for kind in ("blur", "sharp"):
+        (folder / kind / "b.png").unlink()
+    assert analyze("cka", "--checkpoint", "net.pth", "--pairs", ".", "-o", "cka") == 0
+    arrays = np.load("cka.npz")
+    assert np.isfinite(arrays["unit1_full_cka"]).all()
+    assert np.isnan([arrays["unit1_full_low"], arrays["unit1_full_high"]]).all()
+    lines = capsys.readouterr().out.splitlines()
+    assert f"unit1_full r_1: {arrays['unit1_full_cka'][1]:.3f} (one pair has no interval); " in lines[1]
+    assert lines[-1].endswith("; 1 pair")
 
 
 def test_commands_write_figures_and_arrays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

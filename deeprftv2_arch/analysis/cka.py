@@ -82,7 +82,12 @@ def bootstrap_interval(
         resamples: How often as many batches as there are are drawn.
         seed: Of the draws.
         level: Part of the resamples inside of the interval.
+
+    Returns:
+        Both ends; not numbers for a single batch, which says nothing about others.
     """
+    if len(terms) < 2:
+        return np.nan, np.nan
     generator = np.random.default_rng(seed)
     values = [minibatch_cka(terms[generator.integers(len(terms), size=len(terms))]) for _ in range(resamples)]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])

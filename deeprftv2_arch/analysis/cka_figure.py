@@ -27,7 +27,8 @@ def cka_figure(results: Mapping[str, KernelCKA]) -> "Figure":
     count = max(len(result.cka) for result in results.values())
     axes.set_xticks(range(count), [f"$r_{level}$" for level in range(count)])
     axes.set_ylabel("CKA with F(B)/F(S)")
-    axes.set_ylim(bottom=min(0.0, *(float(result.low.min()) for result in results.values())))
+    lowest = (float(np.nanmin([result.cka, result.low, result.other])) for result in results.values())
+    axes.set_ylim(bottom=min(0.0, *lowest))
     axes.grid(axis="y", linewidth=0.3)
     axes.plot(
         [], [], marker="x", markersize=3, linewidth=0.6, linestyle=":", color="0.4", label="another pair's kernel"

@@ -64,7 +64,8 @@ def _add_cka(analyses: Any) -> None:
         "cka",
         help="how much of the true kernel is in the estimators' features (Figure 8)",
         description="Compare the features r_0, r_1, ... of every estimator with the ground-truth kernel F(B)/F(S) in "
-        "Fourier space, by linear CKA over a set of pairs; with bootstrap intervals of 95 %% over the pairs.",
+        "Fourier space, by linear CKA over a set of pairs; with bootstrap intervals of 95 %% over the pairs, "
+        "where there are at least two.",
     )
     add_network(parser)
     parser.add_argument(
@@ -173,9 +174,12 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}
     files.write({"": cka_figure(results)}, arrays)
     for name, result in results.items():
-        for level, row in enumerate(zip(result.cka, result.low, result.high, result.other, strict=True)):
-            yield "{} r_{}: {:.3f} ({:.3f} to {:.3f}); with another pair's kernel {:.3f}".format(name, level, *row)
-    yield f"{files}; {len(pairs)} pairs"
+        for level, (cka, low, high, other) in enumerate(
+            zip(result.cka, result.low, result.high, result.other, strict=True)
+        ):
+            interval = f"{low:.3f} to {high:.3f}" if len(pairs) > 1 else "one pair has no interval"
+            yield f"{name} r_{level}: {cka:.3f} ({interval}); with another pair's kernel {other:.3f}"
+    yield f"{files}; {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'}"
 
 
 def _numbers(text: str) -> list[int]:

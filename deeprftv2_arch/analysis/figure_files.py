@@ -74,7 +74,7 @@ class AnalysisFiles:
 
 
 def in_print_style(draw: Callable[Drawn, "Figure"]) -> Callable[Drawn, "Figure"]:
-    """Decorate a function that draws a figure: it raises OptionError where Matplotlib is missing."""
+    """Decorate a function that draws a figure: it draws in STYLE, and raises OptionError without Matplotlib."""
 
     @wraps(draw)
     def drawn(*args: Drawn.args, **kwargs: Drawn.kwargs) -> "Figure":

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from deeprftv2_arch.analysis.cka import batch_terms, bootstrap_interval, minibatch_cka
 from deeprftv2_arch.analysis.kernels import SIDE, label, middle_part, tap_restoring, truth_at_scale
 from deeprftv2_arch.analysis.pictures import read_pair
+from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.restorer import Restorer
 
@@ -26,8 +27,8 @@ class KernelCKA:
 
     Attributes:
         cka: Of every feature, (levels,).
-        low: Lower end of its bootstrap interval over pairs, (levels,).
-        high: Upper end, (levels,).
+        low: Lower end of its bootstrap interval over pairs, (levels,); not a number for a single pair.
+        high: Upper end, (levels,), likewise.
         other: CKA with the kernel of another pair instead, (levels,): what is alike without that kernel being known.
             Of every pair but the first it is that of the pair before, if that has the same size; else not a number.
         terms: What they are made of, of the own kernel and of another one, (2, pairs, levels, 3), see
@@ -71,7 +72,7 @@ def kernel_cka(
 
     Raises:
         OptionError: The network has no estimators.
-        DataError: Pictures cannot be read, are too small, or do not fit each other.
+        DataError: Pictures cannot be read, are too small, do not fit each other, or have nothing to compare.
     """
     terms: dict[str, list[list[NDArray[np.float64]]]] = {}
     before: dict[str, NDArray[np.float64]] = {}
@@ -84,7 +85,13 @@ def kernel_cka(
             own = np.stack([kernel.real.ravel(), kernel.imag.ravel()], axis=1)[1:]
             other = before.get(name, own[:0])
             features = [_frequencies(feature) for feature in tap.features]
-            terms.setdefault(label(name), []).append([_terms(features, own), _terms(features, other)])
+            of_pair = _terms(features, own)
+            try:
+                for level in of_pair:
+                    minibatch_cka(level[None])  # refuses what does not vary while it is known which pair that is
+            except DataError as error:
+                raise DataError(f"{blurred} with {sharp}: {error}") from error
+            terms.setdefault(label(name), []).append([of_pair, _terms(features, other)])
             before[name] = own
     return {name: _summary(np.array(of_pairs).swapaxes(0, 1), resamples, seed) for name, of_pairs in terms.items()}
 
