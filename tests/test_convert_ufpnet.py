@@ -89,6 +89,13 @@ def test_missing_left_over_mis_shaped_and_other_constants_are_named(tmp_path):
         rf"{first} \(5,\) instead of \(8,\)": {**state, first: torch.zeros(5)},
         f"broken.pth: '{scale}' of the reference is another constant": {**state, scale: torch.zeros(1)},
         f"broken.pth: '{mask}' of the reference is another constant": {**state, mask: 1 - state[mask]},
+        f"1 missing, e.g. {mask}": {key: tensor for key, tensor in state.items() if key != mask},
+        "1 missing, e.g. kernel_down.3.bias": {key: state[key] for key in state if key != "kernel_down.3.bias"},
+        r"kernel_down.2.weight \(3,\) instead of \(9, 9, 2, 2\)": {**state, "kernel_down.2.weight": torch.zeros(3)},
+        "'flow.kernel_size' of the reference does not fit its kernels of 9 entries": {
+            **state,
+            "flow.kernel_size": torch.full((1,), 5.0),
+        },
         "holds weights of no network of this package": {"conv.weight": torch.zeros(1)},
     }
     for message, broken in cases.items():

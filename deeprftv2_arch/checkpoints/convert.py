@@ -7,7 +7,7 @@ from deeprftv2_arch.checkpoints.io import find_params, read_params, save_atomica
 from deeprftv2_arch.checkpoints.known_networks import known_network
 from deeprftv2_arch.checkpoints.reference import LAYOUTS, layout_of, translate_all
 from deeprftv2_arch.checkpoints.safetensors_file import SUFFIX, safetensors_bytes
-from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.checkpoints.variant import describe, mismatch
 from deeprftv2_arch.errors import CheckpointError, OptionError
 
 SUFFIXES = (".pth", SUFFIX)
@@ -78,12 +78,15 @@ def convert_reference(source: Path, target: Path, arch: str | None = None) -> st
     params, _ = read_params(source, "params_ema")
     layout = LAYOUTS[arch] if arch else layout_of(params) or LAYOUTS["deeprftv2"]
     converted, names = translate_all(params, str(source), layout.translate)
+    left_out = {key: tensor for key, tensor in params.items() if key not in names.values()}
     try:
         check_whole(converted, names)
+        problem = mismatch(layout.left_out(params), left_out)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from error
+    if problem:
+        raise CheckpointError(f"{source}: has tensors {problem}")
     save_atomically({"params": converted}, target)
-    left_out = [key for key in params if key not in names.values()]
     without = f"; {len(left_out)} without effect were left out: {', '.join(left_out)}" if left_out else ""
     return f"{len(params)} tensors, {describe(converted)}{without}"
 

@@ -21,15 +21,19 @@ class Layout(NamedTuple):
         mark: A name that all its checkpoints have, and no others.
         translate: Gives a tensor of the reference our name, or several parts of it theirs; the values stay. Nothing
             comes of a tensor that has no effect.
+        left_out: The tensors of a whole checkpoint of which nothing comes, as far as their names and shapes count.
     """
 
     mark: str
     translate: Translate
+    left_out: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 LAYOUTS = {
-    "deeprftv2": Layout("global_model.patch_embed_maxs.0.proj.weight", deeprftv2_reference.translate),
-    "ufpnet": Layout(ufpnet_reference.MARK, ufpnet_reference.translate),
+    "deeprftv2": Layout(
+        "global_model.patch_embed_maxs.0.proj.weight", deeprftv2_reference.translate, lambda params: {}
+    ),
+    "ufpnet": Layout(ufpnet_reference.MARK, ufpnet_reference.translate, ufpnet_reference.left_out),
 }
 
 

@@ -1,6 +1,7 @@
 """The names in checkpoints of the authors' UFPNet, and ours."""
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -69,6 +70,25 @@ def translate(key: str, tensor: Tensor) -> dict[str, Tensor]:
     for pattern, replacement in RENAMES:
         key = re.sub(pattern, replacement, key)
     return {key: tensor}
+
+
+def left_out(params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of a whole checkpoint has no place here: tensors on "meta", by the reference's names.
+
+    Raises:
+        CheckpointError: ``flow.kernel_size`` is another than that of the weights.
+    """
+    entries = len(params[MARK])
+    size = params.get("flow.kernel_size")
+    if size is not None and (size.numel() != 1 or int(size) ** 2 != entries):
+        raise CheckpointError(f"'flow.kernel_size' of the reference does not fit its kernels of {entries} entries")
+    shapes: dict[str, tuple[int, ...]] = {f"flow.{name}": (1,) for name in ("kernel_size", "normalization")}
+    shapes |= {f"flow.{name}": (entries,) for name in ("base_dist_mean", "base_dist_var")}
+    shapes |= {key.replace("s_net.0.weight", "mask"): (entries,) for key in params if key.endswith("s_net.0.weight")}
+    for level in (2, 3):
+        shapes[f"kernel_down.{level}.weight"] = (entries, entries, 2, 2)
+        shapes[f"kernel_down.{level}.bias"] = (entries,)
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
 
 
 def _constant(key: str, tensor: Tensor) -> Tensor | None:
