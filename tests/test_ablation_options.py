@@ -15,6 +15,7 @@ from deeprftv2_arch.launch.options import load_options, read_option_file
 
 FOLDER = REPOSITORY / "options" / "ablation"
 FILES = sorted(FOLDER.glob("*.yml"))
+TESTING = REPOSITORY / "options" / "test" / "ablation_GoPro.yml"
 # The paper's Table 6 (blocks of the UNet, blocks of the FKE, architecture, units, dim, GMACs).
 TABLE_6 = """
 1 NAF - UNet 1 56 34.93
@@ -84,6 +85,34 @@ def test_every_row_has_its_file() -> None:
 @pytest.mark.parametrize("path", FILES, ids=by_name)
 def test_file_loads_with_its_network(path: Path, tmp_path: Path) -> None:
     load_options(Arguments(path), tmp_path, is_train=True)
+
+
+def test_trained_rows_are_tested_as_the_published_network_is(tmp_path: Path) -> None:
+    load_options(Arguments(TESTING), tmp_path, is_train=False)
+    ours, published = (read_option_file(path) for path in (TESTING, TESTING.with_name("DeepRFTv2_S_GoPro.yml")))
+    row = read_option_file(FOLDER / "table7_full.yml")
+    network = ours.pop("network_g")
+    assert (network.pop("tile_overlap"), network.pop("tile")) == (128, 512)  # as all networks are measured
+    assert network == {
+        key: value for key, value in row["network_g"].items() if key not in ("memory", "tile", "tile_overlap")
+    }
+    assert ours.pop("published")["GoPro-test"] == {"psnr": 33.06}
+    assert ours["path"].pop("pretrain_network_g") == f"experiments/{row['name']}/models/net_g_latest.pth"
+    assert ours.pop("name") == f"test_{TESTING.stem}"
+    for key in ("published", "network_g", "name"):
+        del published[key]
+    del published["path"]["pretrain_network_g"]
+    assert ours == published
+
+
+@pytest.mark.parametrize("name", ["table6_row02", "table6_row15", "table7_from_restored"])
+def test_test_file_takes_the_network_of_another_row(name: str, tmp_path: Path) -> None:
+    own, row = (path.read_text(encoding="utf-8") for path in (TESTING, FOLDER / f"{name}.yml"))
+    own_network, row_network = (
+        text[text.index("network_g:") : text.index("  # Pictures larger")] for text in (own, row)
+    )
+    (tmp_path / "row.yml").write_text(own.replace(own_network, row_network), encoding="utf-8")
+    load_options(Arguments(tmp_path / "row.yml"), tmp_path, is_train=False)
 
 
 @pytest.mark.parametrize("path", FILES, ids=by_name)
