@@ -41,7 +41,7 @@ def test_added_kernels_are_the_fourier_estimator_s_and_are_added() -> None:
     )
     plain.load_state_dict(added.state_dict())
     f = torch.rand(1, 2, 6, 8, dtype=torch.float64)
-    kernel, _ = plain.estimate_kernel(plain.to_frequencies(f), None)
+    kernel, _ = plain.estimate_kernel(plain.to_sub_resnet(f), None)
     y = F.conv2d(f, added.to_blurred.weight)
     expected = y + torch.fft.irfft2(kernel, s=(6, 8))  # the transform is linear
     torch.testing.assert_close(added(f, None)[0], merged(added, expected, f))
@@ -88,7 +88,7 @@ def test_a_source_takes_the_place_of_the_features_in_the_estimation_alone() -> N
     plain.load_state_dict(estimator.state_dict())
     f, source = torch.rand(2, 1, 2, 6, 8, dtype=torch.float64)
     torch.testing.assert_close(estimator.deblur_from(f, f, None)[0], plain(f, None)[0])
-    kernel, _ = plain.estimate_kernel(plain.to_frequencies(source), None)
+    kernel, _ = plain.estimate_kernel(plain.to_sub_resnet(source), None)
     y = torch.fft.rfft2(F.conv2d(f, plain.to_blurred.weight))
     expected = merged(plain, torch.fft.irfft2(y * kernel, s=(6, 8)), f)
     torch.testing.assert_close(estimator.deblur_from(source, f, None)[0], expected)

@@ -74,22 +74,22 @@ class FourierKernelEstimator(nn.Module):
         if height % 2 or width % 2:
             deblurred, features = self.deblur(F.pad(f, (0, width % 2, 0, height % 2), mode="reflect"), previous)
             return deblurred[:, :, :height, :width], features
-        frequencies = call(self.to_frequencies, f, keep=self.keep)
+        x = call(self.to_sub_resnet, f, keep=self.keep)
         with without_autocast(f):
-            kernel, features = self.estimate_kernel(frequencies, previous)
+            kernel, features = self.estimate_kernel(x, previous)
         return self.apply_kernel(f, kernel), features
 
-    def to_frequencies(self, f: Tensor) -> Tensor:
+    def to_sub_resnet(self, f: Tensor) -> Tensor:
         """Features f -> the sub-resnet's input, (B, dim, H, W/2 + 1)."""
         source = self.to_kernel(f)
         with without_autocast(f):
             return self.stem(_planes(rfft2(source)))
 
-    def estimate_kernel(self, frequencies: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+    def estimate_kernel(self, x: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         """Sub-resnet's input -> complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
         depth = len(self.sub_resnet.levels)
         features = self.sub_resnet(
-            frequencies,
+            x,
             previous=previous or [None] * depth,
             links=[*previous[1:], None] if previous else [None] * depth,
         )

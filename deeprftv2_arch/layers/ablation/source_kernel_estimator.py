@@ -30,7 +30,7 @@ class SourceKernelEstimator(FourierKernelEstimator):
 
     def deblur_from(self, source: Tensor, f: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         """Deblur f (B, dim, H, W) by kernels estimated from the source (B, source_channels, H, W), H and W even."""
-        frequencies = call(self.to_frequencies, source, keep=self.keep)
+        x = call(self.to_sub_resnet, source, keep=self.keep)
         with without_autocast(f):
-            kernel, features = self.estimate_kernel(frequencies, previous)
+            kernel, features = self.estimate_kernel(x, previous)
         return self.apply_kernel(f, kernel), features

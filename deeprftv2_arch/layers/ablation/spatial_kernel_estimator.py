@@ -25,7 +25,7 @@ class SpatialKernelEstimator(FourierKernelEstimator):
         self.stem = nn.Conv2d(dim, dim, 1, bias=False)
         self.kernel_head = nn.Conv2d(dim, dim, 1)
 
-    def to_frequencies(self, f: Tensor) -> Tensor:
+    def to_sub_resnet(self, f: Tensor) -> Tensor:
         """Features f -> the sub-resnet's input, (B, dim, H, W): pixels, not frequencies."""
         return self.stem(self.to_kernel(f))
 
