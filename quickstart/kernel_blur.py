@@ -29,19 +29,11 @@ class KernelBlur:
         return (1 - share) * self.scene + share * self.moving
 
 
-def draw_kernels(simulator: MotionKernelSimulator, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Simulated kernels (count, k, k), a pixel further up and left than the simulator puts them.
-
-    There the blurred photograph lies over the sharp one, to a quarter of a pixel on average.
-    """
-    return np.roll(simulator.draw(count, rng), (-1, -1), axis=(1, 2))
-
-
 def random_kernel_blur(
     simulator: MotionKernelSimulator, rng: np.random.Generator, height: int, width: int
 ) -> KernelBlur:
     """A random blur of a photograph of that size."""
-    scene, moving = draw_kernels(simulator, 2, rng)
+    scene, moving = simulator.draw(2, rng)
     return KernelBlur(scene, moving, soft_ellipse(rng, height, width))
 
 

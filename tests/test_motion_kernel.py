@@ -147,6 +147,20 @@ def test_what_has_no_meaning_is_refused():
         ({"steps": 1}, "steps must be at least 2, got 1"),
         ({"anxiety": 0.0}, "anxiety must be above 0, got 0.0"),
         ({"exposure": 1.5}, "exposure must be in 0..1 and hold a step, got 1.5"),
+        ({"shift": 1}, "shift must be 0 or -1, got 1"),
     ):
         with pytest.raises(OptionError, match=message):
             MotionKernelSimulator(**arguments)
+
+
+def test_shifted_kernels_lie_about_the_middle_and_move_no_picture():
+    settings = {"kernel_size": 11, "length": 7.0, "steps": 100, "anxiety": 0.005}
+    kernels = MotionKernelSimulator(**settings, shift=-1).draw(500, np.random.default_rng(0))
+    unshifted = MotionKernelSimulator(**settings).draw(500, np.random.default_rng(0))
+    np.testing.assert_allclose(kernels[:, :-1, :-1], unshifted[:, 1:, 1:], atol=1e-6)
+    np.testing.assert_allclose(kernels.sum(axis=(1, 2)), 1, atol=1e-6)
+    # The middle of what each kernel covers, between the pixels that its first and last point fall on in part.
+    for shares in (kernels.sum(1) > 1e-4, kernels.sum(2) > 1e-4):
+        first, last = shares.argmax(axis=1), 10 - shares[:, ::-1].argmax(axis=1)
+        assert abs((first + last).mean() / 2 - 5) < 0.5
+        assert first.min() >= 0

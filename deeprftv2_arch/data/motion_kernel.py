@@ -43,12 +43,15 @@ class MotionKernelSimulator:
     whole pixel, and the centre of its bounding box lies 0.5 to 2 pixels to the right of and below the canvas's middle:
     on average at index 10.25 of 19, not 9. Kernels sum to 1.
 
+    A kernel off the middle moves the picture that it blurs; ``shift`` -1 leaves a quarter of a pixel of that.
+
     Attributes:
         kernel_size: Height and width of the canvas.
         length: Length of a trajectory in pixels.
         steps: Points of a trajectory.
         anxiety: How much the motion is shaken; near 0 the trajectories are straight.
         exposure: Which part of the trajectory, from its beginning, makes the kernel.
+        shift: Pixels by which kernels are moved right and down: 0, or -1 for kernels about the canvas's middle.
 
     Raises:
         OptionError: A value is out of range, or a trajectory could leave the canvas.
@@ -59,6 +62,7 @@ class MotionKernelSimulator:
     steps: int = 2000
     anxiety: float = 0.001
     exposure: float = 1.0
+    shift: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.length <= self.kernel_size - 4:
@@ -72,6 +76,8 @@ class MotionKernelSimulator:
             raise OptionError(f"motion kernels: anxiety must be above 0, got {self.anxiety}")
         if not 1 <= self.exposure * self.steps <= self.steps:
             raise OptionError(f"motion kernels: exposure must be in 0..1 and hold a step, got {self.exposure}")
+        if self.shift not in (-1, 0):
+            raise OptionError(f"motion kernels: shift must be 0 or -1, got {self.shift}")
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw kernels.
@@ -115,7 +121,8 @@ class MotionKernelSimulator:
 
     def centred(self, points: Trajectories) -> Trajectories:
         """Move every trajectory to about the middle of the canvas, with its first point on a whole pixel."""
-        return _centred(points.real, self.kernel_size) + 1j * _centred(points.imag, self.kernel_size)
+        centred = _centred(points.real, self.kernel_size) + 1j * _centred(points.imag, self.kernel_size)
+        return centred + self.shift * (1 + 1j)
 
     def kernels_of(self, points: Trajectories) -> NDArray[np.float32]:
         """Spread every point of trajectories on the canvas (steps, N) over the four pixels around it, bilinearly.

@@ -60,6 +60,7 @@ class SimulatorSection:
     steps: Positive = 2000
     anxiety: float = 0.001
     exposure: float = 1.0
+    shift: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
