@@ -4,9 +4,9 @@ Run it with ``make quickstart-ufpnet`` or ``python -m quickstart.ufpnet`` from t
 train one after the other, each by its own option file. The photographs are blurred by simulated kernels, so that the
 true kernel of every pixel is known; no stage is told it.
 
-The published second stage takes 480,000 steps. In a few minutes the estimator learns which kernel serves all photographs
-together rather than which one each of them needs, although motions are nearly straight here: the table shows its kernels
-beside the mean of simulated ones, which ignores the photograph.
+The published second stage takes 480,000 steps. In a few minutes the estimator learns which kernel serves all
+photographs together rather than which one each of them needs, although motions are nearly straight here: the table
+shows its kernels beside the mean of simulated ones, which ignores the photograph.
 """
 
 import json
@@ -43,9 +43,9 @@ from quickstart.training import train
 FLOW, ESTIMATOR = (OPTION_FILES / f"quickstart_ufpnet_{stage}.yml" for stage in ("flow", "kernel"))
 NOTE = """\
 On photographs that it never saw. Kernel similarity: largest normalised cross-correlation with the true kernel, mean
-over the pixels. Reblurred: the sharp photograph, blurred by the kernels, beside the blurred one. The mean kernel is that
-of simulated kernels, a guess that ignores the photograph. Motions are short and nearly straight here, an easier task
-than the published one, whose estimator takes 480,000 steps.
+over the pixels. Reblurred: the sharp photograph, blurred by the kernels, beside the blurred one. The mean kernel is
+that of simulated kernels, a guess that ignores the photograph. Motions are short and nearly straight here, an
+easier task than the published one, whose estimator takes 480,000 steps.
 """
 AVERAGED = 5000  # simulated kernels whose mean is what a picture's kernels are guessed to be without looking at it
 
