@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from deeprftv2_arch.restoring.kernels import coloured, strongest_kernels
+
 TILE_WIDTH = 320
 DETAIL_HEIGHT = 214
 MARGIN = 10
 LABEL_HEIGHT = 30
-KERNEL_RADIUS = 10
 INK, PAPER, MARK = (25, 25, 25), (255, 255, 255), (255, 210, 0)
 
 
@@ -30,33 +31,9 @@ class Column:
     detail: Image.Image
 
 
-def strongest_kernels(kernels: np.ndarray, number: int) -> np.ndarray:
-    """The kernels that do most, cut to their centres.
-
-    Args:
-        kernels: (C, H, W) kernels of all channels, zero lag in the corner as an inverse FFT leaves it.
-        number: How many to pick.
-
-    Returns:
-        (number, 2r + 1, 2r + 1) with r = KERNEL_RADIUS, those of the highest energy first, each scaled to -1..1.
-    """
-    centred = np.fft.fftshift(kernels, axes=(1, 2))
-    y, x = (side // 2 for side in kernels.shape[1:])
-    energy = (kernels**2).sum(axis=(1, 2))
-    strongest = centred[np.argsort(-energy, kind="stable")[:number]]
-    windows = strongest[:, y - KERNEL_RADIUS : y + KERNEL_RADIUS + 1, x - KERNEL_RADIUS : x + KERNEL_RADIUS + 1]
-    return windows / np.abs(windows).max(axis=(1, 2), keepdims=True)
-
-
 def kernel_tile(kernel: np.ndarray, side: int) -> np.ndarray:
-    """A kernel of values -1..1 as (side, side, 3) uint8: black is none, orange adds, blue takes away.
-
-    The square root of the strength is shown, so that faint parts are seen beside the peak.
-    """
-    strength = np.sqrt(np.abs(kernel))[:, :, None]
-    colour = np.where(kernel[:, :, None] > 0, (255.0, 190.0, 90.0), (90.0, 160.0, 255.0))
-    pixels = (strength * colour).astype(np.uint8)
-    return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_NEAREST)
+    """A kernel of values -1..1 as (side, side, 3) uint8, see :func:`coloured`."""
+    return cv2.resize(coloured(kernel), (side, side), interpolation=cv2.INTER_NEAREST)
 
 
 def busiest_window(sharp: np.ndarray, height: int, width: int) -> tuple[int, int]:

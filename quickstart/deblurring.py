@@ -1,14 +1,15 @@
 """The quickstart of DeepRFTv2: photographs blurred by simulated camera shake and moving objects are deblurred."""
 
 import os
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
-import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from torch import Tensor, nn
+from torch import nn
 
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.restoring.kernels import estimated_kernels
 from quickstart.photographs import load_photograph
 from quickstart.restoring import Restored, restore
 from quickstart.synthetic_blur import Motion, blur_photograph, random_motion
@@ -59,22 +60,9 @@ class Deblurring(Task):
 
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
         """Deblurs, and looks into the last kernel estimator."""
-        spectra: list[Tensor] = []
-
-        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            spectra.append(output)
-
-        *_, kernel_head = (
-            part for name, part in network.named_modules() if name.endswith("full_scale.fke.kernel_head")
-        )
-        handle = kernel_head.register_forward_hook(keep)
-        try:
-            restored = restore(network, degraded)
-        finally:
-            handle.remove()
-        real, imaginary = spectra[-1].chunk(2, dim=1)
-        kernels = torch.fft.irfft2(torch.complex(real, imaginary))[0].numpy()
-        return Restored(restored.photograph, restored.seconds, kernels)
+        restored: list[Restored] = []
+        kernels = estimated_kernels(network, lambda: restored.append(restore(network, degraded)))
+        return replace(restored[0], kernels=kernels)
 
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Peak signal-to-noise ratio in dB."""

@@ -1,11 +1,13 @@
 """Networks whose results are known, checkpoints of tiny ones, and pictures of every kind."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.__main__ import main
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -70,3 +72,15 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     values = np.random.default_rng(0).random(shape, np.float32)
     scaled = values if np.issubdtype(dtype, np.floating) else (values * np.iinfo(dtype).max).round()
     return scaled.astype(dtype)
+
+
+def run_command(*words: object) -> int:
+    """Run `python -m deeprftv2_arch` with these words in this process; return its exit code."""
+    arguments, sys.argv = sys.argv, ["deeprftv2_arch", *map(str, words)]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = arguments
+    return 0

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from restoring_helpers import TINY_DEBLURRING, noise, save_atd
+from restoring_helpers import TINY_DEBLURRING, noise, run_command, save_atd
 
-from deeprftv2_arch.__main__ import main
 from deeprftv2_arch.analysis.cka import batch_terms
 from deeprftv2_arch.analysis.figure_files import AnalysisFiles
 from deeprftv2_arch.analysis.ground_truth_kernel import ground_truth_kernel
@@ -46,15 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def analyze(*words: object) -> int:
-    """Run the command in this process; return its exit code."""
-    arguments, sys.argv = sys.argv, ["deeprftv2_arch", "analyze", *map(str, words)]
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = arguments
-    return 0
+    return run_command("analyze", *words)
 
 
 def test_taps_tell_what_the_estimator_did(restorer: Restorer) -> None:

@@ -8,14 +8,13 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from deeprftv2_arch.restoring.kernels import RADIUS, strongest_kernels
 from quickstart.comparison import (
-    KERNEL_RADIUS,
     busiest_window,
     comparison_png,
     kernel_column,
     kernel_tile,
     photograph_columns,
-    strongest_kernels,
 )
 from quickstart.deblurring import Deblurring
 from quickstart.report import Result, average, markdown_table, to_json
@@ -80,9 +79,9 @@ def test_strongest_kernels_are_centred_and_in_order():
     kernels[1, 0, 0], kernels[1, -2, 3] = -4, 2  # two rows up, three columns to the right
     kernels[2, 0, 0] = 1
     strongest = strongest_kernels(kernels, 2)
-    expected = np.zeros((2, 2 * KERNEL_RADIUS + 1, 2 * KERNEL_RADIUS + 1))
-    expected[0, KERNEL_RADIUS, KERNEL_RADIUS], expected[0, KERNEL_RADIUS - 2, KERNEL_RADIUS + 3] = -1, 0.5
-    expected[1, KERNEL_RADIUS, KERNEL_RADIUS] = 1
+    expected = np.zeros((2, 2 * RADIUS + 1, 2 * RADIUS + 1))
+    expected[0, RADIUS, RADIUS], expected[0, RADIUS - 2, RADIUS + 3] = -1, 0.5
+    expected[1, RADIUS, RADIUS] = 1
     np.testing.assert_allclose(strongest, expected)
 
 

@@ -1,7 +1,6 @@
 """`python -m deeprftv2_arch restore`: what is restored, where it goes, what is refused, and the exit code."""
 
 import os
-import sys
 from pathlib import Path
 
 import cv2
@@ -9,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
-from restoring_helpers import TINY_DEBLURRING, noise, save_atd, save_identity
+from restoring_helpers import TINY_DEBLURRING, noise, run_command, save_atd, save_identity
 
-from deeprftv2_arch.__main__ import main
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.kernels import RADIUS, estimated_kernels, kernel_picture, strongest_kernels
 from deeprftv2_arch.restoring.picture_files import write_picture
@@ -33,15 +31,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def restore(*words: object) -> int:
-    """Run the command in this process; return its exit code."""
-    arguments, sys.argv = sys.argv, ["deeprftv2_arch", "restore", *map(str, words)]
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = arguments
-    return 0
+    return run_command("restore", *words)
 
 
 def files(folder: Path) -> list[str]:

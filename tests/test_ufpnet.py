@@ -204,8 +204,12 @@ def test_arguments_that_make_no_network_are_refused(arguments, message):
 
 
 def test_estimators_and_flows_of_other_kernels_are_refused():
-    with pytest.raises(OptionError, match="the estimator has kernel_size 3, the flow 5; they must be the same"):
-        KernelGuidedNetwork(UncertainKernelEstimator(2, 3), KernelFlow(5), size_multiple=2)
+    class Guided(KernelGuidedNetwork):
+        def deblur(self, x, kernels):
+            return x
+
+    with pytest.raises(OptionError, match="Guided: the estimator has kernel_size 3, the flow 5; they must be the same"):
+        Guided(UncertainKernelEstimator(2, 3), KernelFlow(5), size_multiple=2)
 
 
 def test_pictures_that_cannot_be_restored_are_refused():

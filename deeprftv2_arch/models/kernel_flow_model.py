@@ -8,6 +8,7 @@ from basicsr.utils import imwrite
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from deeprftv2_arch.models.eval_mode import in_eval_mode
 from deeprftv2_arch.models.kernel_sheet import kernel_sheet, side_by_side
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
@@ -65,14 +66,10 @@ class KernelFlowModel(TrainingModel):
         dataset: Any = dataloader.dataset
         name, held_out = dataset.opt["name"], dataset.pool(0).to(self.device)
         flow: KernelFlow = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
-        was_training = flow.training
-        flow.eval()
-        try:
+        with in_eval_mode(flow):
             self.metric_results = {"nll": mean_nll(flow, held_out)}
             if save_img and self.opt["rank"] == 0:
                 self._save_samples(flow, held_out, Path(name, f"samples_{current_iter}.png"))
-        finally:
-            flow.train(was_training)
         self._initialize_best_metric_results(name)
         self._update_best_metric_result(name, "nll", self.metric_results["nll"], current_iter)
         self._log_validation_metric_values(current_iter, name, tb_logger)

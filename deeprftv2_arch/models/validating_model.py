@@ -17,6 +17,7 @@ from tqdm import tqdm
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.measuring import figures_of
 from deeprftv2_arch.models.collectives import gathered
+from deeprftv2_arch.models.eval_mode import in_eval_mode
 from deeprftv2_arch.models.picture_name import picture_name
 from deeprftv2_arch.models.unavailable import unavailable_anywhere
 
@@ -68,13 +69,8 @@ class ValidatingModel(SRModel):
         """Restore ``self.lq`` (B, 3, H, W) to ``self.output``, with the average weights if there are any."""
         # The bare network: DistributedDataParallel would wait for processes whose share is one picture smaller.
         net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
-        was_training = net.training
-        net.eval()
-        try:
-            with torch.no_grad():
-                self.output = self.output_of(net)
-        finally:
-            net.train(was_training)
+        with in_eval_mode(net), torch.no_grad():
+            self.output = self.output_of(net)
 
     def output_of(self, net: nn.Module) -> Tensor:
         """Return what a network, in eval mode, makes of ``self.lq``."""

@@ -1,5 +1,7 @@
 """What networks have in common that are told the blur kernel of every pixel by a trained kernel estimator."""
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 
 
-class KernelGuidedNetwork(nn.Module):
+class KernelGuidedNetwork(nn.Module, ABC):
     """A network with a kernel estimator and a flow prior, both frozen: no gradients, always in eval mode.
 
     Sub-classes restore, in :meth:`deblur`. Codes of kernels are drawn, so that a result is somewhat random in eval mode
@@ -93,6 +95,7 @@ class KernelGuidedNetwork(nn.Module):
             restored = restored + self.deblur(x, self._draw_kernels(codes, noise, generator)).clamp(0, 1) / draws
         return restored[:, :, :height, :width]
 
+    @abstractmethod
     def deblur(self, x: Tensor, kernels: Tensor) -> Tensor:
         """Restore pictures of which the kernels are known.
 
@@ -103,7 +106,6 @@ class KernelGuidedNetwork(nn.Module):
         Returns:
             (B, 3, H, W), not clamped.
         """
-        raise NotImplementedError
 
     def estimate_kernels(
         self, x: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,12 +78,9 @@ def strongest_kernels(kernels: NDArray[np.float32], number: int) -> NDArray[np.f
 
 
 def kernel_picture(kernels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The strongest kernels of (C, H, W), row by row, as a picture (h, w, 3) RGB.
-
-    Black is 0, orange adds, blue takes away. The square root of the strength is shown, so that faint parts are seen
-    beside the peak.
-    """
-    tiles = [_coloured(kernel) for kernel in strongest_kernels(kernels, ROWS * COLUMNS)]
+    """The strongest kernels of (C, H, W), row by row, as a picture (h, w, 3) RGB; see :func:`coloured`."""
+    strongest = strongest_kernels(kernels, ROWS * COLUMNS)
+    tiles = [coloured(kernel).repeat(ZOOM, axis=0).repeat(ZOOM, axis=1) for kernel in strongest]
     height, width = (side + MARGIN for side in tiles[0].shape[:2])
     rows = math.ceil(len(tiles) / COLUMNS)
     sheet = np.full((rows * height + MARGIN, COLUMNS * width + MARGIN, 3), PAPER, np.uint8)
@@ -93,7 +91,10 @@ def kernel_picture(kernels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return sheet
 
 
-def _coloured(kernel: NDArray[np.float32]) -> NDArray[np.uint8]:
+def coloured(kernel: NDArray[Any]) -> NDArray[np.uint8]:
+    """A kernel (h, w) of values -1..1 in colours (h, w, 3) RGB: black is 0, orange adds, blue takes away.
+
+    The square root of the strength is shown, so that faint parts are seen beside the peak.
+    """
     strength = np.sqrt(np.abs(kernel))[:, :, None]
-    pixels = (strength * np.where(kernel[:, :, None] > 0, ADDS, TAKES_AWAY)).astype(np.uint8)
-    return pixels.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+    return (strength * np.where(kernel[:, :, None] > 0, ADDS, TAKES_AWAY)).astype(np.uint8)
