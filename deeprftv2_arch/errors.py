@@ -10,7 +10,7 @@ class OptionError(DeepRFTv2Error, ValueError):
 
 
 class DataError(DeepRFTv2Error, ValueError):
-    """Pictures or databases are missing, unreadable, too small, or do not pair."""
+    """Images or databases are missing, unreadable, too small, or do not pair."""
 
 
 class CheckpointError(DeepRFTv2Error, ValueError):
@@ -22,7 +22,7 @@ class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
 
 
 class EvaluationError(DeepRFTv2Error, RuntimeError):
-    """An evaluation cannot go on or be written, or has no average because pictures could not be measured."""
+    """An evaluation cannot go on or be written, or has no average because images could not be measured."""
 
 
 class ExportError(DeepRFTv2Error, RuntimeError):
@@ -31,3 +31,7 @@ class ExportError(DeepRFTv2Error, RuntimeError):
 
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):
     """A loss or a gradient is infinite or not a number, and no more steps may be skipped."""
+
+
+class PreparationError(DeepRFTv2Error, ValueError):
+    """A data set cannot be prepared: its tree is not as expected, or a file is missing, damaged or not writable."""

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def export_onnx(network: nn.Module, path: Path) -> None:
-    """Write an ONNX model, ``picture`` -> ``restored``, otherwise as :func:`~deeprftv2_arch.export.export_program`.
+    """Write an ONNX model, ``image`` -> ``restored``, otherwise as :func:`~deeprftv2_arch.export.export_program`.
 
     Complex numbers are real and imaginary parts in it, Fourier transforms are matrix products, and a selective scan is
     ONNX's operator Scan over groups of positions.

@@ -40,7 +40,7 @@ class TrainingModel(SRModel, ABC):
         scheduler          also of type CosineAnnealingLR: {T_max, eta_min}
         clip_grad_norm     largest norm of the gradient; absent or 0: as it is
         amp                bf16 or fp16; absent: float32. Validation is always in float32.
-        channels_last      memory layout of the weights and pictures
+        channels_last      memory layout of the weights and images
         compile            torch.compile
         max_skipped_steps  so many steps in a row may be skipped for a loss or gradient that is not finite
 
@@ -59,7 +59,7 @@ class TrainingModel(SRModel, ABC):
     """
 
     weights: Weights | None = None
-    samples = "pictures"
+    samples = "images"
 
     def __init__(self, opt: dict[str, Any]) -> None:
         set_backend_of_options(opt.get("scan_backend", "auto"))
