@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError, OptionFileError
 from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
 
 EXIT_CODE = 2
@@ -39,7 +39,8 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
         # image, or one that fills the GPU's memory, is found by the one that works on it.
         if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
-            sys.stderr.write(f"{program}: error: {one_line(error)}\n")
+            for line in error.faults if isinstance(error, OptionFileError) else [one_line(error)]:
+                sys.stderr.write(f"{program}: error: {line}\n")
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{program}: interrupted\n")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeprftv2_arch.errors import EvaluationError
-from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.processes import complete_for_process, process_group
+from deeprftv2_arch.launch.processes import begin_process, process_group
 from deeprftv2_arch.measuring.evaluation_report import as_csv, as_markdown, file_name, report_content
 from deeprftv2_arch.measuring.evaluator import Evaluator
 from deeprftv2_arch.measuring.output_folder import make_folder, write_png
@@ -19,6 +18,7 @@ from deeprftv2_arch.measuring.test_sets import open_test_sets
 from deeprftv2_arch.measuring.triplets import cases, sheet
 from deeprftv2_arch.metrics.aligned import ALIGNED_METRICS
 from deeprftv2_arch.metrics.protocols import find_protocol
+from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import load_options
 
 logger = logging.getLogger(__name__)
@@ -61,11 +61,12 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         DeepRFTv2Error: Anything that the user can put right; in the first process, an :class:`EvaluationError` after
             everything else has been measured: some images could not be.
     """
-    opt = load_options(request.arguments, root, is_train=False, evaluates=True)
+    run = load_options(request.arguments, root, is_train=False, evaluates=True)
     named_by = "--protocol" if request.protocol else f"{request.arguments.opt}: protocol"
-    protocol = find_protocol(request.protocol or opt.get("protocol"), named_by)
-    process = complete_for_process(opt, request.arguments)
-    with process_group(process, use_gpu=opt["num_gpu"] > 0):
+    protocol = find_protocol(request.protocol or run.options.protocol, named_by)
+    process = begin_process(run, request.arguments.launcher)
+    opt = run.to_basicsr() | process.for_basicsr()
+    with process_group(process):
         datasets = open_test_sets(opt, protocol, request.partial)
         network = build_network(opt, request.tiles)
         evaluator = Evaluator(opt, protocol, network, load_chosen_weights(network, opt["path"]), datasets)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from basicsr.utils import tensor2img
-from basicsr.utils.registry import ARCH_REGISTRY
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
 from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
 from deeprftv2_arch.measuring.pairs import Pair
 from deeprftv2_arch.models.image_name import image_name
+from deeprftv2_arch.options import building as options_building
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,7 @@ def build_network(opt: Options, tiles: Tiles) -> nn.Module:
     Raises:
         OptionError: The network has no such tiles.
     """
-    section = opt["network_g"]
-    network = ARCH_REGISTRY.get(section["type"])(**{key: value for key, value in section.items() if key != "type"})
+    network = options_building.build_network(opt["network_g"], "network_g")
     _choose_tiles(network, tiles)
     return network.to("cuda" if opt["num_gpu"] > 0 else "cpu").eval()
 

@@ -7,33 +7,19 @@ from typing import Any
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
 
-from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.measuring.provenance import how_restored, versions
 from deeprftv2_arch.measuring.report_parts import as_json, provenance_lines, table, unavailable_lines, write_reports
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
-from deeprftv2_arch.models.validating_model import Baseline, Image
 from deeprftv2_arch.options.loading import Options
-
-
-def unchanged(image: Image, size: tuple[int, int]) -> Image:
-    """Return the degraded image itself."""
-    return image
-
-
-# What each task is measured beside, and what it is called.
-BASELINES: dict[str, tuple[str, Baseline]] = {
-    "DeblurModel": ("input", unchanged),
-    "KernelEstimationModel": ("sharp image", unchanged),
-    "SuperResolutionModel": ("bicubic", imresize),
-    "UFPNetModel": ("input", unchanged),
-}
+from deeprftv2_arch.options.model_types import model_type_named
 
 
 def build_measured_model(opt: Options) -> Any:
     """Build the model as BasicSR does, and let it measure the baseline of its task too."""
     model = build_model(opt)
-    if opt["model_type"] in BASELINES:
-        model.baseline = BASELINES[opt["model_type"]][1]
+    baseline = model_type_named(opt["model_type"]).baseline
+    if baseline is not None:
+        model.baseline = baseline.image
     return model
 
 
@@ -48,7 +34,7 @@ def write_report(opt: Options, model: Any, folder: Path) -> None:
     Raises:
         DeepRFTv2Error: A file cannot be written.
     """
-    if opt["model_type"] not in BASELINES or not model.set_means:
+    if model_type_named(opt["model_type"]).baseline is None or not model.set_means:
         return
     content = report_content(opt, model)
     text = as_markdown(content)
@@ -61,10 +47,11 @@ def report_content(opt: Options, model: Any) -> dict[str, Any]:
     metrics = opt["val"]["metrics"]
     left_out = why_published_is_left_out(opt)
     published = {} if left_out else opt.get("published") or {}
+    baseline = model_type_named(opt["model_type"]).baseline
     return {
         "name": opt["name"],
         "rows": {
-            "baseline": BASELINES[opt["model_type"]][0],
+            "baseline": baseline and baseline.title,
             "network": "network",
             "published": published.get("name"),
         },

@@ -4,6 +4,7 @@ from torch import nn
 
 from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel
+from deeprftv2_arch.options.sections import DeblurModelOptions
 
 
 class DeblurModel(RestorationModel):
@@ -15,6 +16,9 @@ class DeblurModel(RestorationModel):
         scale_weights  {full: 1.0, half: 1.0}
     """
 
+    options_type = DeblurModelOptions
+
     def build_criterion(self, terms: dict[str, nn.Module]) -> nn.Module:
         """Build the loss over scales and images; see :class:`MultiScaleLoss`."""
-        return MultiScaleLoss(terms, self.opt["train"].get("scale_weights"))
+        weights = self.recipe.scale_weights
+        return MultiScaleLoss(terms, weights and weights.model_dump())

@@ -20,6 +20,8 @@ from deeprftv2_arch.models.collectives import gathered
 from deeprftv2_arch.models.eval_mode import in_eval_mode
 from deeprftv2_arch.models.image_name import image_name
 from deeprftv2_arch.models.unavailable import unavailable_anywhere
+from deeprftv2_arch.options.sections import ModelOptions
+from deeprftv2_arch.options.validation import read_options
 
 Image = NDArray[np.uint8]
 # Makes an image of the size (height, width) from the degraded one.
@@ -51,6 +53,7 @@ class ValidatingModel(SRModel):
     and logged when the model is built.
 
     Attributes:
+        measuring: How to measure: the section ``val``.
         baseline: What to measure beside the network, by the same metrics; by default nothing.
         set_means: What the last validation on each data set measured, by the name of the data set.
         unavailable: Why a metric is left out, by its name in the options.
@@ -59,8 +62,9 @@ class ValidatingModel(SRModel):
     baseline: Baseline | None = None
 
     def __init__(self, opt: dict[str, Any]) -> None:
+        self.measuring = read_options(ModelOptions, opt).val
         self.set_means: dict[str, SetMeans] = {}
-        self.unavailable = unavailable_anywhere((opt.get("val") or {}).get("metrics") or {})
+        self.unavailable = unavailable_anywhere(self.measuring.metrics or {})
         for name, reason in self.unavailable.items():
             get_root_logger().warning("val: metrics: %s is left out: %s", name, reason)
         super().__init__(opt)
@@ -93,10 +97,10 @@ class ValidatingModel(SRModel):
         """
         dataset: Any = dataloader.dataset
         name = dataset.opt["name"]
-        asked = self.opt["val"].get("metrics") or {}
-        metrics = {metric: section for metric, section in asked.items() if metric not in self.unavailable}
+        asked = self.measuring.metrics or {}
+        metrics = {metric: dict(section) for metric, section in asked.items() if metric not in self.unavailable}
         share = range(self.opt["rank"], len(dataset), self.opt["world_size"])
-        hidden = self.opt["rank"] != 0 or not self.opt["val"].get("pbar", True)
+        hidden = self.opt["rank"] != 0 or not self.measuring.pbar
         measured = {}
         for index in tqdm(share, desc=f"Validating {name}", unit="image", disable=hidden):
             self.feed_data(dataloader.collate_fn([dataset[index]]))
@@ -149,7 +153,7 @@ class ValidatingModel(SRModel):
         folder = Path(self.opt["path"]["visualization"])
         if self.opt["is_train"]:
             return folder / name / f"{name.name}_{current_iter}.png"
-        suffix = self.opt["val"].get("suffix") or self.opt["name"]
+        suffix = self.measuring.suffix or self.opt["name"]
         return folder / dataset.opt["name"] / name.parent / f"{name.name}_{suffix}.png"
 
     def feed_data(self, data: dict[str, Any]) -> None:

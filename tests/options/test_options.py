@@ -8,7 +8,8 @@ from basicsr.archs import build_network
 from launch_helpers import REPOSITORY
 
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.options.loading import load_options, read_option_file
+from deeprftv2_arch.options.loading import load_options
+from deeprftv2_arch.options.option_file import read_option_file
 
 TRAINING = sorted((REPOSITORY / "options").glob("DeepRFTv2*.yml"))
 TESTING = sorted((REPOSITORY / "options" / "test").glob("DeepRFTv2*.yml"))
