@@ -77,7 +77,7 @@ def _try_to_hold(path: Path) -> int | None:
     """Return a descriptor that holds the file, None if somebody else does."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
     try:
-        # The holder before may have removed the file after it was opened here: then the name is free, or another file's.
+        # Who held it before may have removed it since it was opened here: then the name is free, or another file's.
         if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), os.lstat(path)):
             return descriptor
     except FileNotFoundError:
