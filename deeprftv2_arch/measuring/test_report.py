@@ -32,7 +32,7 @@ def write_report(opt: Options, model: Any, folder: Path) -> None:
         folder: Where to.
 
     Raises:
-        DeepRFTv2Error: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     if model_type_named(opt["model_type"]).baseline is None or not model.set_means:
         return
