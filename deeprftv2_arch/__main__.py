@@ -11,6 +11,7 @@ from deeprftv2_arch.commands.analyze import add_analyze
 from deeprftv2_arch.commands.demo import add_demo
 from deeprftv2_arch.commands.evaluate import add_evaluate
 from deeprftv2_arch.commands.export import add_export
+from deeprftv2_arch.commands.options import add_options
 from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.restore import add_restore
 from deeprftv2_arch.ops.scan.report import backends_report
@@ -74,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_demo(commands)
     add_export(commands)
     add_analyze(commands)
+    add_options(commands)
     return parser
 
 

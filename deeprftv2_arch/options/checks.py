@@ -63,8 +63,9 @@ def check_options(
         *model_faults(content.get("model_type"), f"{file}: model_type"),
         *data_faults(content.get("datasets"), content.get("model_type"), f"{file}: datasets", is_train),
     ]
-    for section in {"network_g", "network_flow"} & content.keys():
-        faults += registered_faults(content.get(section), ARCH_REGISTRY, f"{file}: {section}")
+    for section in ("network_g", "network_flow"):
+        if section in content:
+            faults += registered_faults(content[section], ARCH_REGISTRY, f"{file}: {section}")
     for name, metric in _mapping(_mapping(content.get("val")).get("metrics")).items():
         faults += registered_faults(
             metric, METRIC_REGISTRY, f"{file}: val: metrics: {name}", ("img", "img2"), ("better",)

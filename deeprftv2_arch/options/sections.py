@@ -393,7 +393,7 @@ class OtherPathSection(PathSection):
 
     model_config = ConfigDict(extra="allow")
 
-    param_key_g: Text | None = Field("params", description="Which weights of that file.")
+    param_key_g: Text | None = Field("params", description="Which weights.")  # type: ignore[assignment]
 
 
 class OtherValidationSection(ValidationSection):

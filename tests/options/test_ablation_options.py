@@ -76,7 +76,7 @@ def without_network(path: Path) -> list[str]:
     """The file's lines but for its heading, in which its name is replaced, and but for the section of its network."""
     text = path.read_text(encoding="utf-8").replace(path.stem, "NAME")
     before, rest = text.split("\nnetwork_g:\n")
-    return [*before.splitlines()[2:], *rest[rest.index("\n  # Images larger") :].splitlines()]
+    return [*before.partition("#\n")[2].splitlines(), *rest[rest.index("\n  # Images larger") :].splitlines()]
 
 
 def test_every_row_has_its_file() -> None:
