@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 import deeprftv2_arch
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES, MODEL_TYPES, OTHER, ModelType
-from deeprftv2_arch.options.sections import OtherDataSection, OtherTrainingDataSection
+from deeprftv2_arch.options.sections import OtherDataSection, OtherTrainingDataSection, Section
 from deeprftv2_arch.options.validation import arguments_of
 
 Schema = dict[str, Any]
@@ -27,7 +27,9 @@ def json_schema() -> Schema:
     What networks, losses and metrics of this project take is in it, with what their docstrings say of it; those of
     other projects may hold anything.
     """
-    sections = [model for known in (*MODEL_TYPES.values(), OTHER) for model in (known.training, known.testing)]
+    sections: list[type[Section]] = [
+        model for known in (*MODEL_TYPES.values(), OTHER) for model in (known.training, known.testing)
+    ]
     sections += [section for known in DATA_SET_TYPES.values() for section in (known.training, known.held_out)]
     sections += [OtherTrainingDataSection, OtherDataSection]
     _, found = models_json_schema([(section, "validation") for section in dict.fromkeys(sections)])
@@ -78,11 +80,11 @@ def _case(model_type: Schema, known: ModelType) -> Schema:
 def _datasets(known: ModelType, phases: tuple[str, str]) -> Schema:
     """Return the schema of ``datasets``, by the data sets that a ``model_type`` takes."""
     types = DATA_SET_TYPES if known.data is None else {known.data: DATA_SET_TYPES[known.data]}
-    others = known.data is None
-    training = [_reference(found.training) for found in types.values()] + [
-        _reference(OtherTrainingDataSection)
-    ] * others
-    held_out = [_reference(found.held_out) for found in types.values()] + [_reference(OtherDataSection)] * others
+    training = [_reference(found.training) for found in types.values()]
+    held_out = [_reference(found.held_out) for found in types.values()]
+    if known.data is None:
+        training.append(_reference(OtherTrainingDataSection))
+        held_out.append(_reference(OtherDataSection))
     schema: Schema = {"additionalProperties": False, "properties": {}, "patternProperties": {}}
     for phase in phases:
         if phase == "train":
@@ -123,7 +125,7 @@ def _arguments(target: Callable[..., Any], supplied: tuple[str, ...]) -> Schema:
     return {
         name: {key: value for key, value in schema.items() if key != "title"}
         | ({"description": described[name]} if name in described else {})
-        for name, schema in found["properties"].items()
+        for name, schema in found.get("properties", {}).items()
     }
 
 
@@ -142,7 +144,7 @@ def _refer_to(definitions: dict[str, Schema]) -> None:
             if name in ("network_g", "network_flow"):
                 schema["properties"][name] = {"description": value["description"], **_reference_named("Network")}
             elif kind is not None:
-                by_name = {"type": "object", "additionalProperties": _reference_named(kind)}
+                by_name: Schema = {"type": "object", "additionalProperties": _reference_named(kind)}
                 choices = [by_name, {"type": "null"}] if "anyOf" in value else [by_name]
                 schema["properties"][name] = {"description": value["description"], **_any_of(choices)}
 

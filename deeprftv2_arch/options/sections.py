@@ -23,19 +23,7 @@ Registered: TypeAlias = Annotated[
     WithJsonSchema({"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}),
 ]
 # Several such things, by names of the user's.
-RegisteredByName: TypeAlias = Annotated[
-    Mapping[Any, Mapping[str, Any]],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "required": ["type"],
-                "properties": {"type": {"type": "string"}},
-            },
-        }
-    ),
-]
+RegisteredByName: TypeAlias = Mapping[Any, Mapping[str, Any]]
 
 
 class Section(BaseModel):
@@ -440,7 +428,7 @@ class OtherEvaluationOptions(EvaluationOptions):
     model_config = ConfigDict(extra="allow")
 
     path: OtherPathSection = Field(description="Where weights come from.")
-    val: OtherEvaluationValidationSection | None = Field(None, description="Without effect.")  # type: ignore[assignment]
+    val: OtherEvaluationValidationSection | None = Field(None, description="Without effect.")
 
 
 # --- what models read -------------------------------------------------------------------------------------------------

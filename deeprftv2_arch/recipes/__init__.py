@@ -5,6 +5,7 @@
 BasicSR.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -23,9 +24,10 @@ def names() -> list[str]:
 
 
 def title(name: str) -> str:
-    """Return the first sentence of a recipe's heading."""
+    """Return the first sentence of a recipe's heading, without its numbers of parameters and images."""
     heading = " ".join(line.removeprefix("#").strip() for line in render(name).split("#\n")[0].splitlines()[1:])
-    return textwrap.shorten(heading.partition(". ")[0].removesuffix("."), WIDTH - 30, placeholder=" ...")
+    sentence = re.split(r" \(\d", heading.partition(". ")[0].removesuffix("."))[0]
+    return textwrap.shorten(sentence, WIDTH - 30, placeholder=" ...")
 
 
 def render(name: str, schema: str = SCHEMA) -> str:
@@ -64,7 +66,7 @@ def _commented(text: str | Iterable[str]) -> str:
 _ENVIRONMENT = Environment(
     loader=PackageLoader("deeprftv2_arch.recipes"),
     undefined=StrictUndefined,
-    autoescape=False,  # noqa: S701  (YAML, no HTML)
+    autoescape=False,
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,

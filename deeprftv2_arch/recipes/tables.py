@@ -199,7 +199,8 @@ def deblurring_on_realblur(half: str, reported: str) -> tuple[str, Values]:
         smallest_size="[776, 680]",
         metrics=PSNR_SSIM,
         metrics_after=[
-            "calculate_psnr_aligned and calculate_ssim_aligned, the paper's, take 2.5 s an image: they are in options/test."
+            "calculate_psnr_aligned and calculate_ssim_aligned, the paper's, take 2.5 s an image: they are in "
+            "options/test."
         ],
     )
 

@@ -62,6 +62,6 @@ def known_name(name: str) -> str:
     wanted = name.removeprefix("./").removeprefix("options/").removesuffix(".yml")
     if wanted in names():
         return wanted
-    (close,) = difflib.get_close_matches(wanted, names(), n=1) or [None]
-    advice = f"did you mean {close!r}?" if close else "python -m deeprftv2_arch options list shows them"
+    close = difflib.get_close_matches(wanted, names(), n=1)
+    advice = f"did you mean {close[0]!r}?" if close else "python -m deeprftv2_arch options list shows them"
     raise OptionError(f"there is no recipe {name!r}; {advice}")

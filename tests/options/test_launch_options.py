@@ -117,6 +117,50 @@ def test_fault_is_named_with_file_section_and_key(tmp_path: Path, changes: dict[
     assert fault(tmp_path, training_options(tmp_path, tmp_path, **changes)).startswith(expected)
 
 
+def test_all_faults_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    changes = {
+        "nmae": "a",
+        "num_gpu": "all",
+        "network_g__dimm": 8,
+        "network_g__dim": "8",
+        "datasets__train__patch_stages": [{"iters": 6, "patch_size": 16}, 5],
+        "datasets__val__type": "Pairs",
+        "train__losses__l1__loss_weigth": 1,
+        "train__optim_g__lr": "1e-3",
+        "train__clip_grad_norm": "x" * 1000,
+        "val__metrics__psnr__type": "calculate_psn",
+        "logger": {"print_freq": 1},
+    }
+    found = faults(tmp_path, training_options(tmp_path, tmp_path, **changes))
+    expected = [
+        "num_gpu: expected a whole number from 0 on or 'auto', not 'all'",
+        f"train: clip_grad_norm: expected a number, not '{'x' * 76}...",
+        "logger: save_checkpoint_freq: missing",
+        "logger: use_tb_logger: missing",
+        "unknown key 'nmae'; did you mean 'name'?",
+        "datasets: train: patch_stages: item 1: batch_size: missing",
+        "datasets: train: patch_stages: item 2: expected keys with values, not 5",
+        "datasets: val: type: nothing is called 'Pairs'; known are ",
+        "network_g: dim: expected a whole number, not '8' (without quotes, ",
+        "network_g: unknown key 'dimm'; did you mean 'dim'?",
+        "val: metrics: psnr: type: nothing is called 'calculate_psn'; did you mean 'calculate_psnr'?",
+        "train: losses: l1: unknown key 'loss_weigth'; did you mean 'loss_weight'?",
+        "train: optim_g: lr: expected a number or Tensor, not '1e-3' (without quotes, ",
+    ]
+    assert len(found) == len(expected)
+    for line, beginning in zip(found, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_faults_of_values_that_do_not_fit_each_other_are_named_at_once(tmp_path: Path) -> None:
+    stages = [{"iters": 6, "patch_size": 20, "batch_size": 1}]
+    changes = {"path__resume_state": "3.state", "datasets__train__patch_stages": stages}
+    assert faults(tmp_path, training_options(tmp_path, tmp_path, **changes)) == [
+        "path: resume_state: there is no file 3.state",
+        "datasets: train: patch_stages: item 1: patch_size: 20 is no multiple of 8, which this network trains on",
+    ]
+
+
 @pytest.mark.parametrize("model", ["DeblurModel", "SRModel"])
 @pytest.mark.parametrize("name", ["", "  ", ".", "..", "../datasets", "a/b", "/a", "a\\b", "a\0b"])
 def test_name_of_a_run_is_a_plain_folder_name(tmp_path: Path, name: str, model: str) -> None:
