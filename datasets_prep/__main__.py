@@ -2,7 +2,7 @@
 
 import sys
 
-from datasets_prep.command import main
+from datasets_prep.command_line import main
 
 # Worker processes import this module too, under another name.
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.sources import Sides
+from datasets_prep.views import CropRule
 
 
 @dataclass(frozen=True)

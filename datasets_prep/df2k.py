@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.low_resolution import low_key, made_from
+from datasets_prep.pairing import low_key, made_from
 from datasets_prep.sources import Side, Sides, SourceImage, find_side
+from datasets_prep.views import CropRule
 
 _SCALES = (2, 3, 4)
 # Crops that lie on multiples of this lie on whole pixels at every scale, so that one ground truth serves all.

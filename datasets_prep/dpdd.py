@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.sorted_order import natural, pair_in_order
+from datasets_prep.pairing import natural, pair_in_order
 from datasets_prep.sources import Sides
+from datasets_prep.views import CropRule
 from deeprftv2_arch.errors import PreparationError
 
 _DOWNLOADED = {"blur": "_c/source", "left": "_l/source", "right": "_r/source", "sharp": "_c/target"}

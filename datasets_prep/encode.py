@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from datasets_prep.plan import Sample
 from datasets_prep.views import View
-from deeprftv2_arch.common.images import Image, decode, encode_png, is_plain_jpeg, is_plain_png
+from deeprftv2_arch.common.image_format import is_plain_jpeg, is_plain_png
+from deeprftv2_arch.common.images import Image, decode, encode_png
 from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.errors import PreparationError
 

@@ -10,15 +10,14 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.encode import Encoded, encode_sample
 from datasets_prep.plan import Plan, Sample, make_plan, name_part
 from datasets_prep.sources import Sides
-from deeprftv2_arch.common.folder_writer import FolderWriter
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from datasets_prep.views import CropRule
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 from deeprftv2_arch.common.parallel import map_in_order
-from deeprftv2_arch.common.partial_folder import is_finished
+from deeprftv2_arch.common.partial_folder import FolderWriter, is_finished
 from deeprftv2_arch.errors import PreparationError
 
 

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
 from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side_by_side, list_images
+from datasets_prep.views import CropRule
 
 _REPACKED = re.compile(r"(?P<sequence>GOPR\d{4}_\d{2}_\d{2})[-_](?P<frame>\d+)")
 

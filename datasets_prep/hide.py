@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
 from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side, find_side_by_side, list_images
+from datasets_prep.views import CropRule
 
 _TEST_FOLDERS = ("test-close-ups", "test-long-shot")
 

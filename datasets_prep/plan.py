@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from datasets_prep.crops import CropRule, Window, windows
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.sorted_order import BY_ORDER
+from datasets_prep.pairing import BY_ORDER
 from datasets_prep.sources import Side, Sides, SourceImage
-from datasets_prep.views import View, view_pair
-from deeprftv2_arch.common.folder_writer import file_name
-from deeprftv2_arch.common.images import Header
-from deeprftv2_arch.common.lmdb_writer import require_valid_key
-from deeprftv2_arch.common.wording import name_some
-from deeprftv2_arch.errors import PreparationError
+from datasets_prep.views import CropRule, View, Window, view_pair, windows
+from deeprftv2_arch.common.image_format import Header
+from deeprftv2_arch.common.lmdb_io import require_valid_key
+from deeprftv2_arch.common.partial_folder import file_name
+from deeprftv2_arch.errors import PreparationError, name_some
 
 
 @dataclass(frozen=True)

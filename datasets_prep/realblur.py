@@ -4,10 +4,9 @@ import re
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.pair_list import read_keys_of_list, read_pair_list
+from datasets_prep.pairing import read_keys_of_list, read_pair_list
 from datasets_prep.sources import Side, Sides, find_side_by_side
-from deeprftv2_arch.common.wording import name_some
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, name_some
 
 _FOLDERS = {
     "RealBlur_J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref",  # "itensity" is what the folder is called

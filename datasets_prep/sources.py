@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deeprftv2_arch.common.images import EXTENSIONS, Header, read_header
-from deeprftv2_arch.common.lmdb_reader import open_readonly, read_meta_info, read_value
+from deeprftv2_arch.common.image_format import EXTENSIONS, PNG_HEADER_BYTES, Header, read_header
+from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info, read_value
 from deeprftv2_arch.errors import PreparationError
-
-_PNG_HEADER_BYTES = 33
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class SourceImage:
         """Its header and its number of bytes, without reading more of a PNG file than that needs."""
         if self.key is None and self.path.suffix.lower() == ".png":
             with self.path.open("rb") as file:
-                return read_header(file.read(_PNG_HEADER_BYTES)), self.path.stat().st_size
+                return read_header(file.read(PNG_HEADER_BYTES)), self.path.stat().st_size
         data = self.read()
         return read_header(data), len(data)
 

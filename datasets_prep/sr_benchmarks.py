@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.low_resolution import low_key, made_from, truth_key
+from datasets_prep.pairing import low_key, made_from, truth_key
 from datasets_prep.sources import Side, Sides, find_side
 
 _SCALES = (2, 3, 4)

@@ -8,11 +8,10 @@ from tqdm import tqdm
 
 from datasets_prep.sources import SourceImage, find_side
 from deeprftv2_arch.common.images import decode
-from deeprftv2_arch.common.lmdb_reader import read_keys, read_meta_info
+from deeprftv2_arch.common.lmdb_io import read_keys, read_meta_info
 from deeprftv2_arch.common.parallel import map_in_order
 from deeprftv2_arch.common.partial_folder import metadata_path, read_metadata
-from deeprftv2_arch.common.wording import name_some
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, name_some
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 from deeprftv2_arch.common.partial_folder import is_finished
 from quickstart.photographs import HELD_OUT, TRAINING
 from quickstart.task import Task

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prep_trees import DF2K_SIZES, gopro_images, make_df2k, make_gopro, super_resolution_pair
 
-from datasets_prep.command import main
+from datasets_prep.command_line import main
 
 pytest.importorskip("basicsr_torchvision_repair")
 paired_image_dataset = pytest.importorskip("basicsr.data.paired_image_dataset")

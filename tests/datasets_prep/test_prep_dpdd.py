@@ -19,10 +19,10 @@ from prep_trees import (
     save,
 )
 
-from datasets_prep.command import main
-from datasets_prep.crops import CropRule, windows
+from datasets_prep.command_line import main
 from datasets_prep.dpdd import DPDD
-from datasets_prep.sorted_order import natural
+from datasets_prep.pairing import natural
+from datasets_prep.views import CropRule, windows
 
 SIDES = ("blur", "sharp")
 _PUBLISHED = dict(DPDD.splits)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from prep_trees import hashes, make_image, make_reds, read_lmdb, read_png, save, smooth_image
 
-from datasets_prep.command import main
+from datasets_prep.command_line import main
 from datasets_prep.reds import REDS
 
 FRAMES = (8, 9, 10, 19)

@@ -17,6 +17,7 @@ BasicSR cuts ".png" off the lines of meta_info.txt to get the keys; it decodes b
 """
 
 import mmap
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,8 +27,8 @@ from typing import Any
 import lmdb
 
 from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.common.images import Header, Image, encode_png, read_header
-from deeprftv2_arch.common.lmdb_reader import open_readonly
+from deeprftv2_arch.common.image_format import Header, read_header
+from deeprftv2_arch.common.images import Image, encode_png
 from deeprftv2_arch.common.partial_folder import PartialFolder
 from deeprftv2_arch.errors import PreparationError, WriteError
 
@@ -38,6 +39,89 @@ INITIAL_MAP_SIZE = 1 << 30
 """First size of the memory map in bytes; it costs address space, not disk space."""
 
 _EMPTY_DATABASE_BYTES = 2 * mmap.PAGESIZE
+# From the last ".png (h,w,c) level" on, because a key may hold dots and spaces.
+_META_LINE = re.compile(r"(?P<key>.+)\.png \((?P<height>\d+),(?P<width>\d+),(?P<channels>\d+)\)( \d+)?")
+
+
+def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
+    """Keys of the database at `path` and the (height, width, channels) of each, from its `meta_info.txt`.
+
+    Raises:
+        PreparationError: The file is missing, unreadable or no text, or a line of it is not "<key>.png (h,w,c) level"
+            or repeats a key.
+    """
+    meta = path / "meta_info.txt"
+    try:
+        lines = meta.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise PreparationError(f"{meta} is missing: {path} is not a database in BasicSR's format") from error
+    except OSError as error:
+        raise PreparationError(f"{meta}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PreparationError(f"{meta}: is no text in UTF-8 (byte {error.start})") from error
+    shapes: dict[str, tuple[int, int, int]] = {}
+    for number, line in enumerate(lines, 1):
+        match = _META_LINE.fullmatch(line.strip())
+        if match is None:
+            raise PreparationError(f"{meta}, line {number}: {line!r} is not '<key>.png (height,width,channels) level'")
+        if match["key"] in shapes:
+            raise PreparationError(f"{meta}, line {number}: key {match['key']!r} is there twice")
+        shapes[match["key"]] = (int(match["height"]), int(match["width"]), int(match["channels"]))
+    return shapes
+
+
+def open_readonly(path: Path) -> lmdb.Environment:
+    """The database at `path`, without locks.
+
+    Raises:
+        PreparationError: There is none, it is damaged at its beginning, or a part of it is missing.
+    """
+    data = path / "data.mdb"
+    if data.is_file() and data.stat().st_size == 0:
+        raise PreparationError(f"{path}: data.mdb is damaged (it is empty)")
+    try:
+        database = lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
+    except lmdb.Error as error:
+        raise PreparationError(f"{path}: cannot be opened as LMDB ({error})") from error
+    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+    found = data.stat().st_size
+    if found < needed:  # reading the missing part would kill the process
+        database.close()
+        raise PreparationError(f"{path}: data.mdb is truncated ({found} of {needed} bytes)")
+    return database
+
+
+def read_value(path: Path, key: str) -> bytes:
+    """The bytes stored under `key`.
+
+    Raises:
+        PreparationError: There is no such key, or it cannot be read; the message lacks the path and the key. Or there
+            is no database at `path`.
+    """
+    with open_readonly(path) as database:
+        try:
+            with database.begin() as transaction:
+                data = transaction.get(key.encode("ascii"))
+        except lmdb.Error as error:
+            raise PreparationError(f"cannot be read: data.mdb is damaged ({error})") from error
+    if data is None:
+        raise PreparationError("is listed in meta_info.txt but missing in data.mdb")
+    return bytes(data)
+
+
+def read_keys(path: Path) -> set[str]:
+    """The keys that `data.mdb` itself holds.
+
+    Raises:
+        PreparationError: There is no readable database at `path`.
+    """
+    with open_readonly(path) as database:
+        try:
+            with database.begin() as transaction:
+                keys = transaction.cursor().iternext(values=False)
+                return {bytes(key).decode("utf-8", "backslashreplace") for key in keys}
+        except lmdb.Error as error:
+            raise PreparationError(f"{path}: data.mdb is damaged ({error})") from error
 
 
 def require_valid_key(key: str) -> None:
@@ -150,11 +234,7 @@ class LmdbWriter:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> PreparationError:
-        reason = str(error)
-        if isinstance(error, OSError):
-            reason = error.strerror
-        elif isinstance(error, WriteError):
-            reason = error.reason
+        reason = error.strerror if isinstance(error, OSError) else getattr(error, "reason", str(error))
         # LMDB calls a write that was cut short by a full disk an input/output error.
         if shutil.disk_usage(self._folder.path).free < self._batch_size:
             reason = "no space left on the disk"

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.df2k import DF2K
 from datasets_prep.dpdd import DPDD
@@ -19,6 +18,7 @@ from datasets_prep.realblur import REALBLUR
 from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
+from datasets_prep.views import CropRule
 from deeprftv2_arch.errors import PreparationError
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
