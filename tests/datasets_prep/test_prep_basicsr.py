@@ -66,7 +66,7 @@ def test_basicsr_reads_all_crops(prepared, kind):
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
 def test_deblur_pair_dataset_reads_whole_images(prepared, kind):
-    from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+    from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert_test_images(DeblurPairDataset(options(prepared, "test", kind)))
 

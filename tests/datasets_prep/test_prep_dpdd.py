@@ -313,7 +313,7 @@ def test_partial_set_does_not_take_the_labels_of_the_whole(tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
 def test_data_set_reads_16_bits(root, tmp_path, kind):
-    from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+    from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert dpdd(root, tmp_path / "out", *(["--folders"] if kind == "disk" else [])) == 0
     suffix = ".lmdb" if kind == "lmdb" else ""
