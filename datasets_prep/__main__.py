@@ -1,4 +1,4 @@
-"""Entry point of `python -m datasets_prep`."""
+"""Entry point of ``python -m datasets_prep``."""
 
 import sys
 

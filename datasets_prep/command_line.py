@@ -1,4 +1,4 @@
-"""The command line of `python -m datasets_prep`."""
+"""The command line of ``python -m datasets_prep``."""
 
 import argparse
 import os
@@ -146,7 +146,7 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line, one sub-command per data set."""
+    """Build the parser of the whole command line, one sub-command per data set."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets_prep",
         description=_DESCRIPTION,
@@ -169,7 +169,7 @@ def _warn(text: str) -> None:
 
 
 def _made(request: Request, split: str, scale: int) -> list[Path]:
-    """The LMDBs or folders of one part: of the form that is asked for, unless only the other one is there."""
+    """Return the LMDBs or folders of one part, of the form that is asked for, unless only the other one is there."""
     sides = request.data_set.side_names(scale, request.flags)
     forms = [
         [replace(request, folders=folders).target(split, side) for side in sides]
@@ -224,7 +224,7 @@ def _run(request: Request, dry_run: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.root is None and not options.verify:

@@ -22,7 +22,7 @@ def _key(part: str, scale: int, stem: str) -> str:
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """Both sets, or the one that is there; where one has no low resolution at a scale, it is to be made."""
+    """Find both sets, or the one that is there; where one has no low resolution at a scale, it is to be made."""
     truth: dict[str, SourceImage] = {}
     truth_folders: list[str] = []
     low: dict[int, dict[str, SourceImage]] = {scale: {} for scale in _SCALES}

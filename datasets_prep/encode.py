@@ -18,7 +18,7 @@ Encoded = tuple[dict[str, dict[str, bytes]], list[str]]
 
 
 def _read_view(view: View, keep_jpegs: bool) -> tuple[bytes | None, Image]:
-    """The image that is wanted, with its bytes where they can be stored as they are."""
+    """Read the image that is wanted, with its bytes where they can be stored as they are."""
     data = view.image.read()
     image = decode(data)
     (height, width), kept, shrink = view.size, view.kept, view.image.shrink
@@ -33,7 +33,7 @@ def _read_view(view: View, keep_jpegs: bool) -> tuple[bytes | None, Image]:
 
 
 def encode_sample(sample: Sample, sides: Sequence[str], compression: int, keep_jpegs: bool) -> Encoded:
-    """Decodes the named sides of a sample and encodes their outputs as PNGs.
+    """Decode the named sides of a sample and encode their outputs as PNGs.
 
     Args:
         sample: The images, and what is made of them.

@@ -11,13 +11,13 @@ _REPACKED = re.compile(r"(?P<sequence>GOPR\d{4}_\d{2}_\d{2})[-_](?P<frame>\d+)")
 
 
 def key_of(stem: str) -> str:
-    """`GOPR0372_07_00-000047` and `GOPR0372_07_00_000047` -> `GOPR0372_07_00/000047`; other stems stay as they are."""
+    """Turn ``GOPR0372_07_00-000047`` and ``GOPR0372_07_00_000047`` into ``GOPR0372_07_00/000047``; keep other stems."""
     match = _REPACKED.fullmatch(stem)
     return f"{match['sequence']}/{match['frame']}" if match else stem
 
 
 def _find_sequences(root: Path, split: str, blur: str) -> Sides | None:
-    """The tree as downloaded: `<split>/<sequence>/{blur,blur_gamma,sharp}/<frame>.png`."""
+    """Find the tree as downloaded: ``<split>/<sequence>/{blur,blur_gamma,sharp}/<frame>.png``."""
     sequences = sorted(
         {folder.parent for name in ("blur", "blur_gamma", "sharp") for folder in (root / split).glob(f"*/{name}")}
     )
@@ -37,7 +37,7 @@ def _find_sequences(root: Path, split: str, blur: str) -> Sides | None:
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """The tree as downloaded, else, unless gamma is asked for, one of the repacks."""
+    """Find the tree as downloaded, else, unless gamma is asked for, one of the repacks."""
     gamma = "gamma" in flags
     sides = _find_sequences(root, split, "blur_gamma" if gamma else "blur")
     if sides is None and not gamma:

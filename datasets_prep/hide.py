@@ -10,7 +10,7 @@ _TEST_FOLDERS = ("test-close-ups", "test-long-shot")
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """The tree as downloaded, with one GT folder for both splits, else a repack."""
+    """Find the tree as downloaded, with one GT folder for both splits, else a repack."""
     folders = ["train"] if split == "train" else [f"test/{name}" for name in _TEST_FOLDERS]
     blurred = [path for folder in folders for path in list_images(root / folder)]
     if not blurred:

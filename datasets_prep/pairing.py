@@ -1,7 +1,7 @@
 """How images pair where equal names alone do not say it.
 
-By a list that comes with the data set (:func:`read_pair_list`), by their sorted order (:func:`pair_in_order`), or by
-names that also hold the scale (:func:`truth_key`, :func:`low_key`).
+By a list that comes with the data set (:func:`read_pair_list``), by their sorted order (:func:``pair_in_order`), or by
+names that also hold the scale (:func:`truth_key``, :func:``low_key`).
 """
 
 import re
@@ -21,7 +21,7 @@ KeyOf = Callable[[PurePosixPath, PurePosixPath], str | None]
 
 
 def _read_lines(path: Path, key_of: KeyOf) -> Iterator[tuple[int, str, str | None, list[PurePosixPath]]]:
-    """Number, text, key (None where it is malformed) and paths of every line that is not empty."""
+    """Yield number, text, key (None where it is malformed) and paths of every line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -36,7 +36,7 @@ def _read_lines(path: Path, key_of: KeyOf) -> Iterator[tuple[int, str, str | Non
 
 
 def read_keys_of_list(path: Path, key_of: KeyOf) -> set[str]:
-    """Keys of the lines of a list that are not malformed, whether their images are there or not.
+    """Read the keys of the lines of a list that are not malformed, whether their images are there or not.
 
     Raises:
         PreparationError: The list is missing or no text.
@@ -45,7 +45,7 @@ def read_keys_of_list(path: Path, key_of: KeyOf) -> set[str]:
 
 
 def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[SourceImage, SourceImage]]:
-    """Key -> (sharp, blurred) image of every line.
+    """Read the pair of every line: key -> (sharp, blurred) image.
 
     Args:
         path: The list; its paths are relative to the folder that it lies in. Empty lines are passed over.
@@ -78,13 +78,13 @@ def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[SourceImage, So
 
 
 def natural(stem: str) -> tuple[tuple[str | int, ...], str]:
-    """Sorts names as people do, 9 before 10; names that differ in leading zeros only have an order, too."""
+    """Return what sorts names as people do, 9 before 10; names that differ in leading zeros only have an order, too."""
     parts = re.split(r"([0-9]+)", stem)
     return tuple(int(part) if at % 2 else part for at, part in enumerate(parts)), stem
 
 
 def pair_in_order(root: Path, folders: Mapping[str, str]) -> Sides:
-    """Pairs flat folders by name where all have the same names, else by sorted order.
+    """Pair flat folders by name where all have the same names, else by sorted order.
 
     Args:
         root: The user's folder.
@@ -124,7 +124,7 @@ def _require_equal_counts(one: Side, other: Side) -> None:
 
 
 def _require_same_places(images: list[SourceImage], others: list[SourceImage]) -> None:
-    """Names that both have in common must pair with each other."""
+    """Refuse names that both have in common and that do not pair with each other."""
     common = {image.path.stem for image in images} & {other.path.stem for other in others}
     for place, (image, other) in enumerate(zip(images, others, strict=True), 1):
         names = {image.path.stem, other.path.stem}
@@ -136,15 +136,15 @@ def _require_same_places(images: list[SourceImage], others: list[SourceImage]) -
 
 
 def truth_key(stem: str) -> str:
-    """`baby_HR_x4` -> `baby`; other stems stay as they are."""
+    """Turn ``baby_HR_x4`` into ``baby``; keep other stems."""
     return _TRUTH_SUFFIX.sub("", stem)
 
 
 def low_key(stem: str, scale: int) -> str:
-    """`babyx4` and `baby_LRBI_x4` -> `baby` at scale 4; other stems stay as they are."""
+    """Turn ``babyx4`` and ``baby_LRBI_x4`` into ``baby`` at scale 4; keep other stems."""
     return re.sub(rf"(_LRBI_)?x{scale}$", "", stem)
 
 
 def made_from(truth: dict[str, SourceImage], scale: int) -> dict[str, SourceImage]:
-    """The low-resolution images that the engine makes from those of the ground truth."""
+    """Name the low-resolution images that the engine makes from those of the ground truth."""
     return {key: replace(image, shrink=scale) for key, image in truth.items()}

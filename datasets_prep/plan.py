@@ -40,7 +40,7 @@ class Plan:
         found: In words, how many pairs of how many; with the figures of each part, where the split has parts.
         sides: What was found, the degraded side first.
         samples: In the order of their keys.
-        problems: What is wrong with images, one line each; samples with a problem are not in `samples`.
+        problems: What is wrong with images, one line each; samples with a problem are not in ``samples``.
         too_small: Images smaller than a crop, which give no crops, one line each.
         warnings: What is unusual but does not stop the preparation.
         estimated_bytes: Side -> about how much will be written.
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """`test`, or with its scale `Set5 x2`."""
+        """``test``, or with its scale ``Set5 x2``."""
         return name_part(self.split, self.scale)
 
     @property
@@ -72,23 +72,23 @@ class Plan:
         return [key for sample in self.samples for key, _ in sample.outputs]
 
     def fingerprint(self) -> str:
-        """Hash of all output keys with their windows and of the images too small to have any."""
+        """Return a hash of all output keys with their windows and of the images too small to have any."""
         described = [repr(sample.outputs) for sample in self.samples] + list(self.too_small)
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
 
 def name_part(split: str, scale: int) -> str:
-    """`test`, or with its scale `Set5 x2`."""
+    """Name a part: ``test``, or with its scale ``Set5 x2``."""
     return split if scale == 1 else f"{split} x{scale}"
 
 
 def _multiple(sides: Sides) -> int:
-    """Height and width of the ground truth, which comes last, are cut to a multiple of this."""
+    """Return what height and width of the ground truth, which comes last, are cut to a multiple of."""
     return list(sides.values())[-1].multiple
 
 
 def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
-    """Keys that every side has, sorted; PreparationError if one side has an image that another lacks."""
+    """Return the keys that every side has, sorted; refuse an image that another side lacks."""
     for name, side in sides.items():
         for other_name, other in sides.items():
             lonely = sorted(side.images.keys() - other.images.keys())
@@ -102,7 +102,7 @@ def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
 
 
 def _count(split: Split, keys: list[str]) -> str:
-    """`3 of 3,450 expected pairs (DIV2K 3 of 800, Flickr2K 0 of 2,650)`."""
+    """Say ``3 of 3,450 expected pairs (DIV2K 3 of 800, Flickr2K 0 of 2,650)``."""
     firsts = Counter(key.split("/")[0] for key in keys)
     parts = ", ".join(f"{name} {firsts[name]:,} of {expected:,}" for name, expected in split.parts.items())
     return f"{len(keys):,} of {split.expected:,} expected pairs" + (f" ({parts})" if parts else "")
@@ -119,7 +119,7 @@ def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
 
 
 def _order_warnings(name: str, sides: Sides, keys: list[str], split: Split) -> list[str]:
-    """Two folders that each lack an image, but not of the same pair, are as many, and give wrong pairs by order."""
+    """Warn of pairs by order: two folders that lack images of different pairs may be as many, and pair wrongly."""
     if len(keys) == split.expected or not any(side.rule == BY_ORDER for side in sides.values()):
         return []
     return [
@@ -129,7 +129,7 @@ def _order_warnings(name: str, sides: Sides, keys: list[str], split: Split) -> l
 
 
 def _gaps(keys: list[str]) -> list[str]:
-    """Keys between the first and the last number of each sequence that are not in `keys`."""
+    """Return the keys between the first and the last number of each sequence that are not in ``keys``."""
     numbers: dict[tuple[str, int], set[int]] = {}
     for key in keys:
         prefix = key.rstrip("0123456789")
@@ -145,12 +145,12 @@ def _gaps(keys: list[str]) -> list[str]:
 
 
 def _full_view(views: Mapping[str, View]) -> View:
-    """A view of full size, so that what is said of the ground truth is the same at every scale."""
+    """Return a view of full size, so that what is said of the ground truth is the same at every scale."""
     return next(view for view in views.values() if view.scale == 1)
 
 
 def _make_sample(sides: Sides, key: str, headers: Sequence[Header], scale: int, rule: CropRule | None) -> Sample:
-    """What is made of one pair; it has no outputs if it is smaller than a crop.
+    """Say what is made of one pair; it has no outputs if it is smaller than a crop.
 
     Raises:
         PreparationError: The sizes do not fit together, or nothing is left of a whole image at this scale.

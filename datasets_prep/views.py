@@ -10,7 +10,7 @@ from deeprftv2_arch.errors import PreparationError
 
 @dataclass(frozen=True)
 class CropRule:
-    """Squares of `size` pixels every `step` pixels; the last row and column are aligned to the far edge."""
+    """Squares of ``size`` pixels every ``step`` pixels; the last row and column are aligned to the far edge."""
 
     size: int
     step: int
@@ -18,19 +18,19 @@ class CropRule:
 
 @dataclass(frozen=True)
 class Window:
-    """One crop: `size` x `size` pixels from row `top` and column `left` on."""
+    """One crop: ``size`` x ``size`` pixels from row ``top`` and column ``left`` on."""
 
     top: int
     left: int
     size: int
 
     def shrunk(self, scale: int) -> "Window":
-        """The same part of an image that is `scale` times smaller."""
+        """Return the same part of an image that is ``scale`` times smaller."""
         return Window(self.top // scale, self.left // scale, self.size // scale)
 
 
 def offsets(length: int, size: int, step: int) -> list[int]:
-    """Where the crops along one side of an image begin: 0, step, 2 step, ..., and the last that still fits.
+    """List where the crops along one side of an image begin: 0, step, 2 step, ..., and the last that still fits.
 
     >>> offsets(1280, 512, 256), offsets(720, 512, 256), offsets(500, 512, 256)
     ([0, 256, 512, 768], [0, 208], [])
@@ -43,7 +43,7 @@ def offsets(length: int, size: int, step: int) -> list[int]:
 
 
 def windows(height: int, width: int, rule: CropRule) -> list[Window]:
-    """The crops of an image row by row; none if the image is smaller than a crop."""
+    """List the crops of an image row by row; none if the image is smaller than a crop."""
     return [
         Window(top, left, rule.size)
         for top in offsets(height, rule.size, rule.step)
@@ -69,7 +69,7 @@ class View:
 
 
 def view_pair(sides: Sides, key: str, headers: Sequence[Header]) -> dict[str, View]:
-    """Side -> what is taken of its image.
+    """Say what is taken of the image of each side.
 
     Args:
         sides: The ground truth last; its height and width are cut to its multiple, and the others alike.

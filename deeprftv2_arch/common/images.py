@@ -13,12 +13,12 @@ Image = NDArray[np.unsignedinteger]
 
 
 def decode(data: bytes) -> Image:
-    """Decodes a PNG or JPEG to (H, W, 3), BGR, uint8 or uint16 as stored.
+    """Decode a PNG or JPEG to (H, W, 3), BGR, uint8 or uint16 as stored.
 
     Grey images get three equal channels and an alpha channel is dropped, as BasicSR's reader does.
 
     Raises:
-        PreparationError: `data` is not a whole, undamaged PNG or JPEG; the message lacks the file's name.
+        PreparationError: ``data`` is not a whole, undamaged PNG or JPEG; the message lacks the file's name.
     """
     read_header(data)
     require_whole(data)
@@ -34,7 +34,7 @@ def decode(data: bytes) -> Image:
 
 
 def encode_png(image: Image, compression: int) -> bytes:
-    """Encodes (H, W) or (H, W, 3) BGR, uint8 or uint16, as PNG with zlib level 0 (fast) to 9 (small)."""
+    """Encode (H, W) or (H, W, 3) BGR, uint8 or uint16, as PNG with zlib level 0 (fast) to 9 (small)."""
     done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, compression])
     if not done:
         raise PreparationError(f"an image of shape {image.shape} and type {image.dtype} cannot be encoded as PNG")

@@ -1,12 +1,12 @@
-"""Writes an LMDB that BasicSR reads, so that it is there either whole or not at all.
+"""LMDBs in BasicSR's format: read by key, and written so that one is there either whole or not at all.
 
     with LmdbWriter("datasets/toy/train/blur.lmdb", compression=1) as writer:
         writer.put("scene_a/0001", image)        # (H, W, 3) or (H, W), BGR, uint8 or uint16
         writer.put_encoded("scene_a/0002", data) # the bytes of a PNG or a JPEG
 
-Everything goes to `blur.lmdb.partial`; leaving the block without an exception writes `meta_info.txt` and renames the
-folder. A run that was killed is continued by the same calls in the same order: `key in writer` tells what is stored
-already, and putting such a key again does nothing. `settings` (JSON values) say what decides the content: a partial
+Everything goes to ``blur.lmdb.partial``; leaving the block without an exception writes ``meta_info.txt`` and renames
+the folder. A run that was killed is continued by the same calls in the same order: ``key in writer`` tells what is stored
+already, and putting such a key again does nothing. ``settings`` (JSON values) say what decides the content: a partial
 database that was made with other settings is refused.
 
     blur.lmdb/data.mdb            key -> bytes of a PNG or a JPEG
@@ -44,7 +44,7 @@ _META_LINE = re.compile(r"(?P<key>.+)\.png \((?P<height>\d+),(?P<width>\d+),(?P<
 
 
 def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
-    """Keys of the database at `path` and the (height, width, channels) of each, from its `meta_info.txt`.
+    """Read the keys of a database, and the (height, width, channels) of each, from its ``meta_info.txt``.
 
     Raises:
         PreparationError: The file is missing, unreadable or no text, or a line of it is not "<key>.png (h,w,c) level"
@@ -71,7 +71,7 @@ def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def open_readonly(path: Path) -> lmdb.Environment:
-    """The database at `path`, without locks.
+    """Open a database without locks.
 
     Raises:
         PreparationError: There is none, it is damaged at its beginning, or a part of it is missing.
@@ -92,11 +92,11 @@ def open_readonly(path: Path) -> lmdb.Environment:
 
 
 def read_value(path: Path, key: str) -> bytes:
-    """The bytes stored under `key`.
+    """Read the bytes stored under ``key``.
 
     Raises:
         PreparationError: There is no such key, or it cannot be read; the message lacks the path and the key. Or there
-            is no database at `path`.
+            is no database at ``path``.
     """
     with open_readonly(path) as database:
         try:
@@ -110,10 +110,10 @@ def read_value(path: Path, key: str) -> bytes:
 
 
 def read_keys(path: Path) -> set[str]:
-    """The keys that `data.mdb` itself holds.
+    """Read the keys that ``data.mdb`` itself holds.
 
     Raises:
-        PreparationError: There is no readable database at `path`.
+        PreparationError: There is no readable database at ``path``.
     """
     with open_readonly(path) as database:
         try:
@@ -125,7 +125,7 @@ def read_keys(path: Path) -> set[str]:
 
 
 def require_valid_key(key: str) -> None:
-    """Raises PreparationError for a key that LMDB cannot hold or that BasicSR's reader cannot ask for."""
+    """Refuse a key that LMDB cannot hold or that BasicSR's reader cannot ask for."""
     if not key.isascii() or not key.isprintable():
         raise PreparationError(
             f"key {key!r} has characters beyond printable ASCII, which BasicSR cannot read: rename it"
@@ -138,13 +138,13 @@ class LmdbWriter:
     """Context manager that fills one LMDB; see the module's docstring.
 
     Images are committed in batches. Each batch is one transaction in a freshly opened database, so that the bytes of
-    `data.mdb` depend on the sequence of images alone: a run that was killed and continued gives the same file as one
+    ``data.mdb`` depend on the sequence of images alone: a run that was killed and continued gives the same file as one
     that was not. The memory map doubles whenever it is full.
 
     Args:
-        path: Folder of the finished database; its name must end in `.lmdb`, or BasicSR refuses it.
-        compression: zlib level 0 to 9 of the PNGs that `put` encodes.
-        settings: Whatever decides the content; kept in `preparation.json`.
+        path: Folder of the finished database; its name must end in ``.lmdb``, or BasicSR refuses it.
+        compression: zlib level 0 to 9 of the PNGs that ``put`` encodes.
+        settings: Whatever decides the content; kept in ``preparation.json``.
 
     Raises:
         PreparationError: The database exists, is being written by another process, was begun with other settings or is
@@ -180,19 +180,19 @@ class LmdbWriter:
             self.abandon()
 
     def __contains__(self, key: str) -> bool:
-        """True if an earlier, interrupted run has stored `key` for good."""
+        """Tell whether an earlier, interrupted run has stored ``key`` for good."""
         return key in self._stored
 
     def put(self, key: str, image: Image) -> None:
-        """Stores an image, (H, W, 3) BGR or (H, W), uint8 or uint16, under `key` as PNG."""
+        """Store an image, (H, W, 3) BGR or (H, W), uint8 or uint16, under ``key`` as PNG."""
         if key not in self._stored:
             self.put_encoded(key, encode_png(image, self.compression))
 
     def put_encoded(self, key: str, data: bytes) -> None:
-        """Stores the bytes of a PNG or a JPEG under `key`.
+        """Store the bytes of a PNG or a JPEG under ``key``.
 
         Raises:
-            PreparationError: `key` was put before in this run or is not valid, or the disk is full.
+            PreparationError: ``key`` was put before in this run or is not valid, or the disk is full.
         """
         if key in self._stored:
             return
@@ -206,7 +206,7 @@ class LmdbWriter:
             self._commit()
 
     def finish(self) -> None:
-        """Commits the rest, writes the metadata and gives the database its final name."""
+        """Commit the rest, write the metadata and give the database its final name."""
         try:
             if self._batch:
                 self._commit()
@@ -224,7 +224,7 @@ class LmdbWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Stops without finishing; what is committed stays in the partial database, for the next run."""
+        """Stop without finishing; what is committed stays in the partial database, for the next run."""
         self._folder.release()
 
     def _write(self, name: str, text: str) -> None:
@@ -253,7 +253,7 @@ class LmdbWriter:
             return 0
 
     def _entries(self) -> Iterator[tuple[str, Header]]:
-        """Keys and headers of what is committed, in the order of the keys."""
+        """Yield keys and headers of what is committed, in the order of the keys."""
         if self._data_bytes() <= _EMPTY_DATABASE_BYTES:
             # A run killed while LMDB wrote its first two pages may have left half of them.
             (self._folder.path / "data.mdb").unlink(missing_ok=True)
@@ -279,7 +279,7 @@ class LmdbWriter:
         self._batch_size = 0
 
     def _try_commit(self, map_size: int) -> int | None:
-        """One transaction for the whole batch; if the map is too small, stores nothing and returns a larger size."""
+        """Store the whole batch in one transaction; if the map is too small, store nothing and return a larger size."""
         with self._open(map_size) as database:
             try:
                 with database.begin(write=True) as transaction:

@@ -70,7 +70,7 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
                 )
 
     def __len__(self) -> int:
-        """Number of iterations from the start to the last."""
+        """Return the number of iterations from the start to the last."""
         return max(0, self.total_iter - self.start_iter)
 
     def __iter__(self) -> Iterator[list[PatchRequest]]:
@@ -141,7 +141,7 @@ class KernelBatchSampler(Sampler[list[int]]):
         self.total_iter = total_iter
 
     def __len__(self) -> int:
-        """Number of iterations from the start to the last."""
+        """Return the number of iterations from the start to the last."""
         return max(0, self.total_iter - self.start_iter)
 
     def __iter__(self) -> Iterator[list[int]]:

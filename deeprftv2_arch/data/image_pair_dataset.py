@@ -115,7 +115,7 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
         return Path(opt[key])
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
         return len(self.pairs)
 
     def __getitem__(self, request: PatchRequest | int) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class MotionKernelSimulator:
 
 def _centred(coordinates: NDArray[np.float64], canvas: int) -> NDArray[np.float64]:
     """Move one coordinate of trajectories (steps, N) as :meth:`MotionKernelSimulator.centred` says."""
-    moved = coordinates - coordinates.min(axis=0)
+    moved: NDArray[np.float64] = coordinates - coordinates.min(axis=0)
     moved = moved - moved[0] % 1 + 1
-    margin: NDArray[np.float64] = np.ceil((canvas - moved.max(axis=0)) / 2)
-    return moved + margin
+    moved += np.ceil((canvas - moved.max(axis=0)) / 2)
+    return moved
