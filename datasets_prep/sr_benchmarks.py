@@ -40,7 +40,7 @@ def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], s
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """Find at each scale the first ground truth and low resolution; the latter, where it is not there, is to be made."""
+    """Find the first ground truth and low resolution at each scale; a missing low resolution is to be made."""
     sides: Sides = {}
     for scale in _SCALES:
         # Cut for this scale, not cut at all, cut for every scale.

@@ -5,9 +5,9 @@
         writer.put_encoded("scene_a/0002", data) # the bytes of a PNG or a JPEG
 
 Everything goes to ``blur.lmdb.partial``; leaving the block without an exception writes ``meta_info.txt`` and renames
-the folder. A run that was killed is continued by the same calls in the same order: ``key in writer`` tells what is stored
-already, and putting such a key again does nothing. ``settings`` (JSON values) say what decides the content: a partial
-database that was made with other settings is refused.
+the folder. A run that was killed is continued by the same calls in the same order: ``key in writer`` tells what is
+stored already, and putting such a key again does nothing. ``settings`` (JSON values) say what decides the content: a
+partial database that was made with other settings is refused.
 
     blur.lmdb/data.mdb            key -> bytes of a PNG or a JPEG
     blur.lmdb/meta_info.txt       "<key>.png (<height>,<width>,<channels>) <compression>", sorted by key
