@@ -58,7 +58,7 @@ def test_header(data: bytes, header: Header) -> None:
     assert read_header(data) == read_header(memoryview(data)) == header
     assert str(header) == "5x7"
     require_whole(data)
-    is_plain = header.channels == 3 and not data[25:26] == b"\x03"
+    is_plain = header.channels == 3 and data[25:26] != b"\x03"
     assert (is_plain_jpeg(data) if header.is_jpeg else is_plain_png(data)) == is_plain
 
 
