@@ -10,8 +10,7 @@ from basicsr.data import build_dataloader
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.kernel_batch_sampler import KernelBatchSampler
-from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
+from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
 from deeprftv2_arch.launch.processes import Process
 from deeprftv2_arch.options.loading import Options, Run
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES

@@ -13,7 +13,7 @@ from torch import nn
 
 from deeprftv2_arch.checkpoints.io import load_params, require_fit
 from deeprftv2_arch.checkpoints.stages import read_stage
-from deeprftv2_arch.data.patch_stages import height_and_width
+from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 from deeprftv2_arch.options.arguments import Arguments

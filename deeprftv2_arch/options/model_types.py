@@ -16,7 +16,7 @@ from torch import nn
 
 from deeprftv2_arch.checkpoints.stages import stages_of
 from deeprftv2_arch.common.imresize import imresize
-from deeprftv2_arch.data.patch_stages import height_and_width
+from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator

@@ -95,9 +95,7 @@ def test_list_shows_every_recipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     run_main(["options", "list"], monkeypatch)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == recipes.names()
-    assert lines[0] == (
-        "DeepRFTv2_GoPro                DeepRFTv2-B trained on GoPro with the recipe of the paper"
-    )
+    assert lines[0] == ("DeepRFTv2_GoPro                DeepRFTv2-B trained on GoPro with the recipe of the paper")
 
 
 def test_list_needs_neither_pytorch_nor_basicsr() -> None:
