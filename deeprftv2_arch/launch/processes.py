@@ -115,7 +115,8 @@ def begin_process(run: Run, launcher: str | None) -> Process:
     Raises:
         OptionError: More GPUs are wanted than there are, or the launcher has not started this process.
     """
-    process = find_process(launcher, (run.options.dist_params or {}).get("port"))
+    meeting = run.options.dist_params
+    process = find_process(launcher, meeting and meeting.port)
     gpus = torch.cuda.device_count()
     wanted = gpus if run.options.num_gpu == "auto" else run.options.num_gpu
     if wanted > gpus:

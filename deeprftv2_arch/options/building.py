@@ -43,7 +43,7 @@ def construct(target: Callable[..., Any], section: Mapping[str, Any], where: str
     try:
         return target(*supplied, **arguments_in(section))
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        raise OptionError(f"{where}: {shortened(str(error), 500)}") from error
+        raise OptionError(f"{where}: {shortened(str(error), 300)}") from error
 
 
 def arguments_in(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Every check returns a line for each fault, so that all faults of a file are reported at once.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -25,7 +26,14 @@ from deeprftv2_arch.options.sections import (
     Positive,
     RunOptions,
 )
-from deeprftv2_arch.options.validation import argument_faults, raise_faults, section_faults, suggestion, type_faults
+from deeprftv2_arch.options.validation import (
+    argument_faults,
+    below,
+    raise_faults,
+    section_faults,
+    suggestion,
+    type_faults,
+)
 
 OPTIMISERS: dict[str, Callable[..., Any]] = {"Adam": optim.Adam, "AdamW": optim.AdamW}
 SCHEDULERS: dict[str, Callable[..., Any]] = {
@@ -68,10 +76,10 @@ def check_options(
             faults += registered_faults(content[section], ARCH_REGISTRY, f"{file}: {section}")
     for name, metric in _mapping(_mapping(content.get("val")).get("metrics")).items():
         faults += registered_faults(
-            metric, METRIC_REGISTRY, f"{file}: val: metrics: {name}", ("img", "img2"), ("better",)
+            metric, METRIC_REGISTRY, below(f"{file}: val: metrics", name), ("img", "img2"), ("better",)
         )
-    recipe: Any = options.model_fields["train"].annotation if is_train else object
-    if issubclass(recipe, OptimisationSection):
+    train = options.model_fields.get("train")
+    if train and inspect.isclass(train.annotation) and issubclass(train.annotation, OptimisationSection):
         faults += recipe_faults(_mapping(content.get("train")), f"{file}: train")
     if not is_train:
         faults += published_faults(content.get("published"), f"{file}: published")
@@ -100,7 +108,7 @@ def data_faults(data: object, model: object, where: str, is_train: bool) -> Iter
     pattern, names = ("train|val(_.*)?", "train, val") if is_train else ("(test|val)(_.*)?", "test, val")
     takes = model_type_named(model).data
     for phase, section in data.items():
-        place = f"{where}: {phase}"
+        place = below(where, phase)
         if not isinstance(phase, str) or not re.fullmatch(pattern, phase):
             yield f"{place}: data sets are called {names} or val_<anything> here"
         elif isinstance(section, Mapping):
@@ -141,7 +149,7 @@ def published_faults(published: object, where: str) -> Iterator[str]:
         yield f"{where}: name: expected text, not {shown(published['name'])}"
     for data_set, values in published.items():
         if data_set != "name":
-            yield from type_faults(values, Mapping[str, float], f"{where}: {data_set}")
+            yield from type_faults(values, Mapping[str, float], below(where, data_set))
 
 
 def recipe_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -150,7 +158,7 @@ def recipe_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
         yield f"{where}: losses: empty; name at least one loss"
     for key in ("losses", "reblur_losses"):
         for name, loss in _mapping(train.get(key)).items():
-            place = f"{where}: {key}: {name}"
+            place = below(f"{where}: {key}", name)
             yield from term_name_faults(name, place)
             found = list(registered_faults(loss, LOSS_REGISTRY, place))
             if isinstance(loss, Mapping):

@@ -20,7 +20,7 @@ from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.building import build_network
 from deeprftv2_arch.options.checks import check_options
 from deeprftv2_arch.options.model_types import ModelType, model_type_named, patch_sizes
-from deeprftv2_arch.options.option_file import Content, change_options, read_option_file
+from deeprftv2_arch.options.option_file import Content, change_options, read_option_file, shortened
 from deeprftv2_arch.options.sections import DataSection, RunOptions
 from deeprftv2_arch.options.validation import raise_faults
 
@@ -140,7 +140,7 @@ def _file_faults(run: Run) -> Iterator[str]:
     """Name what would only fail after BasicSR has renamed the folder of an earlier run of the same name."""
     state = run.options.path.resume_state
     if state is not None and not Path(state).is_file():
-        yield f"path: resume_state: there is no file {state}"
+        yield f"path: resume_state: there is no file {shortened(state)}"
     if run.folder.resolve() in run.file.resolve().parents:
         yield f"lies in the folder that this run writes ({run.folder}); start from a copy elsewhere"
 

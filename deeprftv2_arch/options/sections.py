@@ -257,6 +257,14 @@ class UFPNetPathSection(PathSection):
     pretrain_network_flow: Text | None = Field(None, description="File of the flow prior, from stage 1.")
 
 
+class DistributedSection(Section):
+    """``dist_params``, of which BasicSR's keys pass; those of torchrun need none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    port: Positive | None = Field(None, description="Port of the first machine; MASTER_PORT or 29500 by default.")
+
+
 class RunOptions(Section):
     """The top level, as far as training and testing of any model share it."""
 
@@ -272,7 +280,7 @@ class RunOptions(Section):
     )
     scale: Positive = Field(1, description="How many times larger than the degraded image the restored one is.")
     manual_seed: NotNegative = Field(0, description="Of weights, order and patches: the run repeats with it.")
-    dist_params: Mapping[str, Any] | None = Field(None, description="{backend, port} of Slurm, as BasicSR has them.")
+    dist_params: DistributedSection | None = Field(None, description="How the processes of Slurm find each other.")
     find_unused_parameters: Switch = Field(False, description="Of DistributedDataParallel.")
     scan_backend: Literal["auto", "mamba", "triton", "torch", "reference"] = Field(
         "auto", description="Backend of selective scans; python -m deeprftv2_arch backends shows which run here."

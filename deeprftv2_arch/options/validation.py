@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, Required
 
 from deeprftv2_arch.errors import OptionError, OptionFileError
-from deeprftv2_arch.options.option_file import shown
+from deeprftv2_arch.options.option_file import LONGEST_VALUE, shortened, shown
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -97,6 +97,11 @@ def read_options(section: type[Section], opt: Mapping[str, Any]) -> Section:
     return section.model_validate(known)
 
 
+def below(where: str, key: object) -> str:
+    """Return how messages name the place of a key, for the place of its section."""
+    return f"{where}: {shortened(str(key), LONGEST_VALUE)}"
+
+
 def suggestion(name: str, known: Collection[str]) -> str:
     """Return what to say behind a name that is not known: one that is like it, or all that are."""
     close = get_close_matches(name, [str(key) for key in known], n=1)
@@ -142,6 +147,9 @@ def _line(kind: str, place: tuple[int | str, ...], hint: Any, value: Any, where:
     elif kind == "missing":
         *place_of_section, name = place
         return f"{_place(where, place_of_section)}: {name}: missing"
+    elif place and place[-1] == "[key]":
+        *place_of_section, name, _ = place
+        return f"{_place(where, place_of_section)}: expected text as a key, not {shown(name)}"
     elif kind in _UNKNOWN_KEY:
         *place_of_section, name = place
         *_, (_, section, _) = _steps(hint, value, place_of_section)
@@ -157,7 +165,7 @@ def _steps(hint: Any, value: Any, place: Sequence[int | str]) -> Iterator[tuple[
     yield 0, hint, value
     for number, step in enumerate(place, 1):
         plain = _without_bounds(hint)
-        if _is_union(plain) or step == "[key]":
+        if _is_union(plain):
             return
         hint = _without_null(_keys(plain)[str(step)] if _is_section(plain) else _item_hint(plain, step))
         value = value[step]
@@ -172,7 +180,9 @@ def _item_hint(hint: Any, step: int | str) -> Any:
 
 
 def _place(where: str, place: Sequence[int | str]) -> str:
-    return ": ".join([where, *(f"item {step + 1}" if isinstance(step, int) else step for step in place)])
+    for step in place:
+        where = below(where, f"item {step + 1}" if isinstance(step, int) else step)
+    return where
 
 
 def _is_section(hint: Any) -> bool:

@@ -13,7 +13,8 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import parse_arguments
 from deeprftv2_arch.options.loading import Options, load_options
 from deeprftv2_arch.options.option_file import change_options, read_option_file
-from deeprftv2_arch.options.validation import argument_faults, type_faults
+from deeprftv2_arch.options.sections import TestingOptions
+from deeprftv2_arch.options.validation import argument_faults, section_faults, type_faults
 
 
 def load(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool = True) -> Options:
@@ -150,6 +151,14 @@ def test_all_faults_of_a_file_are_named_at_once(tmp_path: Path) -> None:
     assert len(found) == len(expected)
     for line, beginning in zip(found, expected, strict=True):
         assert line.startswith(beginning)
+
+
+def test_a_key_is_named_in_one_line_too(tmp_path: Path) -> None:
+    key = "x" * 3000
+    changes = {f"train__losses__{key}": {"type": "L3Loss"}, f"train__{key}": 1, f"datasets__{key}": {}, key: 2}
+    found = faults(tmp_path, training_options(tmp_path, tmp_path, **changes))
+    assert len(found) == 4
+    assert all(len(line) < 800 for line in found)
 
 
 def test_faults_of_values_that_do_not_fit_each_other_are_named_at_once(tmp_path: Path) -> None:
@@ -424,10 +433,18 @@ def test_values_that_fit_a_signature(values: Mapping[str, Any]) -> None:
         ({"first": 1, "kind": "b"}, "f: kind: expected 'a' or 2, not 'b'"),
         ({"first": 1, "frist": 2}, "f: unknown key 'frist'; did you mean 'first'?"),
         ([1], "f: expected keys with values, not [1]"),
+        ({"first": 1, 7: 2}, "f: unknown key 7; known are first, inner, kind, names"),
     ],
 )
 def test_values_that_do_not_fit_a_signature(values: Any, message: str) -> None:
     assert argument_faults(values, target, "f") == [message]
+
+
+def test_keys_are_text() -> None:
+    assert type_faults({7: 1}, Mapping[str, Any], "f") == []
+    assert section_faults(TestingOptions, {"published": {7: {}}}, "f")[-1] == (
+        "f: published: expected text as a key, not 7"
+    )
 
 
 def test_further_keys_pass_where_the_signature_takes_them() -> None:
