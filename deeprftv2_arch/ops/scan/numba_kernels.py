@@ -17,7 +17,17 @@ from typing import NamedTuple
 from numba import njit
 
 from deeprftv2_arch.ops.scan.numba_layout import CHUNK, LANES, TILE, TILES, Array, Sizes, Strided, Task
-from deeprftv2_arch.ops.scan.numba_vectors import exp2, full_like, lane_sums, load, softplus, spread, store, transpose
+from deeprftv2_arch.ops.scan.numba_vectors import (
+    exp2,
+    full_like,
+    lane_sums,
+    load,
+    prefetch,
+    softplus,
+    spread,
+    store,
+    transpose,
+)
 
 U, STEP, DRIVE, SLOPE, OUT = (TILE * i for i in range(TILES))  # where tiles begin
 DY = OUT
@@ -25,10 +35,22 @@ LN_2 = math.log(2)
 
 
 @njit(nogil=True)
+def _first(x: Strided, row: int, block: int, position: int) -> int:
+    """Where the first channel of a block at a position lies."""
+    return row * x.over_rows + block * LANES * x.over_channels + position * x.over_positions
+
+
+@njit(nogil=True)
+def _prefetch(x: Strided, row: int, block: int, position: int) -> None:
+    """Ask for a block at a position that comes later: no processor foresees steps of several hundred bytes."""
+    prefetch(x.data, _first(x, row, block, position))
+
+
+@njit(nogil=True)
 def _read_tile(
     x: Strided, row: int, block: int, begin: int, positions: int, lanes: int, tiles: Array, tile: int
 ) -> None:
-    first = row * x.over_rows + block * LANES * x.over_channels + begin * x.over_positions
+    first = _first(x, row, block, begin)
     if lanes == LANES and x.over_channels == 1:
         for t in range(positions):
             store(tiles, tile + t * LANES, load(x.data, first + t * x.over_positions))
@@ -47,7 +69,7 @@ def _read_tile(
 def _write_tile(
     x: Strided, row: int, block: int, begin: int, positions: int, lanes: int, tiles: Array, tile: int
 ) -> None:
-    first = row * x.over_rows + block * LANES * x.over_channels + begin * x.over_positions
+    first = _first(x, row, block, begin)
     if lanes == LANES and x.over_channels == 1:
         for t in range(positions):
             store(x.data, first + t * x.over_positions, load(tiles, tile + t * LANES))
@@ -116,6 +138,9 @@ def outputs(
             _read_steps(delta, bias, soft, task.row, block, begin, positions, lanes, tiles)
             skip = load(D, block * LANES)
             for t in range(positions):
+                _prefetch(u, task.row, block, begin + CHUNK + t)
+                _prefetch(delta, task.row, block, begin + CHUNK + t)
+                _prefetch(y, task.row, block, begin + CHUNK + t)
                 x = load(tiles, U + t * LANES)
                 step = load(tiles, STEP + t * LANES)
                 drive = step * x
@@ -219,11 +244,9 @@ def gradients(
     for chunk in range(task.last_chunk - 1, task.first_chunk - 1, -1):
         begin = chunk * CHUNK
         positions = min(CHUNK, sizes.length - begin)
-        for n in range(0, CHUNK * width, LANES):
-            store(dB_here, n, zero)
-            store(dC_here, n, zero)
         for block in range(task.first_block, task.last_block):
             lanes = min(LANES, sizes.channels - block * LANES)
+            first = block == task.first_block
             _read_tile(u, task.row, block, begin, positions, lanes, tiles, U)
             _read_tile(dy, task.row, block, begin, positions, lanes, tiles, DY)
             _read_steps(delta, bias, soft, task.row, block, begin, positions, lanes, tiles)
@@ -233,6 +256,11 @@ def gradients(
                 store(before, n, load(starts, start + n))
                 store(dA_here, n, zero)
             for t in range(positions):
+                _prefetch(u, task.row, block, begin - CHUNK + t)
+                _prefetch(delta, task.row, block, begin - CHUNK + t)
+                _prefetch(dy, task.row, block, begin - CHUNK + t)
+                _prefetch(du, task.row, block, begin + t)
+                _prefetch(ddelta, task.row, block, begin + t)
                 step = load(tiles, STEP + t * LANES)
                 drive = step * load(tiles, U + t * LANES)
                 grad = load(tiles, DY + t * LANES)
@@ -244,7 +272,7 @@ def gradients(
                     state = decay * load(before, i) + drive * spread(B.data, b + n * B.over_channels)
                     store(decays, i, decay)
                     store(before, i + width, state)
-                    store(dC_here, i, load(dC_here, i) + state * grad)
+                    store(dC_here, i, (zero if first else load(dC_here, i)) + state * grad)
 
             slot = (task.row * blocks + block) * sizes.segments + task.segment
             flow_slot = (block - task.first_block) * width
@@ -261,7 +289,7 @@ def gradients(
                 for n in range(sizes.states):
                     i = t * width + n * LANES
                     adjoint = load(flows, flow_slot + n * LANES) + grad * spread(C.data, c + n * C.over_channels)
-                    store(dB_here, i, load(dB_here, i) + adjoint * drive)
+                    store(dB_here, i, (zero if first else load(dB_here, i)) + adjoint * drive)
                     ddrive = ddrive + adjoint * spread(B.data, b + n * B.over_channels)
                     flow = load(decays, i) * adjoint
                     store(flows, flow_slot + n * LANES, flow)

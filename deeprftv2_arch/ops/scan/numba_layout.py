@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 LANES = 16  # channels of a block, which a kernel works on at once
-CHUNK = 32  # positions between two states that are kept for the backward pass, a multiple of LANES
+CHUNK = 64  # positions between two states that are kept for the backward pass, a multiple of LANES
 TILE = CHUNK * LANES  # elements
 TILES = 5  # of one kernel
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOG2_E = 1.4426950408889634
-TASKS_PER_THREAD = 3  # so that a thread that gets less of the processor leaves some of its share to others
+# More tasks than threads, so that a thread that gets less of a processor than the others does less. The backward pass
+# pays more for them: each group of channels adds up gradients of B and C of its own.
+FORWARD_TASKS, BACKWARD_TASKS = 3, 2  # per thread
 # What finding the beginnings of segments takes, as a share of the pass that follows.
 FORWARD_ENDS, BACKWARD_ENDS = 0.8, 0.4
 WORTHWHILE = 0.9  # of the time without segments
@@ -51,7 +53,7 @@ def selective_scan_numba(
 
     Any strides are read as they are; fastest where channels are the fastest axis of ``u`` and ``delta``, as in
     flattened ``channels_last`` maps, or the length is. It runs on as many threads as PyTorch does. Memory beyond inputs
-    and output: a state per 32 positions is kept for the backward pass, which takes twice the size of B for every
+    and output: a state per 64 positions is kept for the backward pass, which takes twice the size of B for every
     group of channels while it runs.
     """
     return _numba_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
@@ -142,14 +144,14 @@ class _Parts:
                     yield Task(row, group, first_block, last_block, segment, first_chunk, last_chunk)
 
 
-def _parts(u: Tensor, ends: float) -> _Parts:
+def _parts(u: Tensor, tasks_per_thread: int, ends: float) -> _Parts:
     """Enough parts for all threads; segments only where they save time, since they cost ``ends`` of a pass more."""
     batch, channels, length = u.shape
     threads = torch.get_num_threads()
     blocks, chunks = -(-channels // LANES), -(-length // CHUNK)
     if threads == 1:
         return _Parts(batch, blocks, chunks, 1, 1)
-    groups = min(blocks, -(-TASKS_PER_THREAD * threads // batch))
+    groups = min(blocks, -(-tasks_per_thread * threads // batch))
 
     def time(segments: int) -> float:
         rounds = -(-batch * groups * segments // threads)
@@ -278,7 +280,7 @@ def _numba_scan(
 ) -> tuple[Tensor, Tensor]:
     """Return the outputs, with u's strides, and the states before the chunks, (batch, blocks, chunks, states, 16)."""
     scan = _Scan(prepare(A.dtype), u, delta, A, B, C, D, delta_bias, delta_softplus)
-    y, starts = scan.forward(_parts(u, FORWARD_ENDS))
+    y, starts = scan.forward(_parts(u, FORWARD_TASKS, FORWARD_ENDS))
     return y.to(u.dtype), starts
 
 
@@ -304,7 +306,7 @@ def _numba_scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
     scan = _Scan(prepare(A.dtype), u, delta, A, B, C, D, delta_bias, delta_softplus)
-    parts = _parts(u, BACKWARD_ENDS)
+    parts = _parts(u, BACKWARD_TASKS, BACKWARD_ENDS)
     du, ddelta, dA, dB, dC, dD, dbias = scan.backward(parts, grad_y, starts)
     dB, dC = (torch.empty_like(x).copy_(gradient) for x, gradient in ((B, dB), (C, dC)))
     return du.to(u.dtype), ddelta.to(delta.dtype), dA.contiguous(), dB, dC, dD.clone(), dbias.clone()

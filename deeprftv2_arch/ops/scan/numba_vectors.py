@@ -114,6 +114,22 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the memory around an element of a flat array; the index may lie outside of it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        integer, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        address = builder.bitcast(_address(context, builder, array, *arguments), pointer)
+        to_read, into_every_cache, data = (ir.Constant(integer, number) for number in (0, 3, 1))
+        builder.call(function, [address, to_read, into_every_cache, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
     """A vector that holds one element of a flat array in every lane."""
     vector = Vector(array.dtype)
