@@ -37,6 +37,7 @@ FORWARD_TASKS, BACKWARD_TASKS = 3, 2  # per thread
 # What finding the beginnings of segments takes, as a share of the pass that follows.
 FORWARD_ENDS, BACKWARD_ENDS = 0.8, 0.4
 WORTHWHILE = 0.9  # of the time without segments
+WORTH_A_THREAD = 2**17  # states at all positions: about as long a work as waking a thread up takes
 
 
 def selective_scan_numba(
@@ -113,7 +114,7 @@ def _try(kernels: "Kernels", dtype: torch.dtype) -> None:
     length = 2 * CHUNK
     ones, A = torch.ones(1, 1, length, dtype=dtype), torch.zeros(1, 1, dtype=dtype)
     scan = _Scan(kernels, ones, ones, A, ones, ones, None, None, False)
-    parts = _Parts(1, 1, 2, 1, 2)
+    parts = _Parts(batch=1, blocks=1, chunks=2, groups=1, segments=2, threads=1)
     y, starts = scan.forward(parts)
     du = scan.backward(parts, ones, starts)[0]
     expected = torch.arange(1, length + 1, dtype=dtype)
@@ -126,13 +127,14 @@ def _try(kernels: "Kernels", dtype: torch.dtype) -> None:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What is cut into how many parts."""
+    """What is cut into how many parts, and how many threads share them."""
 
     batch: int
     blocks: int
     chunks: int
     groups: int
     segments: int
+    threads: int
 
     def tasks(self) -> Iterator[Task]:
         """One task for every row, group and segment."""
@@ -144,13 +146,13 @@ class _Parts:
                     yield Task(row, group, first_block, last_block, segment, first_chunk, last_chunk)
 
 
-def _parts(u: Tensor, tasks_per_thread: int, ends: float) -> _Parts:
+def _parts(u: Tensor, states: int, tasks_per_thread: int, ends: float) -> _Parts:
     """Enough parts for all threads; segments only where they save time, since they cost ``ends`` of a pass more."""
     batch, channels, length = u.shape
-    threads = torch.get_num_threads()
+    threads = min(torch.get_num_threads(), max(1, u.numel() * states // WORTH_A_THREAD))
     blocks, chunks = -(-channels // LANES), -(-length // CHUNK)
     if threads == 1:
-        return _Parts(batch, blocks, chunks, 1, 1)
+        return _Parts(batch, blocks, chunks, 1, 1, threads)
     groups = min(blocks, -(-tasks_per_thread * threads // batch))
 
     def time(segments: int) -> float:
@@ -158,7 +160,7 @@ def _parts(u: Tensor, tasks_per_thread: int, ends: float) -> _Parts:
         return rounds / segments * (1 if segments == 1 else 1 + ends)
 
     segments = min(range(1, min(threads, chunks) + 1), key=time)
-    return _Parts(batch, blocks, chunks, groups, segments if time(segments) < WORTHWHILE * time(1) else 1)
+    return _Parts(batch, blocks, chunks, groups, segments if time(segments) < WORTHWHILE * time(1) else 1, threads)
 
 
 def _strided(x: Tensor) -> Strided:
@@ -216,7 +218,7 @@ class _Scan:
             _strided(x), _strided(self.delta), _flat(self.A2), _strided(weights), self.bias, self.softplus, reverse,
             _flat(found), _flat(step_sums), self.sizes(parts),
         )  # fmt: skip
-        self._run(self.kernels.ends, arguments, tasks)
+        self._run(self.kernels.ends, arguments, tasks, parts.threads)
         decays = finite_(torch.exp2(step_sums[:, :, :, None] * self.A2[:, None]))
         order = range(parts.segments - 1, 0, -1) if reverse else range(parts.segments - 1)
         for segment in order:
@@ -233,7 +235,7 @@ class _Scan:
             _strided(self.u), _strided(self.delta), _flat(self.A2), _strided(self.B), _strided(self.C), self.D,
             self.bias, self.softplus, _flat(carries), _strided(y), _flat(starts), self.sizes(parts),
         )  # fmt: skip
-        self._run(self.kernels.outputs, arguments, list(parts.tasks()))
+        self._run(self.kernels.outputs, arguments, list(parts.tasks()), parts.threads)
         return y, starts
 
     def backward(self, parts: _Parts, grad_y: Tensor, starts: Tensor) -> list[Tensor]:
@@ -250,21 +252,26 @@ class _Scan:
             _strided(self.C), self.D, self.bias, self.softplus, _flat(starts), _flat(carries), _strided(du),
             _strided(ddelta), _flat(dA), _flat(dB), _flat(dC), _flat(dD), _flat(dbias), self.sizes(parts),
         )  # fmt: skip
-        self._run(self.kernels.gradients, arguments, list(parts.tasks()), gradients=True)
+        self._run(self.kernels.gradients, arguments, list(parts.tasks()), parts.threads, gradients=True)
         channels, length = self.u.shape[1:]
         vectors = [x.sum((0, 2)).view(-1)[:channels] for x in (dD, dbias)]
         dA = dA.sum((0, 2)).transpose(1, 2).reshape(-1, states)[:channels]
         return [du, ddelta, dA, *(x.sum(0)[:, :length].transpose(1, 2) for x in (dB, dC)), *vectors]
 
     def _run(
-        self, kernel: Callable[..., None], arguments: tuple[object, ...], tasks: list[Task], gradients: bool = False
+        self,
+        kernel: Callable[..., None],
+        arguments: tuple[object, ...],
+        tasks: list[Task],
+        threads: int,
+        gradients: bool = False,
     ) -> None:
         def do(index: int) -> None:
             task = tasks[index]
             size = scratch_size(task.last_block - task.first_block, self.A.shape[1], gradients)
             kernel(*arguments, task, self.A.new_empty(size).numpy())
 
-        run_tasks(do, len(tasks), torch.get_num_threads())
+        run_tasks(do, len(tasks), threads)
 
 
 @torch.library.custom_op("deeprftv2::numba_scan", mutates_args=())
@@ -280,7 +287,7 @@ def _numba_scan(
 ) -> tuple[Tensor, Tensor]:
     """Return the outputs, with u's strides, and the states before the chunks, (batch, blocks, chunks, states, 16)."""
     scan = _Scan(prepare(A.dtype), u, delta, A, B, C, D, delta_bias, delta_softplus)
-    y, starts = scan.forward(_parts(u, FORWARD_TASKS, FORWARD_ENDS))
+    y, starts = scan.forward(_parts(u, A.shape[1], FORWARD_TASKS, FORWARD_ENDS))
     return y.to(u.dtype), starts
 
 
@@ -306,7 +313,7 @@ def _numba_scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
     scan = _Scan(prepare(A.dtype), u, delta, A, B, C, D, delta_bias, delta_softplus)
-    parts = _parts(u, BACKWARD_TASKS, BACKWARD_ENDS)
+    parts = _parts(u, A.shape[1], BACKWARD_TASKS, BACKWARD_ENDS)
     du, ddelta, dA, dB, dC, dD, dbias = scan.backward(parts, grad_y, starts)
     dB, dC = (torch.empty_like(x).copy_(gradient) for x, gradient in ((B, dB), (C, dC)))
     return du.to(u.dtype), ddelta.to(delta.dtype), dA.contiguous(), dB, dC, dD.clone(), dbias.clone()
