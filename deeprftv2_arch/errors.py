@@ -35,3 +35,9 @@ class NonFiniteError(DeepRFTv2Error, ArithmeticError):
 
 class PreparationError(DeepRFTv2Error, ValueError):
     """A data set cannot be prepared: its tree is not as expected, or a file is missing, damaged or not writable."""
+
+
+def one_line(error: DeepRFTv2Error) -> str:
+    """Return an error's message; of one that PyTorch passed on from a loader's worker, without the traceback in it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

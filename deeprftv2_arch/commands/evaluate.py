@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch evaluate``."""
+"""``python -m deeprftv2_arch evaluate``: measuring as the literature does."""
 
 import argparse
 from collections.abc import Iterator
@@ -79,7 +79,6 @@ def _not_negative(word: str) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, since no other command needs BasicSR's models and data sets.
     from deeprftv2_arch.measuring.evaluation import Request, evaluate
 
     request = Request(

@@ -28,7 +28,6 @@ def restorer_of(args: argparse.Namespace, **settings: Any) -> "Restorer":
         CheckpointError: The weights cannot be read or do not fit.
         OptionError: The option file cannot be read, or an argument is none that the class takes.
     """
-    # Only now, so that the commands that restore nothing start as fast as without them.
     from deeprftv2_arch.restoring.restorer import Restorer
 
     if args.options is None:

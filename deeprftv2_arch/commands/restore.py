@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch restore``."""
+"""``python -m deeprftv2_arch restore``: images and videos in files."""
 
 import argparse
 import sys
@@ -103,7 +103,6 @@ def _folder(word: str) -> Path:
 
 
 def _restore(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, so that the other commands start as fast as without them.
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from deeprftv2_arch.restoring.image_files import MAX_PIXELS

@@ -1,16 +1,18 @@
 """PSNR and SSIM after alignment, as published for RealBlur."""
 
+import logging
 import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from basicsr.utils import get_root_logger
 
 from deeprftv2_arch.metrics.alignment import Aligned, align
 from deeprftv2_arch.metrics.images import AnyImage, comparable
 from deeprftv2_arch.metrics.structural_similarity import RADIUS, gaussian_mean, similarity_map
+
+logger = logging.getLogger("basicsr")  # of BasicSR, whose loops call the metrics
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ ALIGNED_METRICS = frozenset({calculate_psnr_aligned.__name__, calculate_ssim_ali
 def _measure_once(restored: bytes, sharp: bytes, shape: tuple[int, ...]) -> AlignedFigures:
     pair = align(np.frombuffer(restored).reshape(shape), np.frombuffer(sharp).reshape(shape))
     if pair.failure is not None:
-        get_root_logger().warning("An image is measured without alignment: %s", pair.failure)
+        logger.warning("An image is measured without alignment: %s", pair.failure)
     return AlignedFigures(_psnr(pair), _ssim(pair), pair.failure is not None)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import cv2
-from basicsr.metrics import calculate_metric
 
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.images import AnyImage
@@ -22,6 +21,8 @@ def figures_of(images: Mapping[str, AnyImage], metrics: Mapping[str, Mapping[str
         DataError: A metric has no value, as where the images are too small for it; the message does not know their
             names.
     """
+    from basicsr.metrics import calculate_metric  # not above: see the room
+
     figures = {}
     for name, metric in metrics.items():
         try:

@@ -22,7 +22,7 @@ from launch_helpers import (
     write_options,
 )
 
-from deeprftv2_arch.commands.outcome import run_command
+from deeprftv2_arch.commands.train_and_test import run_as_program, train
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
@@ -255,7 +255,7 @@ def what_the_user_reads(
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
     with pytest.raises(SystemExit) as caught:
-        run_command("train", run_training)
+        run_as_program("train", "", train)
     assert caught.value.code == 2
     return capsys.readouterr().err
 
@@ -299,7 +299,7 @@ def test_one_process_of_each_machine_tells(
 
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
     with pytest.raises(SystemExit) as caught:
-        run_command("train", fail)
+        run_as_program("train", "", fail)
     assert caught.value.code == 2
     assert capsys.readouterr().err == ("train: error: what is wrong\n" if told else "")
 
