@@ -3,7 +3,7 @@
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from deeprftv2_arch.errors import PreparationError
 
+# Images are (H, W) or (H, W, channels). Those of files have 8 or 16 bits, as stored.
 Image = NDArray[np.unsignedinteger]
+ByteImage = NDArray[np.uint8]
+FloatImage = NDArray[np.float64]  # in 0..1
+AnyImage = NDArray[Any]  # uint8, uint16, or floats in 0..1
 
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

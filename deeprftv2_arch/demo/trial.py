@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.image_files import read_image, write_image
-from deeprftv2_arch.restoring.kernels import kernel_image, last_estimator
+from deeprftv2_arch.restoring.kernels import last_estimator
 from deeprftv2_arch.restoring.restorer import Restorer
 
 
@@ -63,7 +64,7 @@ def try_image(restorer: Restorer, path: Path, folder: Path) -> Trial:
     write_image(kept, restored, profile)
     way = f"in {restorer.tiles}" if restorer.tiles else "whole"
     text = f"{path.name}\n{_size(image)} → {_size(restored)} pixels\nrestored {way} in {seconds:.1f} seconds"
-    kernels = kernel_image(restorer.kernels(image)) if has_kernels(restorer) else None
+    kernels = estimated_kernel_sheet(restorer.kernels(image)) if has_kernels(restorer) else None
     return Trial(before, after, kept, kernels, text)
 
 

@@ -15,8 +15,8 @@ from deeprftv2_arch.measuring.restoring import Restorer
 from deeprftv2_arch.measuring.results import SetResult
 from deeprftv2_arch.measuring.test_sets import parts_of
 from deeprftv2_arch.metrics.protocols import Protocol
-from deeprftv2_arch.models.collectives import gathered
-from deeprftv2_arch.models.unavailable import unavailable_anywhere
+from deeprftv2_arch.models.processes import gathered
+from deeprftv2_arch.models.validation import unavailable_anywhere
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
 from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
 from deeprftv2_arch.measuring.pairs import Pair
-from deeprftv2_arch.models.image_name import image_name
+from deeprftv2_arch.models.validation import image_name
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ from basicsr.utils import imwrite
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.models.eval_mode import in_eval_mode
-from deeprftv2_arch.models.kernel_sheet import kernel_sheet, side_by_side
+from deeprftv2_arch.common.kernel_images import grey_kernel_sheet, sheets_side_by_side
 from deeprftv2_arch.models.training_model import TrainingModel
+from deeprftv2_arch.models.validation import in_eval_mode
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
 SHOWN = 64  # kernels in each half of the image
 MEASURED_AT_ONCE = 1000
-SEED = 0  # of the noise in validation, so that equal weights have equal figures
+SEED = 0  # of the noise in validation, so that equal weights have equal values
 
 
 class KernelFlowModel(TrainingModel):
@@ -30,7 +30,7 @@ class KernelFlowModel(TrainingModel):
     samples = "kernels"
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        # The one thing to measure, as BasicSR's bookkeeping of the best figure expects it.
+        # The one thing to measure, as BasicSR's bookkeeping of the best value expects it.
         super().__init__(opt | {"val": (opt.get("val") or {}) | {"metrics": {"nll": {"better": "lower"}}}})
 
     def feed_data(self, data: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ class KernelFlowModel(TrainingModel):
         generator = torch.Generator(self.device).manual_seed(SEED)
         drawn = flow.sample(SHOWN, generator).cpu().numpy()
         simulated = held_out[:SHOWN].cpu().unflatten(1, drawn.shape[1:]).numpy()
-        image = side_by_side([kernel_sheet(drawn), kernel_sheet(simulated)])
+        image = sheets_side_by_side([grey_kernel_sheet(drawn), grey_kernel_sheet(simulated)])
         imwrite(image, str(Path(self.opt["path"]["visualization"]) / path))
 
 

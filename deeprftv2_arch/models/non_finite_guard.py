@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from basicsr.utils import get_root_logger
 
 from deeprftv2_arch.errors import NonFiniteError
-from deeprftv2_arch.models.collectives import gathered
+from deeprftv2_arch.models.processes import gathered
 
 SHOWN = 32  # samples that a message names
 

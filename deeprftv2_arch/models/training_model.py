@@ -21,13 +21,11 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.checkpoints.io import save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.errors import CheckpointError
-from deeprftv2_arch.models.collectives import gathered, mean_over_processes
 from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
-from deeprftv2_arch.models.ema import update_average
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
-from deeprftv2_arch.models.plain_state import plain
-from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.models.processes import gathered, mean_over_processes
+from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 
 

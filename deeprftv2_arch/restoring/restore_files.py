@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.restoring.comparison import side_by_side
 from deeprftv2_arch.restoring.image_files import read_image, write_image
-from deeprftv2_arch.restoring.kernels import kernel_image
 from deeprftv2_arch.restoring.plan import Job, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.restore_video import restore_video
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -104,7 +104,7 @@ def _restore_image(restorer: Restorer, job: Job, missing: Sequence[Path]) -> Non
         if path == job.comparison:
             write_image(path, side_by_side(image, restored), profile)
         elif path == job.kernels:
-            write_image(path, kernel_image(restorer.kernels(image)))
+            write_image(path, estimated_kernel_sheet(restorer.kernels(image)))
         else:
             write_image(path, restored, profile)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.restoring.comparison import GAP, side_by_side
 from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.image_files import write_image
-from deeprftv2_arch.restoring.kernels import kernel_image
 from deeprftv2_arch.restoring.plan import Job
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.video_reading import Video
@@ -37,7 +37,7 @@ def restore_video(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None
             _restore_frames(restorer, job, video, films)
     if job.kernels is not None and job.kernels in missing:
         frame = _middle_frame(job.source, restorer.max_pixels)
-        write_image(job.kernels, kernel_image(restorer.kernels(frame)))
+        write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(frame)))
 
 
 def _restore_frames(restorer: Restorer, job: Job, video: Video, films: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.models.deblur_model import DeblurModel
-from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.models.training_state import random_state, restore_random_state
 
 RECIPES = {
     "plain": {},

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from deeprftv2_arch.restoring.kernels import RADIUS, strongest_kernels
+from deeprftv2_arch.common.kernel_images import RADIUS, strongest_kernels
 from quickstart.comparison import (
     busiest_window,
     comparison_png,

@@ -1,20 +1,14 @@
 """What every metric does first: bring two images to floats in 0..1, and refuse what cannot be compared."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from deeprftv2_arch.common.images import AnyImage, FloatImage
 from deeprftv2_arch.errors import DataError, OptionError
 
-AnyImage = NDArray[Any]
-FloatImage = NDArray[np.float64]
 CHANNELS = 3
 
 
-def comparable(
-    img: AnyImage, img2: AnyImage, crop_border: int = 0, smallest: int = 1
-) -> tuple[FloatImage, FloatImage]:
+def comparable(img: AnyImage, img2: AnyImage, crop_border: int = 0, smallest: int = 1) -> tuple[FloatImage, FloatImage]:
     """Return two images in 0..1, without their borders.
 
     Args:

@@ -1,10 +1,11 @@
-"""The state of every generator of random numbers of a process, as plain values and tensors."""
+"""What a training has beside its weights: random numbers, states that any machine reads, and averaged weights."""
 
 import random
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def random_state() -> dict[str, Any]:
@@ -35,3 +36,34 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def plain(value: Any) -> Any:
+    """Return a state of optimisers or schedules in a form that is read without executing anything.
+
+    Nested dictionaries (counters become such), lists and tuples stay; all tensors move to the CPU.
+    """
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    return value.cpu() if isinstance(value, torch.Tensor) else value
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move an average towards a network: ``average = decay * average + (1 - decay) * net``.
+
+    Args:
+        average: A network of the same architecture; changed in place. Integer buffers are copied.
+        net: The network.
+        decay: 0 copies the network, values near 1 average over about ``1 / (1 - decay)`` updates.
+    """
+    current = net.state_dict()
+    for name, value in average.state_dict().items():
+        if decay == 0 or not value.is_floating_point():
+            value.copy_(current[name])
+        else:
+            value.lerp_(current[name], 1 - decay)
