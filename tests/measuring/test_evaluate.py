@@ -17,9 +17,9 @@ from launch_helpers import TINY_NETWORK, run, write_images, write_options
 import deeprftv2_arch
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
-from deeprftv2_arch.launch import report_parts
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
+from deeprftv2_arch.measuring import report_parts
 from deeprftv2_arch.measuring.triplets import LABEL, MARGIN
 
 LEVELS = {"a": (100, 110), "b": (50, 90), "c": (60, 80), "d": (30, 35)}

@@ -17,9 +17,9 @@ from launch_helpers import TINY_NETWORK, evaluation_options, run, write_images, 
 
 import deeprftv2_arch
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error, MetricUnavailableError
-from deeprftv2_arch.launch import report_parts
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
+from deeprftv2_arch.measuring import report_parts
 from deeprftv2_arch.measuring.provenance import how_restored
 from deeprftv2_arch.metrics import availability
 
