@@ -105,11 +105,11 @@ def _folder(word: str) -> Path:
 def _restore(args: argparse.Namespace) -> Iterator[str]:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from deeprftv2_arch.restoring.batch.plan import plan
+    from deeprftv2_arch.restoring.batch.restore_files import restore_files
     from deeprftv2_arch.restoring.image_files import MAX_PIXELS
     from deeprftv2_arch.restoring.kernels import last_estimator
-    from deeprftv2_arch.restoring.plan import plan
-    from deeprftv2_arch.restoring.restore_files import restore_files
-    from deeprftv2_arch.restoring.video_reading import silence_decoders
+    from deeprftv2_arch.restoring.videos.reading import silence_decoders
 
     planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
     restorer = restorer_of(

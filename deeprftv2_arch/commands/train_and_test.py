@@ -41,8 +41,8 @@ def train(arguments: Arguments, root: Path) -> None:
 
 
 def test(arguments: Arguments, root: Path) -> None:
-    """Test; see :func:`deeprftv2_arch.launch.pipeline.run_testing`."""
-    from deeprftv2_arch.launch.pipeline import run_testing
+    """Test; see :func:`deeprftv2_arch.measuring.testing.run_testing`."""
+    from deeprftv2_arch.measuring.testing import run_testing
 
     run_testing(arguments, root)
 

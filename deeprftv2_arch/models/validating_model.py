@@ -111,24 +111,22 @@ class ValidatingModel(SRModel):
         del self.lq, self.output
         return {row: {"img": image, **known} for row, image in restored.items()}
 
-    def _measure(
-        self, index: int, images: Mapping[str, dict[str, ByteImage]], metrics: MetricSections
-    ) -> ImageResult:
+    def _measure(self, index: int, images: Mapping[str, dict[str, ByteImage]], metrics: MetricSections) -> ImageResult:
         """Measure the current image, and the baseline if there is one; see :meth:`_take_images`.
 
         Raises:
             DataError: A metric has no value, as where an image is too small for it.
         """
         try:
-            network, *baseline = (metric_values(images[row], metrics) for row in ("network", "baseline") if row in images)
+            found = {row: metric_values(compared, metrics) for row, compared in images.items()}
         except DataError as error:
             raise DataError(f"{self.lq_paths[0]}: {error}") from error
         return ImageResult(
             index,
             self.lq_paths[0] if self.lq_paths else str(index),
-            network.values,
-            baseline[0].values if baseline else None,
-            network.alignment_failed,
+            found["network"].values,
+            found["baseline"].values if "baseline" in found else None,
+            found["network"].alignment_failed,
         )
 
     def _save_path(self, dataset: Any, current_iter: int | str) -> Path:

@@ -6,11 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeprftv2_arch.common.images import PNG_SIGNATURE, Header, read_header, require_whole
+from deeprftv2_arch.common.images import PNG_SIGNATURE, AnyImage, Header, read_header, require_whole
 from deeprftv2_arch.errors import DataError, PreparationError
-from deeprftv2_arch.restoring.conversion import Image
+from deeprftv2_arch.restoring.image_metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 from deeprftv2_arch.restoring.jpeg import LONGEST_PART, MOST_PARTS, is_whole, with_profile
-from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 from deeprftv2_arch.restoring.png import with_chunk
 from deeprftv2_arch.restoring.whole_files import written_whole
 
@@ -23,7 +22,7 @@ MOST_AHEAD = 2**20  # bytes of a PNG that are searched for a transparent colour
 FULL_COLOURS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Image, bytes | None]:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[AnyImage, bytes | None]:
     """Read a PNG or a JPEG, turned upright as its Exif data say.
 
     Args:
@@ -63,7 +62,7 @@ def require_file(path: Path) -> None:
 
 
 def has_alpha(path: Path) -> bool:
-    """Whether a file is a PNG that announces alpha ahead of its pixels; one that cannot be read does not."""
+    """Tell whether a file is a PNG that announces alpha ahead of its pixels; one that cannot be read does not."""
     try:
         require_file(path)
         with path.open("rb") as file:
@@ -93,7 +92,7 @@ def _require_whole(data: bytes, header: Header) -> None:
         raise PreparationError("is truncated")
 
 
-def _decode(data: bytes) -> Image:
+def _decode(data: bytes) -> AnyImage:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -103,14 +102,14 @@ def _decode(data: bytes) -> Image:
     return image
 
 
-def _swap_red_and_blue(image: Image) -> Image:
+def _swap_red_and_blue(image: AnyImage) -> AnyImage:
     """RGB(A) to OpenCV's BGR(A) and back."""
     if image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
 
 
-def _upright(image: Image, stored: int) -> Image:
+def _upright(image: AnyImage, stored: int) -> AnyImage:
     """Turn an image that the camera stored in one of the eight orientations of Exif."""
     if stored >= 5:
         image = image.swapaxes(0, 1)
@@ -121,7 +120,7 @@ def _upright(image: Image, stored: int) -> Image:
     return np.ascontiguousarray(image)
 
 
-def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
+def write_image(path: Path, image: AnyImage, profile: bytes | None = None) -> None:
     """Write an image as PNG, or as JPEG (``.jpg``), which appears under its name when it is complete.
 
     Args:
@@ -142,12 +141,12 @@ def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
         temporary.write_bytes(encoded)
 
 
-def _png(image: Image, profile: bytes | None) -> bytes:
+def _png(image: AnyImage, profile: bytes | None) -> bytes:
     encoded = _encoded(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
     return encoded if profile is None else with_chunk(encoded, PNG_PROFILE, profile)
 
 
-def _jpeg(image: Image, profile: bytes | None) -> bytes:
+def _jpeg(image: AnyImage, profile: bytes | None) -> bytes:
     if image.ndim == 3 and image.shape[2] == 4:
         raise PreparationError("a JPEG has no alpha; write a PNG")
     if image.dtype == np.uint16:
@@ -161,7 +160,7 @@ def _jpeg(image: Image, profile: bytes | None) -> bytes:
         return encoded
 
 
-def _encoded(suffix: str, image: Image, settings: list[int]) -> bytes:
+def _encoded(suffix: str, image: AnyImage, settings: list[int]) -> bytes:
     done, data = cv2.imencode(suffix, _swap_red_and_blue(image), settings)
     if not done:
         raise PreparationError(f"an image of {image.shape[1]}x{image.shape[0]} cannot be written in this format")

@@ -13,7 +13,7 @@ from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 
 
 def last_estimator(network: nn.Module) -> FourierKernelEstimator:
-    """The last estimator at full resolution.
+    """Return the last estimator at full resolution.
 
     Raises:
         OptionError: The network has none.
@@ -26,7 +26,7 @@ def last_estimator(network: nn.Module) -> FourierKernelEstimator:
 
 
 def estimated_kernels(network: nn.Module, run: Callable[[], object]) -> NDArray[np.float32]:
-    """The kernels that the last estimator multiplies the spectra of its features by.
+    """Return the kernels that the last estimator multiplies the spectra of its features by.
 
     Args:
         network: In eval mode.
@@ -45,6 +45,6 @@ def estimated_kernels(network: nn.Module, run: Callable[[], object]) -> NDArray[
 
 
 def middle(x: Tensor, side: int) -> Tensor:
-    """The middle of (B, C, H, W), as high and as wide as ``side`` or as there is."""
+    """Cut out the middle of (B, C, H, W), as high and as wide as ``side`` or as there is."""
     top, left = (max(0, length - side) // 2 for length in x.shape[2:])
     return x[:, :, top : top + side, left : left + side]

@@ -26,7 +26,8 @@ from deeprftv2_arch.commands.train_and_test import run_as_program, train
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.deblur_model import DeblurModel
 
 TRAIN = ("-m", "deeprftv2_arch.train")

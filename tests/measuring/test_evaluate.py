@@ -18,8 +18,8 @@ import deeprftv2_arch
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing
-from deeprftv2_arch.measuring import report_parts
+from deeprftv2_arch.measuring import report as report_module
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.measuring.triplets import LABEL, MARGIN
 
 LEVELS = {"a": (100, 110), "b": (50, 90), "c": (60, 80), "d": (30, 35)}
@@ -118,7 +118,7 @@ def test_all_images_that_cannot_be_measured_are_named_at_the_end(
     incomplete = folder / "gopro_whole_partial_incomplete.csv"
     assert printed.err.strip().splitlines()[-1] == (
         "python -m deeprftv2_arch: error: 3 of 5 images could not be measured, all named above, so there is no "
-        f"average; the figures of the others are in {incomplete}"
+        f"average; the values of the others are in {incomplete}"
     )
     lines = read_csv(incomplete)
     assert [line["fault"] for line in lines] == ["", faults[0], faults[1], "", faults[2]]
@@ -217,7 +217,7 @@ def test_results_that_cannot_be_written_are_one_line(
         def fail(path: Path, text: str) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(report_parts, "write_atomically", fail)
+        monkeypatch.setattr(report_module, "write_atomically", fail)
     with pytest.raises(SystemExit) as ended:
         main(monkeypatch, tmp_path, options, "--partial", "--workers", "0", "--out", str(out))
     assert ended.value.code == 2

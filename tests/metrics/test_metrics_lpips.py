@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import MetricUnavailableError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.metrics import lpips_distance
 from deeprftv2_arch.metrics.lpips_distance import PATIENCE, calculate_lpips, lpips_network
 from deeprftv2_arch.metrics.metric_values import unavailable_metrics

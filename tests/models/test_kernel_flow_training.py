@@ -16,7 +16,8 @@ from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.errors import NonFiniteError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.kernel_flow_model import KernelFlowModel, mean_nll
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.options.loading import load_options, read_option_file

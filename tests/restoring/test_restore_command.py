@@ -12,9 +12,9 @@ from restoring_helpers import TINY_DEBLURRING, noise, run_command, save_atd, sav
 
 from deeprftv2_arch.common.kernel_images import RADIUS, estimated_kernel_sheet, strongest_kernels
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.restoring.batch.plan import plan
 from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels
-from deeprftv2_arch.restoring.plan import plan
 
 
 @pytest.fixture

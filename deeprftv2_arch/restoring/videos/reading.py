@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.restoring.containers import require_whole_video
-from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.image_files import MAX_PIXELS, require_few_pixels, require_file
+from deeprftv2_arch.restoring.videos.containers import require_whole_video
 
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 LARGEST_DENOMINATOR = 100_000  # of frame rates, such as 30000/1001, which OpenCV gives as floats
@@ -71,8 +71,8 @@ class Video:
         """Close the file."""
         self._capture.release()
 
-    def frames(self) -> Iterator[Image]:
-        """Every frame (H, W, 3), uint8 RGB, turned upright as the file says.
+    def frames(self) -> Iterator[AnyImage]:
+        """Yield every frame (H, W, 3), uint8 RGB, turned upright as the file says.
 
         Raises:
             DataError: There are none, far fewer than announced, or their size changes.

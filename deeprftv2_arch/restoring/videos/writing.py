@@ -12,9 +12,9 @@ from typing import IO, cast
 import cv2
 import numpy as np
 
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.restoring.conversion import Image
-from deeprftv2_arch.restoring.video_reading import Video
+from deeprftv2_arch.restoring.videos.reading import Video
 from deeprftv2_arch.restoring.whole_files import written_whole
 
 QUALITY = "16"  # constant rate factor of H.264; one cannot tell the frames from those before, or hardly
@@ -24,11 +24,11 @@ SOUND_RATE = "192k"
 COLOURS = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
 COLOUR_TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv")
 
-Write = Callable[[Image], None]
+Write = Callable[[AnyImage], None]
 
 
 def ffmpeg() -> str | None:
-    """Path of the program, which alone can write H.264 and keep the sound; None where there is none."""
+    """Return the path of the program, which alone can write H.264 and keep the sound; None where there is none."""
     return shutil.which("ffmpeg")
 
 
@@ -59,53 +59,82 @@ def writing_video(path: Path, height: int, width: int, like: Video) -> Iterator[
 
 @contextmanager
 def _by_ffmpeg(program: str, target: Path, size: tuple[int, int], like: Video) -> Iterator[Write]:
-    command = [
-        *(program, "-nostdin", "-loglevel", "error", "-y"),
-        *("-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"),
-        *("-framerate", str(like.rate), "-i", "pipe:0"),
-        *_only_file(like.path),
-        *("-map", "0:v", "-c:v", "libx264", "-crf", QUALITY, *COLOUR_TAGS),
-        *("-vf", f"{COLOURS},setsar={like.aspect.numerator}/{like.aspect.denominator}"),
-        *_sound(like.path),
-        *("-map_metadata", "-1", "-map_chapters", "-1", "-f", "mp4", f"file:{target}"),
-    ]
-    with tempfile.TemporaryFile() as messages:
+    encoder = _Ffmpeg(program, target, size, like)
+    try:
+        yield encoder.write
+        encoder.finish()
+    finally:
+        encoder.kill()
+
+
+class _Ffmpeg:
+    """The program at work on a video.
+
+    Args:
+        program: Its path.
+        target: The file to write.
+        size: Width and height of the frames, both even.
+        like: Where frame rate, shape of the pixels and sound come from.
+    """
+
+    def __init__(self, program: str, target: Path, size: tuple[int, int], like: Video) -> None:
+        self.source = like.path
+        command = [
+            *(program, "-nostdin", "-loglevel", "error", "-y"),
+            *("-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"),
+            *("-framerate", str(like.rate), "-i", "pipe:0"),
+            *_only_file(like.path),
+            *("-map", "0:v", "-c:v", "libx264", "-crf", QUALITY, *COLOUR_TAGS),
+            *("-vf", f"{COLOURS},setsar={like.aspect.numerator}/{like.aspect.denominator}"),
+            *_sound(like.path),
+            *("-map_metadata", "-1", "-map_chapters", "-1", "-f", "mp4", f"file:{target}"),
+        ]
+        self.messages = tempfile.TemporaryFile()  # noqa: SIM115  (closed by kill)
         # A session of its own: an interruption from the keyboard is for this process to act on.
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, start_new_session=True
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.messages, start_new_session=True
         )
-        frames = cast(IO[bytes], process.stdin)
+        self.frames = cast(IO[bytes], self.process.stdin)
 
-        def finish() -> None:
-            with suppress(BrokenPipeError):
-                frames.close()
-            if process.wait():
-                messages.seek(0)
-                said = messages.read().decode("utf-8", "replace").split("\n")
-                reason = next((line.strip() for line in reversed(said) if line.strip()), "without a reason")
-                raise DataError(f"{like.path}: ffmpeg could not write the restored video: {reason}")
+    def write(self, frame: AnyImage) -> None:
+        """Hand a frame over, (height, width, 3) uint8 RGB.
 
-        def put(frame: Image) -> None:
-            try:
-                frames.write(frame.tobytes())
-            except BrokenPipeError:  # it has ended early, and said why
-                finish()
-
+        Raises:
+            DataError: The program has ended early, and said why.
+        """
         try:
-            yield put
-            finish()
-        finally:
-            process.kill()
-            process.wait()
+            self.frames.write(frame.tobytes())
+        except BrokenPipeError:
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until all is written.
+
+        Raises:
+            DataError: The program could not write it.
+        """
+        with suppress(BrokenPipeError):
+            self.frames.close()
+        if self.process.wait():
+            self.messages.seek(0)
+            said = self.messages.read().decode("utf-8", "replace").split("\n")
+            reason = next((line.strip() for line in reversed(said) if line.strip()), "without a reason")
+            raise DataError(f"{self.source}: ffmpeg could not write the restored video: {reason}")
+
+    def kill(self) -> None:
+        """End the program if it still runs."""
+        self.process.kill()
+        self.process.wait()
+        self.messages.close()
 
 
 def _only_file(path: Path) -> tuple[str, ...]:
-    """A file as an input of ffmpeg, whatever its name looks like and whatever it refers to."""
+    """Return the words that make a file an input of ffmpeg, whatever its name looks like and whatever it refers to."""
     return "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}"
 
 
 def _sound(source: Path) -> Iterator[str]:
-    """Arguments that keep every sound of the second input which can be decoded."""
+    """Yield the arguments that keep every sound of the second input which can be decoded."""
     yield from ("-c:a", "aac", "-b:a", SOUND_RATE)
     for number, (index, codec) in enumerate(_sound_streams(source)):
         yield from ("-map", f"1:{index}")
@@ -114,7 +143,7 @@ def _sound(source: Path) -> Iterator[str]:
 
 
 def _sound_streams(source: Path) -> list[tuple[int, str]]:
-    """Index and codec of every stream of sound that ffmpeg knows."""
+    """Return index and codec of every stream of sound that ffmpeg knows."""
     program = shutil.which("ffprobe")
     if program is None:
         raise DataError(f"{source}: there is ffmpeg on the PATH but not ffprobe, which comes with it; install both")
@@ -129,13 +158,13 @@ def _by_opencv(target: Path, size: tuple[int, int], like: Video) -> Iterator[Wri
     writer = cv2.VideoWriter(str(target), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), float(like.rate), size)
     number = 0
 
-    def put(frame: Image) -> None:
+    def write(frame: AnyImage) -> None:
         nonlocal number
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         number += 1
 
     try:
-        yield put
+        yield write
     finally:
         writer.release()
     # It says nothing where the disk is full or the size is too large.

@@ -1,77 +1,42 @@
-"""The network that is measured, and what it makes of an image."""
+"""What a network makes of the images of a test set, and how that is measured."""
 
-import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from basicsr.utils import tensor2img
-from basicsr.utils.registry import ARCH_REGISTRY
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deeprftv2_arch.checkpoints.weights import Weights, load_weights
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
-from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
-from deeprftv2_arch.measuring.pairs import Pair
+from deeprftv2_arch.errors import DataError, EvaluationError
+from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values
+from deeprftv2_arch.metrics.results import ImageResult
 from deeprftv2_arch.models.validation import image_name
-from deeprftv2_arch.options.loading import Options
-
-logger = logging.getLogger(__name__)
-
-Tiles = tuple[int, int] | Literal["whole"] | None
 
 
-def build_network(opt: Options, tiles: Tiles) -> nn.Module:
-    """Build the network of the options, in eval mode and on the device of this process, still without its weights.
+@dataclass(frozen=True)
+class Pair:
+    """A restored image and its ground truth, or why there are none.
 
-    Args:
-        opt: The options.
-        tiles: Size and overlap of the tiles in which larger images are restored, or ``whole``; None leaves it as the
-            options say.
-
-    Raises:
-        OptionError: The network has no such tiles.
+    Attributes:
+        index: Its number in the data set.
+        name: Its name there.
+        restored: (H, W, 3) BGR, of 8 bits or floats in 0..1.
+        sharp: Of the same shape and type.
+        fault: Why nothing could be restored.
     """
-    section = opt["network_g"]
-    network = ARCH_REGISTRY.get(section["type"])(**{key: value for key, value in section.items() if key != "type"})
-    _choose_tiles(network, tiles)
-    return network.to("cuda" if opt["num_gpu"] > 0 else "cpu").eval()
+
+    index: int
+    name: str
+    restored: AnyImage | None = None
+    sharp: AnyImage | None = None
+    fault: str | None = None
 
 
-def load_chosen_weights(network: nn.Module, options: Mapping[str, Any]) -> Weights | None:
-    """Load the weights that the section ``path`` of the options names, if any, and say where they are from.
-
-    Raises:
-        CheckpointError: They cannot be read or do not fit.
-    """
-    if options.get("pretrain_network_g") is None:
-        return None
-    file, key = Path(options["pretrain_network_g"]), options.get("param_key_g", "params")
-    return load_weights(network, file, key, options.get("strict_load_g", True), logger)
-
-
-def _choose_tiles(network: Any, tiles: Tiles) -> None:
-    if tiles is None:
-        return
-    has_tiles = hasattr(network, "use_tiles")
-    if tiles == "whole":
-        if has_tiles:
-            network.use_tiles(None)
-        return
-    size, overlap = tiles
-    if not has_tiles:
-        raise OptionError(f"--tile {size} {overlap}: {type(network).__name__} restores images whole")
-    try:
-        network.use_tiles(size, overlap)
-    except OptionError as error:
-        raise OptionError(f"--tile {size} {overlap}: {error}") from error
-
-
-class Restorer:
-    """Restores the images of a data set.
+class RestoredPairs:
+    """The images of a data set, restored one by one, with their ground truth.
 
     Args:
         network: The network, in eval mode.
@@ -85,7 +50,7 @@ class Restorer:
         self.output = output
         self.device = torch.device("cuda" if next(network.parameters(), torch.empty(0)).is_cuda else "cpu")
 
-    def restore(self, index: int) -> Pair:
+    def __getitem__(self, index: int) -> Pair:
         """Restore one image; if it cannot be read, the pair says why."""
         try:
             item = self.dataset[index]
@@ -99,7 +64,7 @@ class Restorer:
             return Pair(index, self.name(index), fault=str(error))
         return Pair(index, self.name(index), self.image(restored), self.image(item["gt"]))
 
-    def image(self, tensor: Tensor) -> NDArray[Any]:
+    def image(self, tensor: Tensor) -> AnyImage:
         """RGB (3, H, W) -> BGR (H, W, 3), clamped to 0..1 and, if the protocol demands it, rounded to 8 bits."""
         if self.output == "uint8":
             return tensor2img([tensor])
@@ -127,3 +92,19 @@ class Restorer:
 
 def _size(image: Tensor) -> str:
     return f"{image.shape[2]}x{image.shape[1]}"
+
+
+def measure(pair: Pair, metrics: MetricSections) -> ImageResult:
+    """Measure a pair; what hinders that becomes its fault, so that the other images are measured all the same.
+
+    Args:
+        pair: The images.
+        metrics: What to measure.
+    """
+    if pair.restored is None or pair.sharp is None:
+        return ImageResult(pair.index, pair.name, fault=pair.fault)
+    try:
+        found = metric_values({"img": pair.restored, "img2": pair.sharp}, metrics)
+    except DataError as error:
+        return ImageResult(pair.index, pair.name, fault=f"{pair.name}: {error}")
+    return ImageResult(pair.index, pair.name, found.values, alignment_failed=found.alignment_failed)

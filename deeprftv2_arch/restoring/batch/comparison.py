@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from deeprftv2_arch.restoring.conversion import Image
+from deeprftv2_arch.common.images import AnyImage
 
 GAP = 8  # pixels
 
 
-def side_by_side(before: Image, after: Image) -> Image:
+def side_by_side(before: AnyImage, after: AnyImage) -> AnyImage:
     """Lay an image and its restored version out beside each other, with a white gap between them.
 
     Args:

@@ -12,7 +12,7 @@ COLOUR_SPACE = slice(16, 20)  # of an ICC profile
 
 
 def orientation(data: bytes, is_jpeg: bool) -> int:
-    """Orientation in the Exif data of a whole JPEG or PNG, 1 to 8; 1, which is upright, where there is none."""
+    """Return the orientation in the Exif data of a whole JPEG or PNG, 1 to 8; without any 1, which is upright."""
     if is_jpeg:
         exif = (
             content[len(EXIF_NAME) :]
@@ -25,7 +25,7 @@ def orientation(data: bytes, is_jpeg: bool) -> int:
 
 
 def _tiff_orientation(tiff: bytes) -> int:
-    """Orientation in a block of Exif data, which is a TIFF file; 1 where there is none or the block is damaged."""
+    """Return the orientation in a block of Exif data, a TIFF file; 1 where there is none or the block is damaged."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return 1
@@ -42,7 +42,7 @@ def _tiff_orientation(tiff: bytes) -> int:
 
 
 def colour_profile(data: bytes, is_jpeg: bool, is_grey: bool) -> bytes | None:
-    """The ICC profile of a whole JPEG or PNG, as the content of a PNG's chunk.
+    """Return the ICC profile of a whole JPEG or PNG, as the content of a PNG's chunk.
 
     Returns:
         None where there is none, it is damaged, or one of other colours than the decoded image has, such as CMYK.
@@ -67,7 +67,7 @@ def colour_profile(data: bytes, is_jpeg: bool, is_grey: bool) -> bytes | None:
 
 
 def unpacked_profile(chunk: bytes, most: int) -> bytes:
-    """The ICC profile in the content of a PNG's chunk, or as much of it as its first ``most`` bytes.
+    """Return the ICC profile in the content of a PNG's chunk, or as much of it as its first ``most`` bytes.
 
     Raises:
         zlib.error: It is damaged.

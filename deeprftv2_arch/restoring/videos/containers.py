@@ -47,7 +47,7 @@ def require_whole_video(path: Path) -> bool:
 
 
 def _mp4_is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether every box is there to its end, and the index among them."""
+    """Tell whether every box is there to its end, and the index among them."""
     kinds = []
     for kind, end in _boxes(file, size):
         if end > size:
@@ -57,7 +57,7 @@ def _mp4_is_whole(file: BinaryIO, size: int) -> bool:
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of every box of the outermost level; what is no box, as some cameras append, ends them."""
+    """Yield kind and end of every box of the outermost level; what is no box, as some cameras append, ends them."""
     position = 0
     while position + SMALLEST_BOX <= size:
         file.seek(position)
@@ -74,7 +74,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
 
 
 def _matroska_is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the element that holds everything is there to its end; one that was streamed does not say."""
+    """Tell whether the element that holds everything is there to its end; one that was streamed does not say."""
     file.seek(4)
     header_length = _ebml_number(file) or 0
     file.seek(header_length, 1)
@@ -85,7 +85,7 @@ def _matroska_is_whole(file: BinaryIO, size: int) -> bool:
 
 
 def _ebml_number(file: BinaryIO) -> int | None:
-    """A number of variable length; None where it is said to be unknown."""
+    """Read a number of variable length; None where it is said to be unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return 0

@@ -1,7 +1,5 @@
 """Restoring many images and videos, one after the other, whatever becomes of a single one."""
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,12 +7,13 @@ from tqdm import tqdm
 
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
-from deeprftv2_arch.restoring.comparison import side_by_side
+from deeprftv2_arch.restoring.batch.comparison import side_by_side
+from deeprftv2_arch.restoring.batch.plan import Job, Plan, is_video, require_inside
+from deeprftv2_arch.restoring.batch.restore_video import restore_video
 from deeprftv2_arch.restoring.image_files import read_image, write_image
-from deeprftv2_arch.restoring.plan import Job, Plan, is_video, require_inside
-from deeprftv2_arch.restoring.restore_video import restore_video
 from deeprftv2_arch.restoring.restorer import Restorer
-from deeprftv2_arch.restoring.video_writing import ffmpeg
+from deeprftv2_arch.restoring.tiles import Tiles
+from deeprftv2_arch.restoring.videos.writing import ffmpeg
 
 MOST_KINDS = 5  # of files that the summary names
 
@@ -69,44 +68,54 @@ def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = F
     outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
     with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
         for job in progress:
-            missing = [path for path in job.outputs() if overwrite or not os.path.isfile(path)]
+            wanted = job if overwrite else job.missing()
+            if not wanted.outputs():
+                outcome.done += 1
+                continue
             try:
-                if missing:
-                    restorer.tiles = None
-                    _restore_one(restorer, job, missing, out)
+                tiles = _restore_one(restorer, wanted, out)
             except Exception as error:  # of whatever kind: the others are still to be restored
                 outcome.failures.append(_line(job.source, error))
                 continue
-            outcome.restored += bool(missing)
-            outcome.done += not missing
-            outcome.tiles += [restorer.tiles.size] if missing and restorer.tiles else []
-            outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in missing)
-            progress.set_postfix_str(f"last one in {restorer.tiles}" if restorer.tiles else "")
+            outcome.restored += 1
+            outcome.tiles += [tiles.size] if tiles else []
+            outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in wanted.outputs())
+            progress.set_postfix_str(f"last one in {tiles}" if tiles else "")
     return outcome
 
 
-def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Path) -> None:
-    for path in missing:
+def _restore_one(restorer: Restorer, job: Job, out: Path) -> Tiles | None:
+    """Restore an image or a video and write its files; return the tiles, or None for whole."""
+    for path in job.outputs():
         require_inside(path, out)
         if path.is_dir():
             raise DataError(f"{path}: is a folder where the result is to be; rename it")
-    if is_video(job.source):
-        restore_video(restorer, job, missing)
-    else:
-        _restore_image(restorer, job, missing)
+    return restore_video(restorer, job) if is_video(job.source) else restore_image(restorer, job)
 
 
-def _restore_image(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None:
+def restore_image(restorer: Restorer, job: Job) -> Tiles | None:
+    """Restore an image and write what is wanted of it.
+
+    Args:
+        restorer: What restores it.
+        job: The image, and the files to write.
+
+    Returns:
+        The tiles in which it was restored; None: whole.
+
+    Raises:
+        DataError: It cannot be read, restored or written.
+    """
     image, profile = read_image(job.source, restorer.max_pixels)
-    restored = restorer(image)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        if path == job.comparison:
-            write_image(path, side_by_side(image, restored), profile)
-        elif path == job.kernels:
-            write_image(path, estimated_kernel_sheet(restorer.kernels(image)))
-        else:
-            write_image(path, restored, profile)
+    restored = restorer.restore(image)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    if job.target is not None:
+        write_image(job.target, restored.image, profile)
+    if job.comparison is not None:
+        write_image(job.comparison, side_by_side(image, restored.image), profile)
+    if job.kernels is not None:
+        write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(image, restored.tiles)))
+    return restored.tiles
 
 
 def _line(source: Path, error: Exception) -> str:
