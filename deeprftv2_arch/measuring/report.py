@@ -16,7 +16,6 @@ from torch import nn
 from deeprftv2_arch import __version__
 from deeprftv2_arch.checkpoints.weights import Weights
 from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.metrics.metric_values import MetricSections
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 
@@ -181,10 +180,7 @@ def write_reports(folder: Path, reports: Mapping[str, str], consolation: str) ->
         consolation: Where else the values are, for the message.
 
     Raises:
-        DeepRFTv2Error: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     for name, text in reports.items():
-        try:
-            write_atomically(folder / name, text.encode())
-        except OSError as error:
-            raise DeepRFTv2Error(f"{folder / name}: cannot be written: {error.strerror}; {consolation}") from error
+        write_atomically(folder / name, text.encode(), consolation)
