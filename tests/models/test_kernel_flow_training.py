@@ -159,19 +159,6 @@ def test_a_trained_prior_is_measured_and_drawn_by_the_test_launcher(tmp_path, mo
     np.testing.assert_array_equal(cv2.imread(str(image), 0), sheets_side_by_side([drawn, simulated]))
 
 
-def test_kernels_are_drawn_in_rows_as_bright_as_their_peaks():
-    kernels = np.zeros((3, 2, 2))
-    kernels[0, 0, 1], kernels[1, 1, 0], kernels[1, 0, 0] = 0.1, 0.5, -0.2
-    sheet = grey_kernel_sheet(kernels)
-    assert sheet.shape == (4 + 2 * 12, 4 + 2 * 12)
-    tiles = {(row, column): sheet[4 + 12 * row :, 4 + 12 * column :][:8, :8] for row in range(2) for column in range(2)}
-    np.testing.assert_array_equal(tiles[0, 0], np.kron([[0, 255], [0, 0]], np.ones((4, 4))))
-    np.testing.assert_array_equal(tiles[0, 1], np.kron([[0, 0], [255, 0]], np.ones((4, 4))))
-    assert (tiles[1, 0] == 0).all()
-    assert (tiles[1, 1] == 255).all()
-    assert (sheet[:4] == 255).all()
-
-
 def test_a_step_that_is_not_finite_names_its_kernels(tmp_path, monkeypatch):
     monkeypatch.setattr(KernelFlow, "forward", lambda self, x: next(self.parameters()).sum() * x.sum(1) * math.nan)
     with pytest.raises(NonFiniteError, match=r"nll is nan.*; kernels: \d+, \d+.*look at the kernels"):
