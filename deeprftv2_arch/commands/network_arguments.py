@@ -22,7 +22,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def restorer_of(args: argparse.Namespace, **settings: Any) -> "Restorer":
-    """The restorer of the arguments of :func:`add_network`; ``settings`` are further ones of its class.
+    """Build the restorer of the arguments of :func:`add_network`; ``settings`` are further ones of its class.
 
     Raises:
         CheckpointError: The weights cannot be read or do not fit.

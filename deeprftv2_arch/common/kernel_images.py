@@ -35,7 +35,9 @@ def strongest_kernels(kernels: NDArray[np.float32], number: int) -> NDArray[np.f
     energy = (kernels**2).sum(axis=(1, 2))
     strongest = np.fft.fftshift(kernels[np.argsort(-energy, kind="stable")[:number]], axes=(1, 2))
     centres: NDArray[np.float32] = centre(strongest, RADIUS)
-    return centres / np.maximum(np.abs(centres).max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
+    peaks = np.maximum(np.abs(centres).max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
+    scaled: NDArray[np.float32] = centres / peaks
+    return scaled
 
 
 def coloured(kernels: NDArray[Any]) -> ByteImage:
@@ -44,13 +46,17 @@ def coloured(kernels: NDArray[Any]) -> ByteImage:
     The square root of the strength is shown, so that faint parts are seen beside the peak.
     """
     strength = np.sqrt(np.abs(kernels))[..., None]
-    return (strength * np.where(kernels[..., None] > 0, ADDS, TAKES_AWAY)).astype(np.uint8)
+    colours: ByteImage = (strength * np.where(kernels[..., None] > 0, ADDS, TAKES_AWAY)).astype(np.uint8)
+    return colours
 
 
 def scaled_to_peak(kernels: NDArray[Any]) -> NDArray[Any]:
     """Scale the positive part of each of the kernels (..., h, w) to 0..1, by its own peak; the rest becomes 0."""
     positive = np.maximum(kernels, 0)
-    return positive / np.maximum(positive.max(axis=(-2, -1), keepdims=True), np.finfo(positive.dtype).tiny)
+    scaled: NDArray[Any] = positive / np.maximum(
+        positive.max(axis=(-2, -1), keepdims=True), np.finfo(positive.dtype).tiny
+    )
+    return scaled
 
 
 def estimated_kernel_sheet(kernels: NDArray[np.float32]) -> ByteImage:

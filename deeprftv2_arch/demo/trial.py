@@ -74,7 +74,8 @@ def over_white(image: AnyImage) -> AnyImage:
         return image
     peak = np.iinfo(image.dtype).max
     opacity = image[:, :, 3:].astype(np.float32) / peak
-    return (opacity * image[:, :, :3] + (1 - opacity) * peak).round().astype(image.dtype)
+    laid_over: AnyImage = (opacity * image[:, :, :3] + (1 - opacity) * peak).round().astype(image.dtype)
+    return laid_over
 
 
 def _size(image: AnyImage) -> str:

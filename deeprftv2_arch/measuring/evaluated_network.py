@@ -29,7 +29,9 @@ def build_network(opt: Options, tiles: Tiles) -> nn.Module:
         OptionError: The network has no such tiles.
     """
     section = opt["network_g"]
-    network = ARCH_REGISTRY.get(section["type"])(**{key: value for key, value in section.items() if key != "type"})
+    network: nn.Module = ARCH_REGISTRY.get(section["type"])(
+        **{key: value for key, value in section.items() if key != "type"}
+    )
     _choose_tiles(network, tiles)
     return network.to("cuda" if opt["num_gpu"] > 0 else "cpu").eval()
 

@@ -67,7 +67,8 @@ class RestoredPairs:
     def image(self, tensor: Tensor) -> AnyImage:
         """RGB (3, H, W) -> BGR (H, W, 3), clamped to 0..1 and, if the protocol demands it, rounded to 8 bits."""
         if self.output == "uint8":
-            return tensor2img([tensor])
+            rounded: AnyImage = tensor2img([tensor])
+            return rounded
         return np.ascontiguousarray(tensor.clamp(0, 1).numpy()[::-1].transpose(1, 2, 0))
 
     def name(self, index: int) -> str:
@@ -78,7 +79,7 @@ class RestoredPairs:
     @torch.no_grad()
     def _restored(self, degraded: Tensor, path: str) -> Tensor:
         try:
-            restored = self.network(degraded[None].to(self.device))[0].float().cpu()
+            restored: Tensor = self.network(degraded[None].to(self.device))[0].float().cpu()
         except DataError as error:  # of a network that does not restore every size
             raise DataError(f"{path}: {error}") from error
         except torch.cuda.OutOfMemoryError as error:

@@ -69,7 +69,8 @@ def _of_same_intensity(restored: FloatImage, sharp: FloatImage) -> FloatImage:
     for name, image in (("restored image", restored), ("ground truth", sharp)):
         if not np.ptp(image, axis=(0, 1)).any():
             raise _NotAlignedError(f"the {name} is of one colour")
-    return (sharp * restored).sum() / (restored * restored).sum() * restored
+    factor = float((sharp * restored).sum() / (restored * restored).sum())
+    return factor * restored
 
 
 def _homography(restored: NDArray[np.float32], sharp: NDArray[np.float32]) -> NDArray[np.float32]:

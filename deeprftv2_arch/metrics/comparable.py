@@ -42,7 +42,8 @@ def comparable(img: AnyImage, img2: AnyImage, crop_border: int = 0, smallest: in
 def _in_unit_range(image: AnyImage) -> FloatImage:
     """Divide an image by the largest value of its type, never by its own: a dark image stays dark."""
     if image.dtype in (np.uint8, np.uint16):
-        return image / np.float64(np.iinfo(image.dtype).max)
+        scaled: FloatImage = image / np.float64(np.iinfo(image.dtype).max)
+        return scaled
     if not np.issubdtype(image.dtype, np.floating):
         raise DataError(f"metrics: expected images of uint8, uint16 or floats, not of {image.dtype}")
     low, high = float(image.min()), float(image.max())

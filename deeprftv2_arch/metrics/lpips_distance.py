@@ -66,7 +66,8 @@ def _load_once() -> nn.Module | str:
     try:
         with _patience(), warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")  # lpips calls torchvision by arguments that it deprecates
-            return lpips.LPIPS(net="alex", verbose=False)
+            network: nn.Module = lpips.LPIPS(net="alex", verbose=False)
+            return network
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         return (

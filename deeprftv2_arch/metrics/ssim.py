@@ -34,7 +34,8 @@ def calculate_ssim_3d(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: 
 
 
 def _volume_mean(volume: FloatImage) -> FloatImage:
-    return gaussian_filter(volume, SIGMA, mode="nearest", truncate=RADIUS / SIGMA)
+    means: FloatImage = gaussian_filter(volume, SIGMA, mode="nearest", truncate=RADIUS / SIGMA)
+    return means
 
 
 def calculate_ssim_uniform(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
@@ -58,7 +59,8 @@ def calculate_ssim_uniform(img: AnyImage, img2: AnyImage, crop_border: int = 0, 
 
 
 def _square_mean(image: FloatImage) -> FloatImage:
-    return uniform_filter(image, (SQUARE, SQUARE, 1))
+    means: FloatImage = uniform_filter(image, (SQUARE, SQUARE, 1))
+    return means
 
 
 def similarity_map(
@@ -85,4 +87,5 @@ def similarity_map(
 
 def gaussian_mean(image: FloatImage) -> FloatImage:
     """Average each channel of an image (H, W, C) by the 11x11 Gaussian window, mirrored at the borders."""
-    return gaussian_filter(image, (SIGMA, SIGMA, 0), mode="reflect", truncate=RADIUS / SIGMA)
+    means: FloatImage = gaussian_filter(image, (SIGMA, SIGMA, 0), mode="reflect", truncate=RADIUS / SIGMA)
+    return means

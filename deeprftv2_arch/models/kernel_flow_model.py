@@ -27,7 +27,7 @@ class KernelFlowModel(TrainingModel):
     Options of the section ``train`` are those of :class:`TrainingModel`.
     """
 
-    samples = "kernels"
+    sample_kind = "kernels"
 
     def __init__(self, opt: dict[str, Any]) -> None:
         # The one thing to measure, as BasicSR's bookkeeping of the best value expects it.
@@ -48,12 +48,14 @@ class KernelFlowModel(TrainingModel):
         with self.precision.autocast():
             return {"nll": self.net_g(logits).mean()}
 
-    def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
+    def dist_validation(
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
         """Validate as one of several processes; all find the same."""
         self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
 
     def nondist_validation(
-        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
         """Measure the prior on all held-out kernels at once, and log it.
 

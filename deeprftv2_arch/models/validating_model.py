@@ -56,12 +56,14 @@ class ValidatingModel(SRModel):
         """Return what a network, in eval mode, makes of ``self.lq``."""
         return net.forward(self.lq)  # not compiled, which would take minutes for every new size
 
-    def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
+    def dist_validation(
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
         """Validate as one of several processes."""
         self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
 
     def nondist_validation(
-        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
         """Restore, save and measure the images of this process; log the means over all processes.
 

@@ -41,7 +41,8 @@ def estimated_kernels(network: nn.Module, run: Callable[[], object]) -> NDArray[
     """
     with tapped({"last": last_estimator(network)}) as taps:
         run()
-    return torch.fft.irfft2(taps["last"].kernel)[0].cpu().numpy()
+    kernels: NDArray[np.float32] = torch.fft.irfft2(taps["last"].kernel)[0].cpu().numpy()
+    return kernels
 
 
 def middle(x: Tensor, side: int) -> Tensor:

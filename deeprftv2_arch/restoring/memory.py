@@ -89,7 +89,7 @@ def pixels_that_fit(network: nn.Module, free: int) -> int:
     width = next((layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), WIDTH)
     field = network.flow.kernel_size**2 if isinstance(network, KernelGuidedNetwork) else 0
     pixel = max(BYTES * width, FIELD_BYTES * field)
-    own_tile = getattr(network, "tile", None)
+    own_tile: int | None = getattr(network, "tile", None)
     at_once = max(free, 0) // pixel
     if own_tile is None or at_once <= own_tile**2:
         return at_once

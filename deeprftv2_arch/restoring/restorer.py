@@ -311,9 +311,9 @@ class Restorer:
     def _run(self, x: Tensor) -> Tensor:
         """Run the network on the device; a network of one channel works on colours one by one."""
         x = x.to(self.device)
-        if getattr(self.network, "in_chans", 3) == 1:
-            return self.network(x.transpose(0, 1)).transpose(0, 1).float().cpu()
-        return self.network(x).float().cpu()
+        one_by_one = getattr(self.network, "in_chans", 3) == 1
+        restored: Tensor = self.network(x.transpose(0, 1)).transpose(0, 1) if one_by_one else self.network(x)
+        return restored.float().cpu()
 
 
 def _device(device: torch.device | str | None) -> torch.device:

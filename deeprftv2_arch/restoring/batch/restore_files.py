@@ -119,7 +119,7 @@ def restore_image(restorer: Restorer, job: Job) -> Tiles | None:
 
 
 def _line(source: Path, error: Exception) -> str:
-    """What went wrong with a file, in a line that begins with its name."""
+    """Say what went wrong with a file, in a line that begins with its name."""
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, DeepRFTv2Error):
         text = f"{type(error).__name__}: {text}"
