@@ -1,10 +1,14 @@
 """An evaluation from the option file to the report."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import EvaluationError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.processes import complete_for_process, process_group
@@ -12,7 +16,6 @@ from deeprftv2_arch.measuring.evaluated_network import Tiles, build_network, loa
 from deeprftv2_arch.measuring.evaluation_report import as_csv, evaluation_report, file_name
 from deeprftv2_arch.measuring.evaluator import Evaluator
 from deeprftv2_arch.measuring.measuring_processes import default_workers, measuring_processes
-from deeprftv2_arch.measuring.output_folder import make_folder, write_png
 from deeprftv2_arch.measuring.report import write_reports
 from deeprftv2_arch.measuring.test_sets import open_test_sets
 from deeprftv2_arch.measuring.triplets import cases, sheet
@@ -71,7 +74,7 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         evaluator = Evaluator(opt, protocol, network, load_chosen_weights(network, opt["path"]), datasets)
         folder = request.out or Path(opt["path"]["results_root"]) / "evaluation"
         if opt["rank"] == 0:
-            make_folder(folder)
+            _make_folder(folder)
         workers = default_workers(evaluator.tasks) if request.workers is None else request.workers
         with measuring_processes(workers) as map_:
             results = [evaluator.measured(name, map_) for name in datasets]
@@ -106,7 +109,7 @@ def _report(evaluator: Evaluator, results: list[SetResult], folder: Path, triple
 def _write_triplets(evaluator: Evaluator, results: list[SetResult], folder: Path) -> None:
     metric = next(name for name in evaluator.metrics if name not in evaluator.unavailable)
     folder = folder / file_name(evaluator, "_triplets")
-    make_folder(folder)
+    _make_folder(folder)
     for result in results:
         pairs = evaluator.restored(result.name)
         for case, measured in cases(result.images, metric).items():
@@ -116,4 +119,19 @@ def _write_triplets(evaluator: Evaluator, results: list[SetResult], folder: Path
             degraded = pairs.image(pairs.dataset[measured.index]["lq"])
             label = f"restored, {metric} {measured.values[metric]:.4g}"
             images = {"input": degraded, label: pair.restored, "ground truth": pair.sharp}
-            write_png(folder / f"{result.name}_{case}.png", sheet(f"{case}: {measured.name}", images))
+            png = cv2.imencode(".png", sheet(f"{case}: {measured.name}", images))[1].tobytes()
+            write_atomically(folder / f"{result.name}_{case}.png", png, "the table was")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder if need be, before hours are spent on what cannot be written.
+
+    Raises:
+        EvaluationError: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"{folder}: cannot be made: {error.strerror}; choose another by --out") from error
+    if not os.access(folder, os.W_OK):
+        raise EvaluationError(f"{folder}: cannot be written to; choose another by --out")

@@ -74,10 +74,10 @@ class Evaluator:
         """Restore and measure a test set, together with the other processes; each gets the result."""
         share = self._share(name)
         metrics = {key: metric for key, metric in self.metrics.items() if key not in self.unavailable}
-        pairs = map(self.restored(name).__getitem__, share)
+        restored = self.restored(name)
         found: list[ImageResult] = list(
             tqdm(
-                map_(partial(measure, metrics=metrics), pairs),
+                map_(partial(measure, metrics=metrics), (restored[index] for index in share)),
                 desc=f"Evaluating {name}",
                 total=len(share),
                 unit="image",

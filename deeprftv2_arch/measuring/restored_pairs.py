@@ -65,7 +65,7 @@ class RestoredPairs:
         return Pair(index, self.name(index), self.image(restored), self.image(item["gt"]))
 
     def image(self, tensor: Tensor) -> AnyImage:
-        """RGB (3, H, W) -> BGR (H, W, 3), clamped to 0..1 and, if the protocol demands it, rounded to 8 bits."""
+        """Turn RGB (3, H, W) into BGR (H, W, 3), clamped to 0..1 and, if the protocol demands it, rounded to 8 bits."""
         if self.output == "uint8":
             rounded: AnyImage = tensor2img([tensor])
             return rounded

@@ -45,16 +45,19 @@ def check_range(lowest: float, highest: float) -> None:
 
 
 def to_tensor(image: AnyImage) -> Tensor:
-    """(H, W), (H, W, 1), or (H, W, 3 or 4) without its alpha -> (1, 3, H, W) float32 in 0..1; grey in all channels."""
+    """Turn (H, W), (H, W, 1) or (H, W, 3 or 4) into (1, 3, H, W), float32 in 0..1.
+
+    Grey comes into all three channels; alpha is left out.
+    """
     colours = image[:, :, None] if image.ndim == 2 else image[:, :, :3]
     scaled = np.divide(colours, PEAKS[image.dtype], dtype=np.float32)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
 
 
 def to_image(restored: Tensor, like: AnyImage) -> AnyImage:
-    """(1, 3, H, W) -> an image of the kind of ``like``; grey as the mean of the channels, alpha enlarged as needed.
+    """Turn (1, 3, H, W) into an image of the kind of ``like``; ``restored`` is overwritten.
 
-    ``restored`` is overwritten.
+    Grey is the mean of the channels; alpha is enlarged as needed.
     """
     peak = PEAKS[like.dtype]
     channels = restored[0]

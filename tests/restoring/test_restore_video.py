@@ -462,8 +462,11 @@ def test_all_frames_are_restored_in_the_tiles_of_the_first(monkeypatch: pytest.M
     free: Iterator[Tiles | None] = iter([Tiles(80, 16), Tiles(64, 16), None])
     monkeypatch.setattr("deeprftv2_arch.restoring.restorer.tiles_that_fit", lambda *_: next(free))
     restorer = Restorer(Watching(), "cpu")
-    list(restorer.frames([noise(80, 120, 3)] * 3))
+    image = noise(80, 120, 3)
+    pairs = list(restorer.frames([image] * 3))
     assert set(sizes) == {(80, 80)}
+    assert [restored.tiles for _, restored in pairs] == [Tiles(80, 16)] * 3
+    assert all((frame == image).all() and (restored.image == image).all() for frame, restored in pairs)
     assert restorer.tile is None
     list(restorer.frames([noise(80, 120, 3)]))
     assert sizes[-1] == (64, 64)

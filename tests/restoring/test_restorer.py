@@ -329,6 +329,20 @@ def test_smallest_tiles_are_tried_before_giving_up(longest: int, expected: list[
     assert restored.tiles == Tiles(64, 16)
 
 
+def test_kernels_do_not_depend_on_what_was_restored_before() -> None:
+    torch.manual_seed(0)
+    restorer, image = Restorer(DeepRFTv2(**TINY_DEBLURRING), "cpu"), noise(80, 96, 3)
+    before = restorer.kernels(image)
+    assert before.shape[1:] == (80, 96)
+    restored = restorer.restore(image, Tiles(32, 8))
+    assert restored.tiles == Tiles(32, 8)
+    np.testing.assert_array_equal(restorer.kernels(image), before)
+    assert restorer.kernels(image, restored.tiles).shape[1:] == (32, 32)
+    middle = np.ascontiguousarray(image[24:56, 32:64])
+    np.testing.assert_array_equal(restorer.kernels(image, restored.tiles), restorer.kernels(middle))
+    assert Restorer(restorer.network, "cpu", (48, 8)).kernels(image).shape[1:] == (48, 48)
+
+
 def test_image_that_does_not_fit_in_small_tiles_is_refused() -> None:
     class Insatiable(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
