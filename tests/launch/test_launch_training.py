@@ -31,7 +31,8 @@ from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.deblur_model import DeblurModel
 
 TRAIN = ("-m", "deeprftv2_arch.train")
-TEST = ("-m", "deeprftv2_arch.test")
+TRAIN_COMMAND = ("-m", "deeprftv2_arch", "train")  # the same
+TEST = ("-m", "deeprftv2_arch", "test")
 TORCHRUN = ("-m", "torch.distributed.run")
 
 
@@ -197,7 +198,7 @@ def test_two_tasks_of_slurm_meet(images: tuple[Path, Path], tmp_path: Path, alon
     options = write_options(tmp_path / "run.yml", training_options(*images))
     step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "MASTER_PORT": str(free_port())}
     tasks = [
-        start(*TRAIN, "-opt", options, cwd=tmp_path, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **step)
+        start(*TRAIN_COMMAND, "-opt", options, cwd=tmp_path, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **step)
         for rank in range(2)
     ]
     for task in tasks:
