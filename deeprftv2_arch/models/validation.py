@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from deeprftv2_arch.common.images import EXTENSIONS
+from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.metrics.metric_values import MetricSections, unavailable_metrics
 from deeprftv2_arch.metrics.results import ImageResult
 from deeprftv2_arch.models.processes import gathered

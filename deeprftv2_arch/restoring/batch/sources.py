@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deeprftv2_arch.common.images import EXTENSIONS
+from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.restoring.videos.reading import VIDEO_EXTENSIONS
 
 WILDCARDS = frozenset("*?[")
