@@ -10,23 +10,25 @@ from tqdm import tqdm
 from deeprftv2_arch.checkpoints.weights import Weights
 from deeprftv2_arch.common.parallel import Map
 from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
-from deeprftv2_arch.measuring.pairs import Measured, measure
-from deeprftv2_arch.measuring.restoring import Restorer
-from deeprftv2_arch.measuring.results import SetResult
+from deeprftv2_arch.launch.processes import Process
+from deeprftv2_arch.measuring.restored_pairs import RestoredPairs, measure
 from deeprftv2_arch.measuring.test_sets import parts_of
 from deeprftv2_arch.metrics.protocols import Protocol
-from deeprftv2_arch.models.collectives import gathered
-from deeprftv2_arch.models.unavailable import unavailable_anywhere
-from deeprftv2_arch.options.loading import Options
+from deeprftv2_arch.metrics.results import ImageResult, SetResult
+from deeprftv2_arch.models.validation import results_of_all, unavailable_anywhere
+from deeprftv2_arch.options.sections import EvaluationOptions
 
 logger = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """What one process of an evaluation works with. Figures that cannot be had are said when it is made.
+    """What one process of an evaluation works with.
+
+    Logs when it is built which metrics cannot be measured, hours before the first value.
 
     Args:
-        opt: The options.
+        options: The options.
+        process: This process.
         protocol: How to measure.
         network: The network, in eval mode.
         weights: Where its weights are from; None where it has none.
@@ -43,46 +45,47 @@ class Evaluator:
 
     def __init__(
         self,
-        opt: Options,
+        options: EvaluationOptions,
+        process: Process,
         protocol: Protocol,
         network: nn.Module,
         weights: Weights | None,
         datasets: Mapping[str, ImagePairDataset],
     ) -> None:
-        self.opt = opt
+        self.options = options
+        self.process = process
         self.protocol = protocol
         self.network = network
         self.datasets = datasets
-        self.metrics = protocol.metrics(opt.get("scale", 1))
+        self.metrics = protocol.metric_sections(options.scale)
         self.weights = weights
         self.parts = {name: parts_of(dataset, protocol.parts) for name, dataset in datasets.items()}
         self.tasks = sum(len(self._share(name)) for name in datasets)
         self.unavailable = unavailable_anywhere(self.metrics)
-        if opt["rank"] == 0:
+        if process.rank == 0:
             for name, reason in self.unavailable.items():
                 logger.warning("%s will not be measured: %s", name, reason)
 
     def _share(self, name: str) -> range:
         """Return the numbers of the images of a test set that fall to this process."""
-        return range(self.opt["rank"], len(self.datasets[name]), self.opt["world_size"])
+        return range(self.process.rank, len(self.datasets[name]), self.process.world_size)
 
-    def restorer(self, name: str) -> Restorer:
-        """Return what restores the images of a test set."""
-        return Restorer(self.network, self.datasets[name], self.protocol.output)
+    def restored(self, name: str) -> RestoredPairs:
+        """Return the images of a test set, restored when they are asked for."""
+        return RestoredPairs(self.network, self.datasets[name], self.protocol.output)
 
     def measured(self, name: str, map_: Map) -> SetResult:
         """Restore and measure a test set, together with the other processes; each gets the result."""
         share = self._share(name)
         metrics = {key: metric for key, metric in self.metrics.items() if key not in self.unavailable}
-        pairs = map(self.restorer(name).restore, share)
-        found: list[Measured] = list(
+        restored = self.restored(name)
+        found: list[ImageResult] = list(
             tqdm(
-                map_(partial(measure, metrics=metrics), pairs),
+                map_(partial(measure, metrics=metrics), (restored[index] for index in share)),
                 desc=f"Evaluating {name}",
                 total=len(share),
                 unit="image",
-                disable=self.opt["rank"] != 0,
+                disable=self.process.rank != 0,
             )
         )
-        images = sorted((image for part in gathered(found) for image in part), key=lambda image: image.index)
-        return SetResult(name, self.protocol.published_images(name), images, self.parts[name])
+        return SetResult(name, results_of_all(found), self.protocol.published_images(name), self.parts[name])

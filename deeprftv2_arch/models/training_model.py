@@ -21,12 +21,10 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.checkpoints.io import save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.errors import CheckpointError
-from deeprftv2_arch.models.collectives import gathered, mean_over_processes
-from deeprftv2_arch.models.ema import update_average
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
-from deeprftv2_arch.models.plain_state import plain
-from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.models.processes import gathered, mean_over_processes
+from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.sections import ModelOptions
@@ -55,7 +53,7 @@ class TrainingModel(SRModel, ABC):
         options: What the model reads of them, as values; BasicSR's own parts go on reading ``opt``.
         options_type: What these are.
         weights: Where the weights that were loaded last are from; None without any.
-        samples: What a batch is made of, for messages.
+        sample_kind: What a batch is made of, for messages.
 
     Raises:
         OptionError: An option has no meaning.
@@ -63,7 +61,7 @@ class TrainingModel(SRModel, ABC):
     """
 
     weights: Weights | None = None
-    samples = "images"
+    sample_kind = "images"
     options_type: type[ModelOptions] = ModelOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -89,7 +87,7 @@ class TrainingModel(SRModel, ABC):
         train = self.recipe
         self.net_g.train()
         self.precision = MixedPrecision(train.amp, self.device)
-        self.guard = NonFiniteGuard(train.max_skipped_steps, self.samples)
+        self.guard = NonFiniteGuard(train.max_skipped_steps, self.sample_kind)
         self.max_grad_norm = train.clip_grad_norm or math.inf
         self.ema_decay = train.ema_decay
         if self.ema_decay > 0:
@@ -212,7 +210,9 @@ class TrainingModel(SRModel, ABC):
         }
         save_atomically(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
 
-    def validation(self, dataloader: DataLoader, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
+    def validation(
+        self, dataloader: DataLoader[Any], current_iter: int, tb_logger: Any, save_img: bool = False
+    ) -> None:
         """Validate; see ``nondist_validation``."""
         super().validation(dataloader, current_iter, tb_logger, save_img)
         # BasicSR saves an iteration before it validates it; the state shall know the best results up to there.

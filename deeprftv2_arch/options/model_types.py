@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from basicsr.utils.registry import ARCH_REGISTRY
-from numpy.typing import NDArray
 from torch import nn
 
 from deeprftv2_arch.checkpoints.stages import stages_of
+from deeprftv2_arch.common.images import ByteImage
 from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
@@ -23,7 +22,6 @@ from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEs
 from deeprftv2_arch.options import sections
 from deeprftv2_arch.options.building import build_network
 
-Image = NDArray[np.uint8]
 Data = Mapping[str, sections.DataSection]
 # From the options, the data sets and the network (without weights): a line for every fault, without the file's name.
 Check = Callable[[Any, Data, nn.Module], Iterable[str]]
@@ -54,10 +52,10 @@ class Baseline:
     """
 
     title: str
-    image: Callable[[Image, tuple[int, int]], Image]
+    image: Callable[[ByteImage, tuple[int, int]], ByteImage]
 
 
-def unchanged(image: Image, size: tuple[int, int]) -> Image:
+def unchanged(image: ByteImage, size: tuple[int, int]) -> ByteImage:
     """Return the degraded image itself."""
     return image
 

@@ -282,7 +282,7 @@ class RunOptions(Section):
     manual_seed: NotNegative = Field(0, description="Of weights, order and patches: the run repeats with it.")
     dist_params: DistributedSection | None = Field(None, description="How the processes of Slurm find each other.")
     find_unused_parameters: Switch = Field(False, description="Of DistributedDataParallel.")
-    scan_backend: Literal["auto", "mamba", "triton", "torch", "reference"] = Field(
+    scan_backend: Literal["auto", "mamba", "triton", "numba", "torch", "reference"] = Field(
         "auto", description="Backend of selective scans; python -m deeprftv2_arch backends shows which run here."
     )
     path: PathSection = Field(description="Where weights come from.")

@@ -11,9 +11,9 @@ from launch_helpers import data_section, evaluation_options, training_options, w
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import parse_arguments
+from deeprftv2_arch.options import sections
 from deeprftv2_arch.options.loading import Options, load_options
 from deeprftv2_arch.options.option_file import change_options, read_option_file
-from deeprftv2_arch.options.sections import TestingOptions
 from deeprftv2_arch.options.validation import argument_faults, section_faults, type_faults
 
 
@@ -442,7 +442,7 @@ def test_values_that_do_not_fit_a_signature(values: Any, message: str) -> None:
 
 def test_keys_are_text() -> None:
     assert type_faults({7: 1}, Mapping[str, Any], "f") == []
-    assert section_faults(TestingOptions, {"published": {7: {}}}, "f")[-1] == (
+    assert section_faults(sections.TestingOptions, {"published": {7: {}}}, "f")[-1] == (
         "f: published: expected text as a key, not 7"
     )
 
