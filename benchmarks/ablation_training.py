@@ -134,7 +134,7 @@ def train(
     )
     for _ in range(settings.iterations):
         blurred, sharp = (x.to(device) for x in random_batch(pairs, settings, rng))
-        loss = torch.stack(list(criterion(network(blurred), sharp).values())).sum()
+        loss = torch.stack(list(criterion(network(blurred, supervise=True), sharp).values())).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe["clip_grad_norm"])

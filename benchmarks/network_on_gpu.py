@@ -201,7 +201,7 @@ def training_step(network: DeepRFTv2, blurred: torch.Tensor, sharp: torch.Tensor
 
     def once(form: nn.Module) -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(loss(form(blurred), sharp).values())).sum().backward()
+        torch.stack(list(loss(form(blurred, supervise=True), sharp).values())).sum().backward()
         optimizer.step()
 
     return once

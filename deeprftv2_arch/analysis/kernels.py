@@ -14,6 +14,7 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.estimator_taps import EstimatorTap, estimators, tapped
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.pyramid import image_pyramid
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.kernels import middle
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -96,9 +97,9 @@ def estimator_names(network: nn.Module) -> tuple[str, ...]:
 
 def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
     """The middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
-    multiple = int(getattr(network, "size_multiple", 0) or getattr(network, "window_size", 1))
-    part = middle(x, min(side, getattr(network, "tile", None) or side))
-    height, width = (length - length % multiple for length in part.shape[2:])
+    traits = traits_of(network)
+    part = middle(x, min(side, traits.tile or side))
+    height, width = (length - length % traits.size_multiple for length in part.shape[2:])
     return part[:, :, :height, :width]
 
 

@@ -36,7 +36,7 @@ class MultiScaleLoss(nn.Module):
         """Compare everything that the network restored with the sharp images of the same scale.
 
         Args:
-            restored: Restored images by scale, as the network returns them in training.
+            restored: Restored images by scale, as networks return them with ``supervise``.
             sharp: (B, 3, H, W), of the full scale.
 
         Returns:

@@ -52,7 +52,7 @@ class KernelGuidedLoss(nn.Module):
         self.reblurring = ReblurLoss(reblur_terms) if reblur_terms else None
 
     def forward(self, restored: Mapping[str, Tensor], sharp: Tensor, blurred: Tensor) -> dict[str, Tensor]:
-        """Compare what the network returns in training.
+        """Compare what the network returns with ``supervise``.
 
         Args:
             restored: ``restored`` (B, 3, H, W) and ``kernels`` (B, D, H, W), through which no gradient flows.

@@ -11,14 +11,15 @@ from deeprftv2_arch.measuring.evaluator import Evaluator
 from deeprftv2_arch.measuring.provenance import how_restored, versions
 from deeprftv2_arch.measuring.report_parts import provenance_lines, table, unavailable_lines
 from deeprftv2_arch.measuring.results import SetResult, means
+from deeprftv2_arch.networks.protocol import traits_of
 
 NOT_MEASURED = "n/a"
 
 
 def file_name(evaluator: Evaluator, ending: str) -> str:
     """Return the name of a file of results: by protocol and tiles, and whether test sets are the published ones."""
-    tile = getattr(evaluator.network, "tile", None)
-    tiles = "whole" if tile is None else f"tiled_{tile}_{evaluator.network.tile_overlap}"
+    traits = traits_of(evaluator.network)
+    tiles = "whole" if traits.tile is None else f"tiled_{traits.tile}_{traits.tile_overlap}"
     protocol = evaluator.protocol
     complete = all(len(data) == protocol.published_images(name) for name, data in evaluator.datasets.items())
     return f"{protocol.name}_{tiles}{'' if complete else '_partial'}{ending}"

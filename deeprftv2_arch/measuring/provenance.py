@@ -11,6 +11,7 @@ from torch import nn
 
 from deeprftv2_arch import __version__
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+from deeprftv2_arch.networks.protocol import traits_of
 
 
 def versions() -> dict[str, str]:
@@ -31,8 +32,8 @@ def how_restored(network: nn.Module, arguments: Mapping[str, Any]) -> str:
         network: The network.
         arguments: What it was built from, the section ``network_g`` of the options.
     """
-    tile = getattr(network, "tile", None)
-    parts = ["whole" if tile is None else f"tiled ({tile}, {network.tile_overlap})"]
+    traits = traits_of(network)
+    parts = ["whole" if traits.tile is None else f"tiled ({traits.tile}, {traits.tile_overlap})"]
     if arguments.get("smallest_size"):
         height, width = arguments["smallest_size"]
         parts.append(f"padded to at least {height}x{width}")

@@ -17,6 +17,7 @@ from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
 from deeprftv2_arch.errors import DataError, EvaluationError, OptionError
 from deeprftv2_arch.measuring.pairs import Pair
 from deeprftv2_arch.models.image_name import image_name
+from deeprftv2_arch.networks.protocol import TiledNetwork
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)
@@ -53,16 +54,15 @@ def load_chosen_weights(network: nn.Module, options: Mapping[str, Any]) -> Weigh
     return load_weights(network, file, key, options.get("strict_load_g", True), logger)
 
 
-def _choose_tiles(network: Any, tiles: Tiles) -> None:
+def _choose_tiles(network: nn.Module, tiles: Tiles) -> None:
     if tiles is None:
         return
-    has_tiles = hasattr(network, "use_tiles")
     if tiles == "whole":
-        if has_tiles:
+        if isinstance(network, TiledNetwork):
             network.use_tiles(None)
         return
     size, overlap = tiles
-    if not has_tiles:
+    if not isinstance(network, TiledNetwork):
         raise OptionError(f"--tile {size} {overlap}: {type(network).__name__} restores images whole")
     try:
         network.use_tiles(size, overlap)

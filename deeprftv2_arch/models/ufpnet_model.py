@@ -55,7 +55,7 @@ class UFPNetModel(RestorationModel):
     def compute_losses(self) -> dict[str, Tensor]:
         """Restore the batch, and compare it with the sharp images and, blurred again, with the blurred ones."""
         with self.precision.autocast():
-            restored = self.net_g(self.lq)
+            restored = self.net_g(self.lq, supervise=True)
         return self.criterion(restored, self.gt, self.lq)
 
     def output_of(self, net: nn.Module) -> Tensor:

@@ -14,6 +14,7 @@ from deeprftv2_arch.layers.atd.window_attention import relative_position_index
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.layers.vs_block import SelectiveScan2d
+from deeprftv2_arch.networks.protocol import NetworkTraits
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K
 FKE_BLOCKS = (1, 1, 1, 1)  # VSBlocks of every level of an estimator
@@ -156,6 +157,18 @@ class ATD(nn.Module):
             _check_tiles(tile, overlap, self.window_size)
         self.tile = tile
         self.tile_overlap = overlap
+
+    @property
+    def traits(self) -> NetworkTraits:
+        """What callers have to know of the network; its estimators know the spectra of its own tiles alone."""
+        return NetworkTraits(
+            upscale=self.upscale,
+            channels=self.in_chans,
+            size_multiple=self.window_size,
+            tile=self.tile,
+            tile_overlap=self.tile_overlap,
+            keeps_tiles=True,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge images.

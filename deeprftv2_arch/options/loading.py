@@ -14,6 +14,7 @@ from deeprftv2_arch.data.patch_stages import height_and_width
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.weightless import network_without_memory
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 from deeprftv2_arch.options.checks import check_options
 from deeprftv2_arch.options.kernel_checks import check_kernels, check_stage_files
@@ -169,7 +170,7 @@ def _check_network(opt: Options, file: Path, evaluates: bool) -> None:
                 f"{where}: missing; a network without weights is measured by python -m deeprftv2_arch evaluate"
             )
     check_kernels(opt, network, str(file))
-    multiple = getattr(network, "size_multiple", 1)
+    multiple = traits_of(network).training_multiple
     for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
         if any(side % multiple for side in height_and_width(stage["patch_size"])):
             raise OptionError(

@@ -11,6 +11,7 @@ from torch import nn
 
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.restoring.tiles import SMALLEST, STEP, Tiles, tiles_of
 
 MEMINFO = Path("/proc/meminfo")
@@ -102,7 +103,7 @@ def pixels_that_fit(network: nn.Module, free: int) -> int:
     width = next((layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), WIDTH)
     field = network.flow.kernel_size**2 if isinstance(network, KernelGuidedNetwork) else 0
     pixel = max(BYTES * width, FIELD_BYTES * field)
-    own_tile = getattr(network, "tile", None)
+    own_tile = traits_of(network).tile
     at_once = max(free, 0) // pixel
     if own_tile is None or at_once <= own_tile**2:
         return at_once

@@ -7,6 +7,7 @@ from deeprftv2_arch.checkpoints import atd_variant, deeprftv2_variant, ufpnet_va
 from deeprftv2_arch.checkpoints.building import network_of_weights
 from deeprftv2_arch.checkpoints.io import bare_names
 from deeprftv2_arch.checkpoints.reference import under_our_names
+from deeprftv2_arch.networks.protocol import traits_of
 
 
 class DeepRFTv2Architecture(Architecture[nn.Module]):
@@ -66,19 +67,19 @@ def _descriptor(
     architecture: Architecture[nn.Module], state: StateDict, tags: list[str], tiling: ModelTiling
 ) -> ImageModelDescriptor[nn.Module]:
     network = network_of_weights(state)
-    scale, channels = int(getattr(network, "upscale", 1)), int(getattr(network, "in_chans", 3))
+    traits = traits_of(network)
     return ImageModelDescriptor(
         network,
         state,
         architecture=architecture,
-        purpose="Restoration" if scale == 1 else "SR",
+        purpose="Restoration" if traits.upscale == 1 else "SR",
         tags=tags,
         # The spectra are of float32, and what they are multiplied with as well.
         supports_half=False,
         supports_bfloat16=False,
-        scale=scale,
-        input_channels=channels,
-        output_channels=channels,
+        scale=traits.upscale,
+        input_channels=traits.channels,
+        output_channels=traits.channels,
         # No requirements as to size: the networks themselves continue an image as they were trained to.
         tiling=tiling,
     )

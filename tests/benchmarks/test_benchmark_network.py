@@ -42,8 +42,8 @@ def assert_equal_images(ours, plain, state, tolerance):
     ours.load_state_dict(state)
     plain.load_state_dict(weights_for_plain(state))
     with torch.no_grad():
-        expected = ours.train()(image)
-        for scale, images in plain.train()(image).items():
+        expected = ours.train()(image, supervise=True)
+        for scale, images in plain.train()(image, supervise=True).items():
             for found, wanted in zip(images, expected[scale], strict=True):
                 assert (found - wanted).norm() <= tolerance * wanted.norm()
         wanted = ours.eval()(image)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from basicsr.utils import check_resume
+from checkpoint_helpers import Payload, disk_with_room_for
 from deblur_model_helpers import TINY_DEEPRFTV2, build, logged, model_options, same, train, weights
 from image_files import options, position_image, write_folder
 from launch_helpers import differences
-from test_checkpoint_io import Payload, disk_with_room_for
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset

@@ -74,7 +74,7 @@ def test_images_equal_an_independent_implementation(name, memory):
     network.load_state_dict(converted)
     image = torch.rand(2, 3, 8, 16, dtype=torch.float64)
     expected = restore(state, image)
-    images = network.train()(image)
+    images = network.train()(image, supervise=True)
     for scale, found in images.items():
         assert len(found) == len(expected[scale])
         for ours, theirs in zip(found, expected[scale], strict=True):
