@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deeprftv2_arch.checkpoints.convert import convert, convert_reference
-from deeprftv2_arch.checkpoints.reference import LAYOUTS
 from deeprftv2_arch.commands.analyze import add_analyze
 from deeprftv2_arch.commands.demo import add_demo
 from deeprftv2_arch.commands.evaluate import add_evaluate
 from deeprftv2_arch.commands.export import add_export
 from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.restore import add_restore
+from deeprftv2_arch.networks.cards import authors_layouts
 from deeprftv2_arch.ops.scan.report import backends_report
 
 
@@ -56,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     reference.add_argument("source", metavar="IN.pth", type=Path, help="checkpoint of the reference")
     reference.add_argument("target", metavar="OUT.pth", type=Path, help="new file; an existing one is not replaced")
-    reference.add_argument("--arch", choices=list(LAYOUTS), help="whose checkpoint it is; by default as its names tell")
+    reference.add_argument(
+        "--arch", choices=list(authors_layouts()), help="whose checkpoint it is; by default as its names tell"
+    )
     reference.set_defaults(run=_convert_reference)
 
     backends = commands.add_parser(

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.checkpoints.recognition import describe, difference, mismatch
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
-from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import CheckpointError
 

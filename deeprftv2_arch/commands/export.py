@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
-from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.networks.protocol import TiledNetwork
 
 FORMATS = ("pt2", "onnx")
 
@@ -41,14 +42,13 @@ def add_export(commands: Any) -> None:
 def _export(args: argparse.Namespace) -> Iterator[str]:
     # Only now, since no other command needs torch.export.
     from deeprftv2_arch.export import export_onnx, export_program
-    from deeprftv2_arch.export.any_size import Network
 
     written = _format(args.output, args.format)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("deeprftv2_arch.export").setLevel(logging.INFO)
     start = time.monotonic()
     network = network_of_checkpoint(args.checkpoint)
-    if isinstance(network, Network):  # others are refused when they are exported
+    if isinstance(network, TiledNetwork):
         network.use_tiles(None)
     write = export_program if written == "pt2" else export_onnx
     write(network, args.output)

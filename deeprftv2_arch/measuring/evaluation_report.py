@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from io import StringIO
 from typing import Any
 
-from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.measuring.evaluator import Evaluator
 from deeprftv2_arch.measuring.provenance import how_restored, versions
 from deeprftv2_arch.measuring.report_parts import provenance_lines, table, unavailable_lines

@@ -63,6 +63,11 @@ class KernelGuidedNetwork(nn.Module, ABC):
         return self
 
     @property
+    def kernel_size(self) -> int:
+        """Height and width of the kernels."""
+        return self.flow.kernel_size
+
+    @property
     def traits(self) -> NetworkTraits:
         """What callers have to know of the network."""
         return NetworkTraits(size_multiple=self.size_multiple, training_multiple=self.size_multiple)

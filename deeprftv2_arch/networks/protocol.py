@@ -74,7 +74,7 @@ class MultiScaleNetwork(Protocol):
     def supervised_scales(self) -> tuple[str, ...]:
         """See the class."""
 
-    def __call__(self, x: Tensor, supervise: bool = False) -> Any:
+    def __call__(self, x: Tensor, supervise: bool = ...) -> Any:
         """Restore images (B, 3, H, W).
 
         Returns:
@@ -90,16 +90,27 @@ class KernelGuided(Protocol):
     Attributes:
         estimator: Estimates codes of kernels; frozen.
         flow: Decodes them; frozen.
+        kernel_size: Height and width of a kernel.
         samples: Draws of kernels whose restored images are averaged in eval mode; 0: the mean codes' kernels.
         seed: Of the draws in eval mode; None: every call draws anew.
     """
 
-    estimator: nn.Module
-    flow: nn.Module
     samples: int
     seed: int | None
 
-    def __call__(self, x: Tensor, *, supervise: bool = False) -> Any:
+    @property
+    def estimator(self) -> nn.Module:
+        """See the class."""
+
+    @property
+    def flow(self) -> nn.Module:
+        """See the class."""
+
+    @property
+    def kernel_size(self) -> int:
+        """See the class."""
+
+    def __call__(self, x: Tensor, *, supervise: bool = ...) -> Any:
         """Restore images (B, 3, H, W).
 
         Returns:

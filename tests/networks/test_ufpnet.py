@@ -8,8 +8,7 @@ from oracle_ufpnet import is_parameter, random_state, reference_shapes, restore
 from torch import nn
 from ufpnet_helpers import NARROW
 
-from deeprftv2_arch.checkpoints.reference import translate_all
-from deeprftv2_arch.checkpoints.ufpnet_reference import translate
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
@@ -19,7 +18,7 @@ from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEs
 
 def network_of(state: dict[str, torch.Tensor], **arguments: object) -> UFPNet:
     network = UFPNet(**arguments).to(state["intro.weight"].dtype)
-    network.load_state_dict(translate_all(state, "reference", translate)[0])
+    network.load_state_dict(under_our_names(state, "reference"))
     return network
 
 
