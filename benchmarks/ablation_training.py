@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeprftv2_arch.layers.nafevs_block import ORIENTATIONS
+from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
-from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet

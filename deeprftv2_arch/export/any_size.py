@@ -39,7 +39,7 @@ class AnySize(nn.Module):
         self.pad: Callable[[Tensor, int, int], Tensor] = CONTINUATIONS[continuation]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(1, C, H, W) -> (1, C, upscale H, upscale W)."""
+        """Restore an image (1, C, H, W) to (1, C, upscale H, upscale W)."""
         height, width = image.shape[2:]
         restored = self.network(self.pad(image, self._rounded_up(height), self._rounded_up(width)))
         return restored[:, :, : self.upscale * height, : self.upscale * width]

@@ -23,7 +23,7 @@ class LocalMeanPool(nn.Module):
         self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W), or (B, C, 1, 1) where there is one mean for all."""
+        """Pool (B, C, H, W) to (B, C, H, W), or (B, C, 1, 1) where there is one mean for all."""
         height, width = x.shape[2:]
         if self.window >= height and self.window >= width:
             return x.mean(dim=(2, 3), keepdim=True)
@@ -34,7 +34,7 @@ class LocalMeanPool(nn.Module):
 
 
 def _sliding_mean(x: Tensor, axis: int, window: int) -> Tensor:
-    """Means of all stretches of ``window`` pixels along an axis, or of the whole axis if it is not longer."""
+    """Average all stretches of ``window`` pixels along an axis, or the whole axis if it is not longer."""
     length = x.shape[axis]
     if window >= length:
         return x.mean(dim=axis, keepdim=True)

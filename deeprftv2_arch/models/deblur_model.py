@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.pyramid import SCALES
-from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
+from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel
 from deeprftv2_arch.networks.protocol import MultiScaleNetwork
 

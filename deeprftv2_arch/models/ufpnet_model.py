@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.stages import load_stages, stages_of
-from deeprftv2_arch.losses.reblur_loss import KernelGuidedLoss
+from deeprftv2_arch.losses.criteria import KernelGuidedLoss
 from deeprftv2_arch.models.kernel_sizes import require_room_for_kernels
 from deeprftv2_arch.models.restoration_model import RestorationModel, build_terms
 

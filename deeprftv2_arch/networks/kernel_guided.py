@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.layers.ufpnet.kernel_field import decode_kernel_field
+from deeprftv2_arch.layers.kernel_field import decode_kernel_field
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.protocol import NetworkTraits
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator

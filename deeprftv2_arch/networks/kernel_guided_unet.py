@@ -6,8 +6,7 @@ from torch import Tensor
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
-from deeprftv2_arch.layers.ufpnet.kernel_guidance import KernelGuidance
-from deeprftv2_arch.layers.ufpnet.kernel_pyramid import KernelPyramid
+from deeprftv2_arch.layers.kernel_attention import KernelGuidance, KernelPyramid
 from deeprftv2_arch.networks.deeprftv2 import LEVELS, ScaleSettings, SubUNet
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork

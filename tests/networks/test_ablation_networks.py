@@ -15,7 +15,7 @@ from deeprftv2_arch.layers.ablated_estimators import (
     SpatialKernelEstimator,
 )
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
-from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
+from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet

@@ -13,10 +13,13 @@ from torch.nn.functional import softmax
 from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.checkpoints.reference import translate_all
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.atd.category_attention import CategoryAttention
-from deeprftv2_arch.layers.atd.dictionary_attention import TokenDictionaryCrossAttention
-from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
-from deeprftv2_arch.layers.atd.window_attention import WindowAttention, relative_position_index
+from deeprftv2_arch.layers.atd.attentions import (
+    CategoryAttention,
+    TokenDictionaryCrossAttention,
+    WindowAttention,
+    relative_position_index,
+)
+from deeprftv2_arch.layers.atd.transformer_layer import to_map, to_tokens
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2_card import DeepRFTv2Card
 from deeprftv2_arch.ops.attention import attention

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.ufpnet.kernel_guidance import KernelGuidance
+from deeprftv2_arch.layers.kernel_attention import KernelGuidance
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.kernel_guided_unet import KernelGuidedUNet
 
