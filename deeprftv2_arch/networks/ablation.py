@@ -138,4 +138,5 @@ class DeepRFTv2Ablation(DeepRFTv2):
         # Only now, when all that is not exchanged has drawn its first weights as in a DeepRFTv2.
         for unit in cast(Iterable[DMSUNet], self.units):
             unit.full_scale = ablated(unit.full_scale, variant)
-            unit.half_scale = unit.half_scale and ablated(unit.half_scale, variant)
+            if unit.half_scale is not None:
+                unit.half_scale = ablated(unit.half_scale, variant)
