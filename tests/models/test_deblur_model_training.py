@@ -131,9 +131,9 @@ def test_precision_of_network_and_losses(
     seen = set()
     original = TwoScaleConvolutions.forward
 
-    def forward(self: TwoScaleConvolutions, x: torch.Tensor) -> Any:
+    def forward(self: TwoScaleConvolutions, x: torch.Tensor, supervise: bool = False) -> Any:
         seen.add(self.first(x).dtype)
-        return original(self, x)
+        return original(self, x, supervise)
 
     monkeypatch.setattr(TwoScaleConvolutions, "forward", forward)
     model, reference = build(tmp_path, {"amp": amp}), build(tmp_path)
