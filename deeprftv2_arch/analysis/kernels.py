@@ -84,7 +84,7 @@ def tap_restoring(restorer: Restorer, x: Tensor) -> list[tuple[EstimatorPlace, E
     """
     places = _required_estimators(restorer.network)
     with tapped({place.name: place.estimator for place in places}) as taps:
-        restorer.restore(x)
+        restorer.restore_tensor(x)
     return [(place, taps[place.name]) for place in places]
 
 

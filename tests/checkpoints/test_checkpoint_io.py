@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_helpers import Payload, disk_with_room_for
+from file_faults import Payload, disk_with_room_for
 from torch import nn
 
 from deeprftv2_arch.checkpoints.io import (
