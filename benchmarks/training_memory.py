@@ -68,7 +68,7 @@ class TrainingStep:
 
     def forward(self) -> Tensor:
         with self._autocast():
-            restored = self.network(self.images)
+            restored = self.network(self.images, supervise=True)
             return torch.stack([image.abs().mean() for scale in restored.values() for image in scale]).sum()
 
     def _autocast(self) -> AbstractContextManager[None]:

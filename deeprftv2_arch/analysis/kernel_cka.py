@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from deeprftv2_arch.analysis.cka import batch_terms, bootstrap_interval, minibatch_cka
 from deeprftv2_arch.analysis.images import read_pair
-from deeprftv2_arch.analysis.kernels import SIDE, label, middle_part, tap_restoring, truth_at_scale
+from deeprftv2_arch.analysis.kernels import SIDE, middle_part, tap_restoring, truth_at_scale
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -80,10 +80,10 @@ def kernel_cka(
         x, truth = (
             middle_part(restorer.network, to_tensor(image), side) for image in read_pair(blurred, sharp, SMALLEST)
         )
-        for name, tap in tap_restoring(restorer, x).items():
-            kernel = truth_at_scale(name, tap, x, truth)
+        for place, tap in tap_restoring(restorer, x):
+            kernel = truth_at_scale(place, tap, x, truth)
             own = np.stack([kernel.real.ravel(), kernel.imag.ravel()], axis=1)[1:]
-            other = before.get(name, own[:0])
+            other = before.get(place.name, own[:0])
             features = [_frequencies(feature) for feature in tap.features]
             of_pair = _terms(features, own)
             try:
@@ -91,8 +91,8 @@ def kernel_cka(
                     minibatch_cka(level[None])  # refuses what does not vary while it is known which pair that is
             except DataError as error:
                 raise DataError(f"{blurred} with {sharp}: {error}") from error
-            terms.setdefault(label(name), []).append([of_pair, _terms(features, other)])
-            before[name] = own
+            terms.setdefault(place.label, []).append([of_pair, _terms(features, other)])
+            before[place.name] = own
     return {name: _summary(np.array(of_pairs).swapaxes(0, 1), resamples, seed) for name, of_pairs in terms.items()}
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.processes import Process
+from deeprftv2_arch.networks.protocol import TiledNetwork
 from deeprftv2_arch.options.building import build_network
 from deeprftv2_arch.options.sections import PathSection
 
@@ -46,16 +47,15 @@ def load_chosen_weights(network: nn.Module, path: PathSection) -> Weights | None
     return load_weights(network, Path(path.pretrain_network_g), path.param_key_g, path.strict_load_g, logger)
 
 
-def _choose_tiles(network: Any, tiles: Tiles) -> None:
+def _choose_tiles(network: nn.Module, tiles: Tiles) -> None:
     if tiles is None:
         return
-    has_tiles = hasattr(network, "use_tiles")
     if tiles == "whole":
-        if has_tiles:
+        if isinstance(network, TiledNetwork):
             network.use_tiles(None)
         return
     size, overlap = tiles
-    if not has_tiles:
+    if not isinstance(network, TiledNetwork):
         raise OptionError(f"--tile {size} {overlap}: {type(network).__name__} restores images whole")
     try:
         network.use_tiles(size, overlap)

@@ -18,7 +18,7 @@ from deeprftv2_arch.options.sections import ModelOptions, RestorationModelOption
 class RestorationModel(TrainingModel, ValidatingModel, ABC):
     """A model whose network is trained on pairs of images; how it compares them is left to the subclasses.
 
-    The network returns its restored image in eval mode. Options of the section ``train`` beyond those of
+    The network returns its restored image. Options of the section ``train`` beyond those of
     :class:`TrainingModel`:
 
         losses             terms by name, each of LOSS_REGISTRY
@@ -34,7 +34,7 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
             terms: The option ``losses``: modules that compare (restored, ground truth), by name.
 
         Returns:
-            A module that takes what the network returns in training and the ground truth, and returns scalars by the
+            A module that takes what :meth:`supervised_images` returns and the ground truth, and returns scalars by the
             names that the log gives them. Their sum is minimised.
 
         Raises:
@@ -69,8 +69,12 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
     def compute_losses(self) -> dict[str, Tensor]:
         """Restore the batch and compare it with the ground truth."""
         with self.precision.autocast():
-            restored = self.net_g(self.lq)
+            restored = self.supervised_images()
         return self.criterion(restored, self.gt)
+
+    def supervised_images(self) -> Any:
+        """Restore the batch, to what the loss compares with the ground truth: by default the restored images."""
+        return self.net_g(self.lq)
 
 
 def build_terms(losses: Mapping[str, Mapping[str, Any]] | None, key: str) -> dict[str, nn.Module]:

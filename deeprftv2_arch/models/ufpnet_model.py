@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.stages import load_stages, stages_of
-from deeprftv2_arch.losses.reblur_loss import KernelGuidedLoss
+from deeprftv2_arch.losses.criteria import KernelGuidedLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel, build_terms, require_room_for_kernels
 from deeprftv2_arch.options.sections import UFPNetModelOptions
 
@@ -56,7 +56,7 @@ class UFPNetModel(RestorationModel):
     def compute_losses(self) -> dict[str, Tensor]:
         """Restore the batch, and compare it with the sharp images and, blurred again, with the blurred ones."""
         with self.precision.autocast():
-            restored = self.net_g(self.lq)
+            restored = self.net_g(self.lq, supervise=True)
         return self.criterion(restored, self.gt, self.lq)
 
     def output_of(self, net: nn.Module) -> Tensor:

@@ -15,6 +15,7 @@ from deeprftv2_arch.checkpoints.io import load_params, require_fit
 from deeprftv2_arch.checkpoints.stages import read_stage
 from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.building import build_network
@@ -178,7 +179,7 @@ def _network_faults(run: Run, evaluates: bool) -> Iterator[str]:
         yield from run.model_type.check(run.options, run.data, network)
     except OptionError as error:  # of another network of the file
         yield str(error)
-    multiple = getattr(network, "size_multiple", 1)
+    multiple = traits_of(network).training_multiple
     for place, patch_size in patch_sizes(run.data):
         if any(side % multiple for side in height_and_width(patch_size)):
             size = patch_size if isinstance(patch_size, int) else list(patch_size)

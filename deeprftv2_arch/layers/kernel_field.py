@@ -23,7 +23,7 @@ class KernelDecoder(Protocol):
     kernel_size: int
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (N, D) -> kernels (N, D)."""
+        """Turn codes (N, D) into kernels (N, D)."""
 
 
 def estimate_kernel_field(
@@ -125,18 +125,18 @@ def decode_kernel_field(
 
 
 def _by_pixel(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B H W, C), without a copy of maps in ``channels_last``."""
+    """Turn (B, C, H, W) into (B H W, C), without a copy of maps in ``channels_last``."""
     return x.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _standardised(codes: Tensor) -> Tensor:
-    """Vectors (N, D) of average 0 and unbiased standard deviation 1, or 0 where all entries are equal."""
+    """Return vectors (N, D) of average 0 and unbiased standard deviation 1, or 0 where all entries are equal."""
     deviation, average = torch.std_mean(codes, dim=1, keepdim=True)
     return (codes - average) / deviation.masked_fill(deviation == 0, float("inf"))
 
 
 def _drawn(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal noise of the shape of (N, D)."""
+    """Draw standard normal noise of the shape of (N, D)."""
     device = like.device if generator is None else generator.device
     sizes = [len(part) for part in like.split(DRAWN_AT_ONCE)]
     parts = [

@@ -1,34 +1,49 @@
-"""Which network a state dict belongs to, and what in it does not fit."""
+"""Which network weights belong to, and what in them does not fit."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from deeprftv2_arch.checkpoints.known_networks import known_network
-from deeprftv2_arch.checkpoints.stage_marks import describe_stage
 from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.networks.card import NetworkCard
+from deeprftv2_arch.networks.cards import card_of_weights
 
 SHOWN = 3  # keys named in an error, of every sort
 
 
+def require_buildable(state: Mapping[str, Tensor]) -> NetworkCard:
+    """Return the card of the network that weights build.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    card = card_of_weights(state)
+    if card is None:
+        first = ", ".join(list(state)[:SHOWN])
+        raise CheckpointError(f"holds weights of no network of this package, e.g. {first}")
+    if not card.builds:
+        raise CheckpointError(f"holds {card.describe(state)}, which weights alone do not build")
+    return card
+
+
 def describe(state: Mapping[str, Tensor]) -> str:
-    """One phrase for people: "DeepRFTv2-B with dim 48, ...", "ATD-light at x4 with fke", or that it is neither."""
-    known = known_network(state)
-    if known is None:
-        return describe_stage(state) or "no network of this package"
+    """Describe the network of weights: "DeepRFTv2-B with dim 48, ...", "ATD-light at x4 with fke", or say: none."""
+    card = card_of_weights(state)
+    if card is None:
+        return "no network of this package"
     try:
-        return known.describe(state)
+        return card.describe(state)
     except CheckpointError:
-        return f"a part of a network {known.name}"
+        return f"a part of a network {card.name}"
 
 
 def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """The arguments in which two networks of one kind differ: "upscale 2 instead of 4"; empty if they are not."""
-    known = known_network(found)
-    if known is None or known != known_network(expected):
+    """Name the arguments in which two networks of one kind differ: "upscale 2 instead of 4"; nothing if they do not."""
+    card = card_of_weights(found)
+    if card is None or not card.builds or card is not card_of_weights(expected):
         return ""
     try:
-        ours, theirs = known.deduce_arguments(found), known.deduce_arguments(expected)
+        ours, theirs = card.deduce_arguments(found), card.deduce_arguments(expected)
     except CheckpointError:
         return ""
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
@@ -38,7 +53,7 @@ def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
 def mismatch(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str] | None = None
 ) -> str | None:
-    """What of ``found`` does not fit ``expected``, naming the first keys of every sort; None if all fits.
+    """Say what of ``found`` does not fit ``expected``, naming the first keys of every sort; None if all fits.
 
     ``names`` has the names of the keys of ``found`` in the user's file, where they are others.
     """
