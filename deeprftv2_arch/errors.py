@@ -69,6 +69,10 @@ class WriteError(DeepRFTv2Error, RuntimeError):
         self.reason = reason
 
 
+class BusyError(DeepRFTv2Error, RuntimeError):
+    """Another process is writing the folder that is to be written."""
+
+
 def name_some(names: list[str]) -> str:
     """Name the first of many, for a message: ``a, b, c, d, e and 7 more``."""
     more = len(names) - _NAMED

@@ -5,7 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError, OptionFileError, one_line
+from deeprftv2_arch.errors import (
+    BusyError,
+    CheckpointError,
+    DeepRFTv2Error,
+    OptionError,
+    OptionFileError,
+    one_line,
+)
 
 EXIT_CODE = 2
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -24,7 +31,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         local_rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
         # image, or one that fills the GPU's memory, is found by the one that works on it.
-        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
+        if local_rank == "0" or not isinstance(error, OptionError | CheckpointError | BusyError):
             for line in error.faults if isinstance(error, OptionFileError) else [one_line(error)]:
                 sys.stderr.write(f"{program}: error: {line}\n")
         raise SystemExit(EXIT_CODE) from None

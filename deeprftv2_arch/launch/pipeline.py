@@ -10,7 +10,7 @@ from typing import Any
 import basicsr.train
 
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.processes import begin_process, process_group
+from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
 from deeprftv2_arch.launch.resume import load_resume_state
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import check_first_weights, load_options
@@ -32,7 +32,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
     run = load_options(arguments, root, is_train=True)
     process = begin_process(run, arguments.launcher)
     opt = run.to_basicsr() | process.for_basicsr()
-    with process_group(process):
+    with process_group(process), only_run_in(run.folder):
         datasets = build_datasets(opt)
         state = load_resume_state(opt)
         if state is None:

@@ -4,15 +4,18 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from basicsr.utils import set_random_seed
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.common.folder_lock import folder_locked
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
+from deeprftv2_arch.models.processes import from_first_process
 from deeprftv2_arch.options.loading import Run
 
 logger = logging.getLogger(__name__)
@@ -153,6 +156,28 @@ def process_group(process: Process) -> Iterator[None]:
     yield
     # Not after an error: the other processes may be waiting, and leaving is what lets the launcher stop them.
     dist.destroy_process_group()
+
+
+@contextmanager
+def only_run_in(folder: Path) -> Iterator[None]:
+    """Keep a folder from other runs for the time of a with-block; the first process of the run holds it for all.
+
+    To be entered ahead of anything that changes the folder, in every process of the group.
+
+    Raises:
+        DeepRFTv2Error: Another run writes it, or it cannot be made; in every process.
+    """
+    with ExitStack() as stack:
+        fault: object = None
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            try:
+                stack.enter_context(folder_locked(folder))
+            except DeepRFTv2Error as error:
+                fault = error
+        fault = from_first_process(fault)
+        if isinstance(fault, DeepRFTv2Error):
+            raise fault
+        yield
 
 
 def _choose_gpu(process: Process) -> None:

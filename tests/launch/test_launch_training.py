@@ -1,5 +1,6 @@
 """Training and testing through the launchers, as a user starts them."""
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -23,6 +24,7 @@ from launch_helpers import (
 )
 
 from deeprftv2_arch.commands.train_and_test import run_as_program, train
+from deeprftv2_arch.common.folder_lock import folder_locked
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
@@ -106,9 +108,7 @@ def test_torn_newest_state_is_skipped(
     assert differences(expected, load(six)) == []
 
 
-def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(
-    images: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(images: tuple[Path, Path], tmp_path: Path) -> None:
     options = training_options(*images, train__total_iter=3)
     folder = train_here(tmp_path, options)
     states = list((folder / "training_states").iterdir())
@@ -238,9 +238,7 @@ def test_missing_data_leaves_an_earlier_run_alone(
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_test_data_leaves_earlier_results_alone(
-    images: tuple[Path, Path], tmp_path: Path, alone: Path
-) -> None:
+def test_missing_test_data_leaves_earlier_results_alone(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     results = tmp_path / "results" / "tiny_test"
     results.mkdir(parents=True)
     options = evaluation_options(tmp_path / "nowhere", alone / "models" / "net_g_6.pth")
@@ -348,9 +346,7 @@ def test_weights_of_another_variant_leave_an_earlier_run_alone(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_unreadable_weights_leave_an_earlier_run_alone(
-    images: tuple[Path, Path], tmp_path: Path, strict: bool
-) -> None:
+def test_unreadable_weights_leave_an_earlier_run_alone(images: tuple[Path, Path], tmp_path: Path, strict: bool) -> None:
     (tmp_path / "experiments" / "tiny").mkdir(parents=True)
     weights = tmp_path / "torn.pth"
     weights.write_bytes(b"PK")
@@ -379,3 +375,18 @@ def test_training_begins_with_given_weights(images: tuple[Path, Path], tmp_path:
     )
     folder = train_here(tmp_path, options)
     assert torch.equal(weights_of(folder, "latest"), weights_of(alone, 6))
+
+
+def test_second_run_of_a_name_is_refused_before_anything_is_renamed(images: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "experiments" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "result").write_text("of the run that goes on")
+    options = write_options(tmp_path / "run.yml", training_options(*images))
+    with folder_locked(folder):
+        code, output = run(*TRAIN, "-opt", options, cwd=tmp_path)
+    assert code == 2
+    lines = [line for line in output.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    assert f"process {os.getpid()} on {socket.gethostname()} is writing there" in lines[0]
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+    assert [path.name for path in folder.iterdir()] == ["result"]

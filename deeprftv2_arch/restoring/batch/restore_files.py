@@ -1,11 +1,17 @@
 """Restoring many images and videos, one after the other, whatever becomes of a single one."""
 
+import hashlib
+import math
+import os
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
+from deeprftv2_arch.common.locking import FileLock
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.restoring.batch.comparison import side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, Plan, is_video, require_inside
@@ -15,6 +21,7 @@ from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
 from deeprftv2_arch.restoring.videos.writing import ffmpeg
 
+_DIGITS = 16  # of the names of locks
 MOST_KINDS = 5  # of files that the summary names
 
 
@@ -25,6 +32,7 @@ class Outcome:
     Attributes:
         restored: How many were restored.
         done: How many had been before.
+        elsewhere: How many another process has restored meanwhile.
         failures: One line for every other one.
         tiles: Size of the tiles of every one that was restored in tiles.
         silent: How many videos were written without their sound.
@@ -33,6 +41,7 @@ class Outcome:
 
     restored: int = 0
     done: int = 0
+    elsewhere: int = 0
     failures: list[str] = field(default_factory=list)
     tiles: list[int] = field(default_factory=list)
     silent: int = 0
@@ -46,6 +55,8 @@ class Outcome:
             parts.append(f"sound, if there was any, lost in {self.silent}, since there is no program ffmpeg")
         if self.done:
             parts.append(f"{self.done} done before (--overwrite restores them again)")
+        if self.elsewhere:
+            parts.append(f"{self.elsewhere} restored by another process meanwhile")
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
         if self.left_out:
@@ -58,6 +69,9 @@ class Outcome:
 def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = False) -> Outcome:
     """Restore images and videos, and write what is wanted of each; a file appears when it is complete.
 
+    Several processes may share the work: what one of them works on, the others leave to it. They wait at the end to see
+    that it is done, and do it themselves if it was not.
+
     Args:
         restorer: What restores them.
         plan: The images and videos, and what is wrong with others.
@@ -67,21 +81,57 @@ def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = F
     """
     outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
     with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
+        in_work_elsewhere = []
         for job in progress:
-            wanted = job if overwrite else job.missing()
-            if not wanted.outputs():
-                outcome.done += 1
-                continue
             try:
-                tiles = _restore_one(restorer, wanted, out)
-            except Exception as error:  # of whatever kind: the others are still to be restored
-                outcome.failures.append(_line(job.source, error))
-                continue
-            outcome.restored += 1
-            outcome.tiles += [tiles.size] if tiles else []
-            outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in wanted.outputs())
-            progress.set_postfix_str(f"last one in {tiles}" if tiles else "")
+                with _locked(job, out):
+                    _restore_missing(restorer, job, out, overwrite, outcome, progress)
+            except BlockingIOError:
+                in_work_elsewhere.append(job)
+        for job in in_work_elsewhere:
+            with _locked(job, out, wait=math.inf):
+                if job.missing().outputs():
+                    _restore_missing(restorer, job, out, overwrite, outcome, progress)
+                else:
+                    outcome.elsewhere += 1
     return outcome
+
+
+def _locked(job: Job, out: Path, wait: float = 0.0) -> AbstractContextManager[object]:
+    """Keep a job from other processes for the time of a with-block.
+
+    Raises:
+        BlockingIOError: One of them works on it.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.relpath(job.outputs()[0], out))).hexdigest()
+    try:
+        lock = FileLock(out / f".{digest[:_DIGITS]}.restoring.lock", wait)
+    except BlockingIOError:
+        raise
+    except OSError:  # where no file can be made, writing the result will say so
+        return nullcontext()
+    stack = ExitStack()
+    stack.callback(lock.release)
+    return stack
+
+
+def _restore_missing(
+    restorer: Restorer, job: Job, out: Path, overwrite: bool, outcome: Outcome, progress: "tqdm[Any]"
+) -> None:
+    """Restore what is wanted of a job, and note what became of it."""
+    wanted = job if overwrite else job.missing()
+    if not wanted.outputs():
+        outcome.done += 1
+        return
+    try:
+        tiles = _restore_one(restorer, wanted, out)
+    except Exception as error:  # of whatever kind: the others are still to be restored
+        outcome.failures.append(_line(job.source, error))
+        return
+    outcome.restored += 1
+    outcome.tiles += [tiles.size] if tiles else []
+    outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in wanted.outputs())
+    progress.set_postfix_str(f"last one in {tiles}" if tiles else "")
 
 
 def _restore_one(restorer: Restorer, job: Job, out: Path) -> Tiles | None:
