@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
+from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
@@ -245,14 +247,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=options.workers,
     )
     try:
-        if options.verify:
-            _verify(request)
-        else:
-            _run(request, options.dry_run)
+        with signals_stop():
+            if options.verify:
+                _verify(request)
+            else:
+                _run(request, options.dry_run)
     except DeepRFTv2Error as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: run the same command again to go on\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)
+        sys.stderr.write(f"{known}: run the same command again to go on\n")
+        return known.exit_code
     return 0

@@ -36,7 +36,8 @@ What does not fit into the memory is restored in overlapping tiles. An input tha
 others; all such are named at the end, and how many files of other kinds the folders hold.
 
 Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
-mistake in the command line, the option file or the checkpoint.
+mistake in the command line, the option file or the checkpoint. Ctrl-C (130) and SIGTERM (143) drop the file in work;
+the same command goes on with it.
 """
 
 
@@ -128,6 +129,8 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     for failure in outcome.failures:
         sys.stderr.write(f"{failure}\n")
     yield f"{args.out}: {outcome}"
+    if outcome.stop is not None:
+        raise outcome.stop
     if outcome.failures:
         raise SystemExit(FAILED)
 

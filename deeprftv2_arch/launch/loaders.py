@@ -16,7 +16,7 @@ from deeprftv2_arch.options.loading import Options, Run
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES
 from deeprftv2_arch.options.sections import TrainingKernelsSection
 
-LoadersOfBasicSR = tuple[DataLoader[Any], Any, list[DataLoader[Any]], int, int]
+LoadersOfBasicSR = tuple[Any, Any, list[DataLoader[Any]], int, int]
 
 
 def build_datasets(opt: Options) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """BasicSR's own training loop, with the pieces that the released version gets wrong replaced."""
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,19 +9,24 @@ from types import ModuleType
 from typing import Any
 
 import basicsr.train
+from torch.utils.data import DataLoader
 
-from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
+from deeprftv2_arch.common.stopping import Stopped, signals_wait
+from deeprftv2_arch.launch.loaders import LoadersOfBasicSR, build_datasets, loaders_for_basicsr, training_loader
 from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
-from deeprftv2_arch.launch.resume import load_resume_state
+from deeprftv2_arch.launch.rehearsal import Rehearsed
+from deeprftv2_arch.launch.resume import load_resume_state, unvalidated
+from deeprftv2_arch.launch.stoppable import StoppableBatches, saved_where_stopped
 from deeprftv2_arch.options.arguments import Arguments
-from deeprftv2_arch.options.loading import check_first_weights, load_options
+from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
 
 
 def run_training(arguments: Arguments, root: Path) -> None:
     """Run BasicSR's ``train_pipeline``.
 
-    Options, data and weights are checked before the loop begins, since its first act is to rename the folder of an
-    earlier run of the same name.
+    Options, data and weights are checked before the loop begins, the model is built and one step tried, since the
+    loop's first act is to rename the folder of an earlier run of the same name. A signal ends the loop between two
+    steps, with everything saved.
 
     Args:
         arguments: The command line.
@@ -28,6 +34,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
 
     Raises:
         DeepRFTv2Error: Anything that the user can put right.
+        Stopped: A signal has ended the training; says where it was saved.
     """
     run = load_options(arguments, root, is_train=True)
     process = begin_process(run, arguments.launcher)
@@ -39,13 +46,46 @@ def run_training(arguments: Arguments, root: Path) -> None:
             check_first_weights(run)
         # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
         train_loader = training_loader(run, process, datasets["train"], start_iter=state["iter"] if state else 0)
-        with replaced(
-            basicsr.train,
-            parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
-            load_resume_state=lambda opt: state,
-            create_train_val_dataloader=lambda opt, logger: loaders_for_basicsr(opt, datasets, train_loader, logger),
+        rehearsed = Rehearsed(opt, train_loader, run.file)
+        model: Any = rehearsed.model
+        tb_loggers: list[Any] = []
+        held_out: list[DataLoader[Any]] = []
+
+        def init_tb_loggers(opt: Options) -> Any:
+            tb_loggers.append(original_init_tb_loggers(opt))
+            return tb_loggers[0]
+
+        def create_loaders(opt: Options, logger: logging.Logger) -> LoadersOfBasicSR:
+            batches = StoppableBatches(train_loader, validate_what_is_left, model.device)
+            loaders = loaders_for_basicsr(opt, datasets, train_loader, logger)
+            held_out.extend(loaders[2])
+            return batches, *loaders[1:]
+
+        def validate_what_is_left() -> None:
+            """Validate what a run that was killed had saved and not yet validated."""
+            left = unvalidated(state, opt)
+            for loader in held_out if left else ():
+                if loader.dataset.opt["name"] in left:
+                    model.validation(loader, state["iter"], tb_loggers[0], opt["val"]["save_img"])
+
+        original_init_tb_loggers = basicsr.train.init_tb_loggers
+        with (
+            signals_wait(),
+            replaced(
+                basicsr.train,
+                parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
+                load_resume_state=lambda opt: state,
+                init_tb_loggers=init_tb_loggers,
+                create_train_val_dataloader=create_loaders,
+                build_model=rehearsed.take,
+            ),
         ):
-            basicsr.train.train_pipeline(str(root))
+            try:
+                basicsr.train.train_pipeline(str(root))
+            except Stopped as stop:
+                if stop.at_once:
+                    raise
+                raise saved_where_stopped(stop, model, opt) from None
 
 
 @contextmanager

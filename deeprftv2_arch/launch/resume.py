@@ -77,3 +77,11 @@ def load_whole_state(path: Path, opt: Options) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a training state; these are called <iteration>.state")
     load_checkpoint(Path(opt["path"]["models"]) / f"net_g_{state['iter']}.pth")
     return state
+
+
+def unvalidated(state: dict[str, Any] | None, opt: Options) -> set[str]:
+    """Return the names of the data sets that a run was to validate at the iteration of its state, and had not yet."""
+    if state is None or "validated" not in state or not opt.get("val") or state["iter"] % opt["val"]["val_freq"]:
+        return set()
+    names = {section["name"] for section in opt["datasets"].values() if section["phase"] == "val"}
+    return names - set(state["validated"])

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.common.locking import FileLock
+from deeprftv2_arch.common.stopping import stop_if_asked
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.restoring.batch.comparison import side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, Plan, is_video, require_inside
@@ -37,6 +38,8 @@ class Outcome:
         tiles: Size of the tiles of every one that was restored in tiles.
         silent: How many videos were written without their sound.
         left_out: Files that are neither images nor videos.
+        left: How many were not restored, because a signal has stopped the work.
+        stop: That signal, if there was one.
     """
 
     restored: int = 0
@@ -46,6 +49,13 @@ class Outcome:
     tiles: list[int] = field(default_factory=list)
     silent: int = 0
     left_out: list[Path] = field(default_factory=list)
+    left: int = 0
+    stop: KeyboardInterrupt | None = None
+
+    @property
+    def handled(self) -> int:
+        """How many have an outcome."""
+        return self.restored + self.done + self.elsewhere + len(self.failures)
 
     def __str__(self) -> str:
         parts = [f"{self.restored} restored"]
@@ -57,6 +67,8 @@ class Outcome:
             parts.append(f"{self.done} done before (--overwrite restores them again)")
         if self.elsewhere:
             parts.append(f"{self.elsewhere} restored by another process meanwhile")
+        if self.left:
+            parts.append(f"{self.left} not restored, since the work was stopped (the same command goes on)")
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
         if self.left_out:
@@ -81,19 +93,24 @@ def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = F
     """
     outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
     with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
-        in_work_elsewhere = []
-        for job in progress:
-            try:
-                with _locked(job, out):
-                    _restore_missing(restorer, job, out, overwrite, outcome, progress)
-            except BlockingIOError:
-                in_work_elsewhere.append(job)
-        for job in in_work_elsewhere:
-            with _locked(job, out, wait=math.inf):
-                if job.missing().outputs():
-                    _restore_missing(restorer, job, out, overwrite, outcome, progress)
-                else:
-                    outcome.elsewhere += 1
+        try:
+            in_work_elsewhere = []
+            for job in progress:
+                stop_if_asked()
+                try:
+                    with _locked(job, out):
+                        _restore_missing(restorer, job, out, overwrite, outcome, progress)
+                except BlockingIOError:
+                    in_work_elsewhere.append(job)
+            for job in in_work_elsewhere:
+                with _locked(job, out, wait=math.inf):
+                    if job.missing().outputs():
+                        _restore_missing(restorer, job, out, overwrite, outcome, progress)
+                    else:
+                        outcome.elsewhere += 1
+        except KeyboardInterrupt as stop:  # the file in work is dropped, all others are whole
+            outcome.stop = stop
+            outcome.left = len(plan.jobs) - outcome.handled + len(plan.failures)
     return outcome
 
 
