@@ -11,12 +11,12 @@ import torch
 import torch.distributed as dist
 from basicsr.models import build_model
 from deblur_model_helpers import TINY_DEEPRFTV2, batch, build, model_options, train, weights
-from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from image_files import options, write_folder
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 
