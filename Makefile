@@ -10,13 +10,14 @@ SOURCES := deeprftv2_arch datasets_prep quickstart benchmarks
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-sr quickstart-ufpnet test lint clean
+.PHONY: help install options quickstart quickstart-sr quickstart-ufpnet test lint clean
 
 help:
 	@echo "make quickstart          train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
 	@echo "make quickstart-sr       the same with a small ATD+FKE, which doubles the size of photographs"
 	@echo "make quickstart-ufpnet   the three stages of a small UFPNet: kernels, their estimation, and deblurring by them"
 	@echo "make test                lint, type check and every test"
+	@echo "make options             write the option files in options/ from deeprftv2_arch/recipes"
 	@echo "make lint                ruff and mypy alone"
 	@echo "make install             only the virtual environment, in $(VENV)"
 	@echo "make clean               remove $(VENV), the quickstarts' output and caches"
@@ -38,6 +39,10 @@ $(INSTALLED): setup.py pyproject.toml
 		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
 		$(PIP) opencv-python-headless; }
 	@touch $@
+
+# The option files come from the templates and tables in deeprftv2_arch/recipes.
+options: $(INSTALLED)
+	$(BIN)/python -m deeprftv2_arch.recipes options
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m quickstart

@@ -17,7 +17,7 @@ from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 from quickstart.deblurring import Deblurring
 from quickstart.photographs import HELD_OUT, TRAINING
 from quickstart.task import OPTION_FILES

@@ -26,13 +26,13 @@ def file_name(evaluator: Evaluator, ending: str) -> str:
 
 def evaluation_report(evaluator: Evaluator, results: Iterable[SetResult]) -> Report:
     """Return what the report of an evaluation says."""
-    opt, protocol, network = evaluator.opt, evaluator.protocol, evaluator.network
+    options, protocol, network = evaluator.options, evaluator.protocol, evaluator.network
     # The published values are those of the protocol that the file names, if any.
-    comparable = opt.get("protocol") in (None, protocol.name)
-    published = (opt.get("published") if comparable else None) or {}
-    section = opt["network_g"]
+    comparable = options.protocol in (None, protocol.name)
+    published = (options.published if comparable else None) or {}
+    section = options.network_g
     content = {
-        "name": opt["name"],
+        "name": options.name,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "protocol": {"name": protocol.name, "output": protocol.output},
         "sets": averages(results, list(evaluator.metrics), published),

@@ -6,6 +6,7 @@ from deeprftv2_arch.layers.pyramid import SCALES
 from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel
 from deeprftv2_arch.networks.protocol import MultiScaleNetwork
+from deeprftv2_arch.options.sections import DeblurModelOptions
 
 
 class DeblurModel(RestorationModel):
@@ -18,9 +19,12 @@ class DeblurModel(RestorationModel):
         scale_weights  {full: 1.0, half: 1.0}
     """
 
+    options_type = DeblurModelOptions
+
     def build_criterion(self, terms: dict[str, nn.Module]) -> nn.Module:
         """Build the loss over scales and images; see :class:`MultiScaleLoss`."""
-        return MultiScaleLoss(terms, self.opt["train"].get("scale_weights"))
+        weights = self.recipe.scale_weights
+        return MultiScaleLoss(terms, weights and weights.model_dump())
 
     def supervised_images(self) -> dict[str, list[Tensor]]:
         """Restore the batch, to every supervised image by scale."""

@@ -267,10 +267,10 @@ def test_options_of_the_caller_stay_as_they_are(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"losses": {}}, "train: losses: name at least one"),
-        ({"scale_weights": {"eighth": 1}}, "scale_weights: there is no scale 'eighth'"),
+        ({"scale_weights": {"eighth": 1}}, "scale_weights: unknown key 'eighth'; known are full, half, quarter"),
         ({"losses": {"l1": {"type": "L1Loss", "wieght": 1}}}, r"losses: l1: .*'wieght'"),
         ({"losses": {"l1": {"type": "L3Loss"}}}, r"losses: l1: .*'L3Loss'"),
-        ({"amp": "fp8"}, "train: amp: expected bf16 or fp16 or nothing, not 'fp8'"),
+        ({"amp": "fp8"}, "train: amp: expected 'bf16' or 'fp16', not 'fp8'"),
     ],
 )
 def test_bad_options_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
