@@ -79,8 +79,8 @@ def test_deblur_model_trains_and_validates_a_network_of_basicsr_s(tmp_path: Path
     assert any(not torch.equal(value, start[name]) for name, value in weights(model).items())
 
     model.validation(validation_loader(tmp_path), 11, None)
-    assert model.set_means["toy"].images == 2
-    assert 5 < model.set_means["toy"].network["psnr"] < 50
+    assert len(model.results["toy"].images) == 2
+    assert 5 < model.metric_results["psnr"] < 50
 
 
 @pytest.fixture
