@@ -47,7 +47,7 @@ Figures = dict[str, dict[int, float]]  # mean PSNR of a run, by row and seed
 
 
 def kept_run(file: Path, settings: Settings) -> float | None:
-    """The mean PSNR of a run that was finished earlier, or None.
+    """Return the mean PSNR of a run that was finished earlier, or None.
 
     Raises:
         OptionError: It was made with other settings, or is damaged.
@@ -56,7 +56,7 @@ def kept_run(file: Path, settings: Settings) -> float | None:
         return None
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-        made_with, psnr = run["settings"], statistics.mean(run["psnr"])
+        made_with, psnr = run["settings"], float(statistics.mean(run["psnr"]))
     except (ValueError, KeyError, TypeError) as error:
         raise OptionError(f"{file}: is torn, or no run of this benchmark; remove it") from error
     if made_with != asdict(settings):
@@ -102,7 +102,7 @@ def run_all(
 
 
 def report(figures: Figures, seeds: Sequence[int], settings: Settings, blurred: float, device: torch.device) -> str:
-    """The result file."""
+    """Return the result file."""
     measured = [row for row, of_seeds in figures.items() if of_seeds]
     chosen = f"--rows {' '.join(figures)} --seeds {' '.join(map(str, seeds))} --threads {torch.get_num_threads()}"
     lines = [
@@ -126,7 +126,7 @@ def report(figures: Figures, seeds: Sequence[int], settings: Settings, blurred: 
 
 
 def table_line(row: str, first: str, figures: Figures) -> str:
-    """The line of one row, beside the first row."""
+    """Return the line of one row, beside the first row."""
     spread = deviation(figures[row])
     mean = f"{statistics.mean(figures[row].values()):.3f}" + ("" if spread is None else f" ± {spread:.3f}")
     cells = [row, str(len(figures[row])), mean, *difference(figures[row], figures[first], row == first)]
@@ -141,12 +141,12 @@ def table_line(row: str, first: str, figures: Figures) -> str:
 
 
 def deviation(of_seeds: Mapping[int, float]) -> float | None:
-    """Standard deviation over the seeds; None for a single one."""
+    """Return the standard deviation over the seeds; None for a single one."""
     return statistics.stdev(of_seeds.values()) if len(of_seeds) > 1 else None
 
 
 def difference(ours: Mapping[int, float], firsts: Mapping[int, float], is_first: bool) -> tuple[str, str]:
-    """Mean difference of the seeds that both rows have, and what may be read from it."""
+    """Return the mean difference of the seeds that both rows have, and what may be read from it."""
     shared = ours.keys() & firsts.keys()
     if is_first or not shared:
         return "", ""
@@ -160,7 +160,7 @@ def difference(ours: Mapping[int, float], firsts: Mapping[int, float], is_first:
 
 
 def seed_number(text: str) -> int:
-    """A whole number of at least 0, for argparse."""
+    """Parse a whole number of at least 0, for argparse."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is not at least 0")

@@ -16,7 +16,7 @@ ROUND = 0.9  # from which roundness on no axis is shown
 
 
 def fft_relu_pattern(image: NDArray[Any]) -> NDArray[np.float64]:
-    """F^-1(ReLU(F(B))) - B / 2, shifted cyclically by half, so that zero lag is in the middle (paper, Figure 2).
+    """Compute F^-1(ReLU(F(B))) - B / 2, shifted cyclically by half: zero lag is in the middle (paper, Figure 2).
 
     The ReLU acts on the real and the imaginary part of the spectrum separately. Since ReLU(x) = (x + |x|) / 2, and
     since the real part of a real image's spectrum is even and the imaginary part odd, the real part of this is
@@ -43,7 +43,7 @@ def fft_relu_pattern(image: NDArray[Any]) -> NDArray[np.float64]:
 
 @in_print_style
 def fft_relu_figure(image: NDArray[Any], pattern: NDArray[np.float64], axis: PrincipalAxis) -> "Figure":
-    """The image, its whole pattern, and the middle of the pattern with its principal axis unless it is round.
+    """Draw the image, its whole pattern, and the middle of that with its principal axis unless it is round (Figure 2).
 
     Args:
         image: (H, W) grey or (H, W, 3 or 4) RGB, uint8, uint16 or floats in 0..1.

@@ -96,7 +96,7 @@ def kernel_cka(
 def _examples(
     restorer: Restorer, blurred: Path, sharp: Path, side: int
 ) -> dict[str, tuple[list[NDArray[np.float32]], NDArray[np.float64]]]:
-    """Restore a blurred image; by estimator, the n frequencies of its features r_0, r_1, ... (n, C), and kernel (n, 2)."""
+    """Return, by estimator, a pair's n frequencies: features r_0, r_1, ... (n, C) of the blurred image, kernel (n, 2)."""
     x, truth = (middle_part(restorer.network, to_tensor(image), side) for image in read_pair(blurred, sharp, SMALLEST))
     examples = {}
     for name, tap in tap_restoring(restorer, x).items():
@@ -107,7 +107,7 @@ def _examples(
 
 
 def _frequencies(feature: Tensor) -> NDArray[np.float32]:
-    """(1, C, H, W) -> (H W - 1, C), without frequency zero, mean 0 and variance 1 at every frequency."""
+    """Map (1, C, H, W) -> (H W - 1, C), without frequency zero, mean 0 and variance 1 at every frequency."""
     values = feature[0].float().flatten(1).T[1:]
     return F.layer_norm(values, values.shape[1:], eps=EPSILON).cpu().numpy()
 

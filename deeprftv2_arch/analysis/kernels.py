@@ -93,7 +93,7 @@ def tap_restoring(restorer: Restorer, x: Tensor) -> dict[str, EstimatorTap]:
 
 
 def estimator_names(network: nn.Module) -> tuple[str, ...]:
-    """Names for people of a network's estimators.
+    """Name a network's estimators for people.
 
     Raises:
         OptionError: It has none.
@@ -102,7 +102,7 @@ def estimator_names(network: nn.Module) -> tuple[str, ...]:
 
 
 def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
-    """The middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
+    """Cut out the middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
     multiple = int(getattr(network, "size_multiple", 0) or getattr(network, "window_size", 1))
     part = middle(x, min(side, getattr(network, "tile", None) or side))
     height, width = (length - length % multiple for length in part.shape[2:])
@@ -110,7 +110,7 @@ def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
 
 
 def label(name: str) -> str:
-    """A name for people of the estimator with that module name: ``units.0.full_scale.fke`` is ``unit1_full``."""
+    """Name the estimator with that module name for people: ``units.0.full_scale.fke`` is ``unit1_full``."""
     parts = name.split(".")
     if parts[0] == "units":
         return f"unit{int(parts[1]) + 1}_{parts[2].removesuffix('_scale')}"
@@ -118,7 +118,7 @@ def label(name: str) -> str:
 
 
 def truth_at_scale(name: str, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
-    """The ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
+    """Return the ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
     images = [image_pyramid(x.contiguous(), 2)[1] if "half_scale" in name else x for x in (blurred, sharp)]
     height, width = tap.blurred.shape[2:]
     return ground_truth_kernel(images[0][0].numpy(), images[1][0].numpy(), (height, width))
@@ -139,7 +139,7 @@ def _chosen(tap: EstimatorTap, channels: Sequence[int] | None) -> NDArray[np.int
             raise OptionError(f"--channels {unknown[0]}: the estimators have the channels 0 to {count - 1}")
         return np.array(channels)
     energy = torch.fft.irfft2(tap.kernel)[0].square().sum(dim=(1, 2))
-    return energy.argsort(descending=True, stable=True)[:SHOWN].cpu().numpy()
+    return np.asarray(energy.argsort(descending=True, stable=True)[:SHOWN].cpu())
 
 
 def _of_channels(
@@ -191,7 +191,7 @@ def _draw_feature(axes: "Axes", feature: NDArray[np.float32]) -> None:
 
 
 def in_space(kernel: NDArray[Any], width: int) -> NDArray[np.float64]:
-    """Kernel (H, W // 2 + 1), complex -> (H, W), zero lag at (H // 2, W // 2)."""
+    """Transform a kernel (H, W // 2 + 1), complex -> (H, W), zero lag at (H // 2, W // 2)."""
     return np.fft.fftshift(np.fft.irfft2(kernel, (kernel.shape[0], width)))
 
 

@@ -40,7 +40,7 @@ def check_memory_mode(mode: str) -> None:
 
 
 def keeps_between_columns(memory: Memory) -> bool:
-    """Whether what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
+    """Tell if what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
     return memory != "lean"
 
 
@@ -56,7 +56,7 @@ def call(function: Callable[..., Result], *inputs: Any, keep: bool) -> Result:
 
 
 def away_from_zero(alpha: Tensor) -> Tensor:
-    """Keep \\|alpha\\| >= 1e-3 with its sign; an exact zero stays zero and the gradient passes unchanged."""
+    """Keep alpha's magnitude at 1e-3 or more, with its sign; zero stays zero, and the gradient passes unchanged."""
     clamped = torch.sign(alpha) * alpha.abs().clamp_min(SMALLEST_ALPHA)
     return alpha + (clamped - alpha).detach()
 
@@ -65,7 +65,7 @@ class _ZeroGradient(torch.autograd.Function):
     """Identity on ``x`` that gives ``alpha`` a gradient of zero instead of none."""
 
     @staticmethod
-    def forward(x: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor, alpha: Tensor) -> Tensor:
         return x[:]  # not view_as, which changes the stride of a batch of one, and with it the memory format
 
     @staticmethod
@@ -73,7 +73,7 @@ class _ZeroGradient(torch.autograd.Function):
         ctx.alpha_like = inputs[1].detach()  # type: ignore[attr-defined]
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
         return grad, torch.zeros_like(ctx.alpha_like)  # type: ignore[attr-defined]
 
 
@@ -85,7 +85,7 @@ def column_step(
     previous: Tensor | None,
     memory: Memory,
 ) -> Tensor:
-    """One level of a column: ``level(x, link) + alpha * previous``.
+    """Compute one level of a column: ``level(x, link) + alpha * previous``.
 
     Args:
         level: F_l, called with the level's input and its link.
@@ -101,5 +101,6 @@ def column_step(
     """
     new = call(level, x, link, keep=memory == "none")
     if previous is None:
-        return _ZeroGradient.apply(new, alpha)
+        unchanged: Tensor = _ZeroGradient.apply(new, alpha)
+        return unchanged
     return torch.addcmul(new, away_from_zero(alpha), previous)

@@ -9,9 +9,7 @@ import pytest
 
 from deeprftv2_arch.common.imresize import contributions, cubic, imresize
 
-SET5 = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
 NAMES = ("baby", "bird", "butterfly", "head", "woman")
-with_set5 = pytest.mark.skipif(not SET5.is_dir(), reason="no Set5 beside the checkout (../shared/data/Set5)")
 
 
 def noise(*shape):
@@ -137,29 +135,29 @@ def test_what_is_no_image_of_eight_bits_is_refused(image):
         imresize(image, (2, 2))
 
 
-def read(name, scale=None):
-    path = SET5 / f"LR_bicubic/X{scale}/{name}x{scale}.png" if scale else SET5 / f"HR/{name}.png"
-    return cv2.imread(str(path))
+def read_pair(set5: Path, name: str, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read the image itself, and the one that was made of it at that scale."""
+    paths = set5 / f"HR/{name}.png", set5 / f"LR_bicubic/X{scale}/{name}x{scale}.png"
+    sharp, small = (cv2.imread(str(path)) for path in paths)
+    return sharp, small
 
 
-@with_set5
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)
-def test_set5_to_the_last_bit(name, scale):
-    sharp, small = read(name), read(name, scale)
+def test_set5_to_the_last_bit(real_set5: Path, name: str, scale: int) -> None:
+    sharp, small = read_pair(real_set5, name, scale)
     height, width = sharp.shape[0] // scale, sharp.shape[1] // scale
     made = imresize(sharp[: height * scale, : width * scale], (height, width))
     np.testing.assert_array_equal(made, small)
 
 
-@with_set5
 @pytest.mark.parametrize(("scale", "psnr", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)])
-def test_bicubic_row_of_the_literature(scale, psnr, ssim):
+def test_bicubic_row_of_the_literature(real_set5: Path, scale: int, psnr: float, ssim: float) -> None:
     pytest.importorskip("basicsr_torchvision_repair")
     metrics = pytest.importorskip("basicsr.metrics")
     found = []
     for name in NAMES:
-        sharp, small = read(name), read(name, scale)
+        sharp, small = read_pair(real_set5, name, scale)
         height, width = small.shape[0] * scale, small.shape[1] * scale
         pair = imresize(small, (height, width)), sharp[:height, :width]
         found.append(

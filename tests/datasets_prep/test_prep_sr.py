@@ -24,7 +24,6 @@ from datasets_prep.low_resolution import low_key, truth_key
 from deeprftv2_arch.common.imresize import imresize
 
 SCALES = (2, 3, 4)
-SET5 = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
 
 
 def df2k(root, out, *options):
@@ -471,10 +470,9 @@ def test_help_says_what_is_accepted(capsys):
         assert text in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not SET5.is_dir(), reason="no Set5 beside the checkout (../shared/data/Set5)")
-def test_real_set5_is_made_as_it_is_distributed(tmp_path, capsys):
-    shutil.copytree(SET5 / "HR", tmp_path / "root/Set5/HR")
-    assert benchmarks(SET5.parent, tmp_path / "taken") == 0
+def test_real_set5_is_made_as_it_is_distributed(tmp_path, capsys, real_set5):
+    shutil.copytree(real_set5 / "HR", tmp_path / "root/Set5/HR")
+    assert benchmarks(real_set5.parent, tmp_path / "taken") == 0
     assert "Set5 x3: 5 of 5 expected pairs in Set5/LR_bicubic/X3 and Set5/HR" in capsys.readouterr().out
     assert benchmarks(tmp_path / "root", tmp_path / "made") == 0
     assert "warning" not in capsys.readouterr().err
@@ -484,5 +482,5 @@ def test_real_set5_is_made_as_it_is_distributed(tmp_path, capsys):
             assert taken.keys() == made.keys() == {"baby", "bird", "butterfly", "head", "woman"}
             for key in taken:
                 np.testing.assert_array_equal(read_png(taken[key]), read_png(made[key]))
-        original = (SET5 / f"LR_bicubic/X{scale}/babyx{scale}.png").read_bytes()
+        original = (real_set5 / f"LR_bicubic/X{scale}/babyx{scale}.png").read_bytes()
         assert read_lmdb(tmp_path / f"taken/Set5/LRx{scale}.lmdb")["baby"] == original

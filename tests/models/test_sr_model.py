@@ -110,9 +110,9 @@ def test_warm_up_then_steps(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def images(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict[str, Any]:
     """Options of a data set at x2: the real Set5 where it lies beside the checkout, else textures."""
-    real = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
+    real = shared_data / "Set5"
     section = {"name": "images", "type": "SuperResolutionPairDataset", "io_backend": {"type": "disk"}}
     if real.is_dir():
         low, high = real / "LR_bicubic" / "X2", real / "HR"

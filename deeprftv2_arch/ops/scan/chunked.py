@@ -40,17 +40,18 @@ def selective_scan_chunked(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, on any device, for any length.
+    """Scan as :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, on any device, for any length.
 
     Fastest where channels are the fastest axis of ``u`` and ``delta``, as in flattened ``channels_last`` maps. Memory
     beyond inputs and output: one state per group is kept for the backward pass, and some tens of megabytes are worked
     in while either pass runs.
     """
-    return _chunked_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    y: Tensor = _chunked_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    return y
 
 
 def _positions_of_a_group(A: Tensor) -> int:
-    """Positions that are worked on at once, a multiple of what the two levels of chunks divide."""
+    """Return the positions that are worked on at once, a multiple of what the two levels of chunks divide."""
     multiple = math.prod(LEVELS)
     return max(1, round(GROUP_STATES / (A.numel() * multiple))) * multiple
 
@@ -66,43 +67,43 @@ class _Group:
     def __init__(self, rows: slice, positions: slice, length: int) -> None:
         self.rows = rows
         self.positions = positions
-        self.length = min(positions.stop, length) - positions.start
+        self.length = int(min(positions.stop, length) - positions.start)
         self.padding = -self.length % CHUNK
 
     @property
     def size(self) -> int:
         """Padded positions of all rows, and one more for each row."""
-        return (self.rows.stop - self.rows.start) * (self.length + self.padding + 1)
+        return int(self.rows.stop - self.rows.start) * (self.length + self.padding + 1)
 
     def part(self, x: Tensor) -> Tensor:
-        """This group's part of (batch, channels or states, length), as a view (rows, positions, channels or states)."""
+        """View this group's part of (batch, channels or states, length) as (rows, positions, channels or states)."""
         return x.transpose(1, 2)[self.rows, self.positions]
 
     def read(self, x: Tensor) -> Tensor:
-        """As :meth:`part`, in the precision of the arithmetic, padded to whole chunks."""
+        """Return :meth:`part` in the precision of the arithmetic, padded to whole chunks."""
         return self.pad(at_least_float32(self.part(x)).contiguous())
 
     def pad(self, x: Tensor) -> Tensor:
-        """Zeros behind the end, up to a whole chunk."""
+        """Append zeros, up to a whole chunk."""
         return F.pad(x, (0, 0, 0, self.padding)) if self.padding else x
 
     def write(self, x: Tensor, whole: Tensor) -> None:
-        """Inverse of :meth:`read`."""
+        """Write into ``whole`` what :meth:`read` would read there, without the padding."""
         self.part(whole).copy_(x[:, : self.length])
 
     def steps(self, delta: Tensor, bias: Tensor | None, softplus: bool) -> Tensor:
-        """The step sizes: softplus(delta + bias), or delta itself."""
+        """Return the step sizes: softplus(delta + bias), or delta itself."""
         step = self.raw_steps(delta, bias)
         return self.pad(F.softplus(step) if softplus else step)
 
     def raw_steps(self, delta: Tensor, bias: Tensor | None) -> Tensor:
-        """delta + bias, without padding."""
+        """Return delta + bias, without padding."""
         step = at_least_float32(self.part(delta)).contiguous()
         return step if bias is None else step + bias
 
 
 def _groups(batch: int, length: int, positions: int) -> list[_Group]:
-    """The groups in the order of the sequence; of short sequences as many rows of the batch as fit into one."""
+    """Return the groups in the order of the sequence; of short sequences as many rows of the batch as fit into one."""
     padded = length + -length % CHUNK
     rows = max(1, positions // max(1, padded))
     return [
@@ -113,18 +114,18 @@ def _groups(batch: int, length: int, positions: int) -> list[_Group]:
 
 
 def _rates(A: Tensor) -> tuple[Tensor, Tensor]:
-    """A as (states, channels), and log2(e) A, of which powers of two are the decays."""
+    """Return A as (states, channels), and log2(e) A, of which powers of two are the decays."""
     rates = at_least_float32(A).t().contiguous()
     return rates, rates * math.log2(math.e)
 
 
 def _decays(step: Tensor, A2: Tensor, out: Tensor | None = None) -> Tensor:
-    """exp(step A) as (rows, positions, states, channels), where ``A2`` is log2(e) A as (states, channels)."""
+    """Return exp(step A) as (rows, positions, states, channels), where ``A2`` is log2(e) A as (states, channels)."""
     return mul(step[:, :, None], A2, out=out).exp2_()
 
 
 def _decays_over_chunks(step: Tensor, A2: Tensor) -> Tensor:
-    """The product of the decays of every chunk, (rows, chunks, states, channels)."""
+    """Return the product of the decays of every chunk, (rows, chunks, states, channels)."""
     return finite_(_decays(step.unflatten(1, (-1, CHUNK)).sum(2), A2))
 
 
@@ -175,16 +176,16 @@ class _Scan:
         self._memory = [self.rates.new_empty(largest * A.numel()) for _ in range(workspaces)]
 
     def index(self, group: _Group) -> int:
-        """Which of the groups of its rows it is."""
-        return group.positions.start // self.positions
+        """Count the groups of its rows before it."""
+        return int(group.positions.start) // self.positions
 
     def memory(self, workspace: int, step: Tensor, more: int = 0) -> Tensor:
-        """A workspace for states, (rows, positions + more, states, channels), where ``step`` is that of a group."""
+        """Return a workspace for the states of ``step`` (rows, positions, channels) and ``more`` positions."""
         shape = (step.shape[0], step.shape[1] + more, self.states, self.channels)
         return self._memory[workspace][: math.prod(shape)].view(shape)
 
     def read(self, group: _Group) -> _Inputs:
-        """A group's inputs, with the decays in the first workspace."""
+        """Read a group's inputs; the decays are in the first workspace."""
         x = group.read(self.u)
         step = group.steps(self.delta, self.bias, self.softplus)
         a = _decays(step, self.rates2, out=self.memory(0, step))
@@ -193,12 +194,12 @@ class _Scan:
 
 
 def _over_states(weights: Tensor, x: Tensor) -> Tensor:
-    """(rows, positions, states) . (rows, positions, states, channels) -> (rows, positions, channels)."""
+    """Multiply (rows, positions, states) . (rows, positions, states, channels) -> (rows, positions, channels)."""
     return matmul(weights[:, :, None], x)[:, :, 0]
 
 
 def _over_channels(weights: Tensor, x: Tensor) -> Tensor:
-    """(rows, positions, channels) . (rows, positions, states, channels) -> (rows, positions, states)."""
+    """Multiply (rows, positions, channels) . (rows, positions, states, channels) -> (rows, positions, states)."""
     return matmul(weights[:, :, None], x.transpose(2, 3))[:, :, 0]
 
 
@@ -248,7 +249,7 @@ def _chunked_scan_backward(
     delta_softplus: bool,
     starts: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, delta, A, B, C, D and delta_bias.
+    """Compute the gradients of u, delta, A, B, C, D and delta_bias.
 
     With the adjoint of a state, g_t = C_t dy_t + a_{t+1} g_{t+1}, what flows from position t into the state before it
     is f_t = a_t g_t = a_t (C_t dy_t + f_{t+1}): the recurrence of the states, backwards. The gradient of the exponent
@@ -286,7 +287,7 @@ def _chunked_scan_backward(
 
 
 def _states_again(scan: _Scan, inputs: _Inputs, start: Tensor) -> Tensor:
-    """The states of a group with the one before it in front, (rows, positions + 1, states, channels)."""
+    """Return the states of a group with the one before it in front, (rows, positions + 1, states, channels)."""
     state = scan.memory(1, inputs.step, more=1)
     state[:, 0] = start
     mul(inputs.drive[:, :, None], inputs.b[..., None], out=state[:, 1:])
@@ -295,7 +296,7 @@ def _states_again(scan: _Scan, inputs: _Inputs, start: Tensor) -> Tensor:
 
 
 def _flows(scan: _Scan, inputs: _Inputs, dy: Tensor, from_behind: Tensor) -> Tensor:
-    """The flows f_t of a group and the one from behind it at the end, (rows, positions + 1, states, channels)."""
+    """Return the flows f_t of a group, then the one from behind it, (rows, positions + 1, states, channels)."""
     flow = scan.memory(2, inputs.step, more=1)
     flow[:, -1] = from_behind
     mul(dy[:, :, None], inputs.c[..., None], out=flow[:, :-1]).mul_(inputs.a)
@@ -304,7 +305,7 @@ def _flows(scan: _Scan, inputs: _Inputs, dy: Tensor, from_behind: Tensor) -> Ten
 
 
 def _gradient_of_b(inputs: _Inputs, dy: Tensor, flow: Tensor) -> Tensor:
-    """sum over channels of delta_t u_t (C_t dy_t + f_{t+1}), (rows, positions, states)."""
+    """Sum delta_t u_t (C_t dy_t + f_{t+1}) over channels, (rows, positions, states)."""
     return (inputs.drive * dy).sum(2, keepdim=True).mul(inputs.c).add_(_over_channels(inputs.drive, flow[:, 1:]))
 
 

@@ -32,7 +32,7 @@ LARGEST = tl.constexpr(3.4028234663852886e38)  # float32; infinity times a state
 
 @triton.jit
 def _softplus(x):
-    """max(x, 0) + log1p(e) with e = exp(-|x|), which keeps the digits of a small e.
+    """Compute max(x, 0) + log1p(e) with e = exp(-|x|), which keeps the digits of a small e.
 
     log1p(e) / e is a polynomial of degree 8, interpolated at the Chebyshev points of [0, 1]: relative error 4e-8, where
     the hardware's logarithm of 1 + e has 1e-4 at e = 1e-3.
@@ -52,14 +52,14 @@ def _softplus(x):
 
 @triton.jit
 def _row(tile, index, i):
-    """Row i of a tile. As integers, where adding zeros is exact: the compiler then only renames registers."""
+    """Take row i of a tile. As integers, where adding zeros is exact: the compiler then only renames registers."""
     bits = tl.where(index == i, tile.to(tl.int32, bitcast=True), 0)
     return tl.sum(bits, axis=0).to(tl.float32, bitcast=True)
 
 
 @triton.jit
 def _tile(first, d, channels, length, TIME_FASTEST: tl.constexpr, STEPS: tl.constexpr):
-    """Where the tile from position ``first`` on lies in a sequence (channels, length), and which of it exists."""
+    """Say where the tile from position ``first`` on lies in a sequence (channels, length), and which of it exists."""
     t = first + tl.arange(0, STEPS)
     exists = (t < length)[:, None] & (d < channels)[None, :]
     if TIME_FASTEST:
@@ -69,13 +69,13 @@ def _tile(first, d, channels, length, TIME_FASTEST: tl.constexpr, STEPS: tl.cons
 
 @triton.jit
 def _load_tile(pointer, offsets, exists):
-    """A tile as float32, zero outside."""
+    """Load a tile as float32, zero outside."""
     return tl.load(pointer + offsets, mask=exists, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def _load_row(rows, t, length, n, TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr):
-    """Row t of B or C as (states, 1). Behind the end the last row, which meets inputs of zero there."""
+    """Load row t of B or C as (states, 1). Behind the end the last row, which meets inputs of zero there."""
     if TAIL:
         t = tl.minimum(t, length - 1)
     if PADDED == STATES:
@@ -87,7 +87,7 @@ def _load_row(rows, t, length, n, TAIL: tl.constexpr, STATES: tl.constexpr, PADD
 
 @triton.jit
 def _load_steps(pointer, offsets, exists, bias, SOFTPLUS: tl.constexpr):
-    """The step sizes of a tile, zero outside, and what they were before the softplus."""
+    """Load the step sizes of a tile, zero outside, and what they were before the softplus."""
     raw = _load_tile(pointer, offsets, exists) + bias[None, :]
     if SOFTPLUS:
         step = _softplus(raw)
@@ -98,7 +98,7 @@ def _load_steps(pointer, offsets, exists, bias, SOFTPLUS: tl.constexpr):
 
 @triton.jit
 def _load_vector(pointer, d, channels, CHANNELS: tl.constexpr):
-    """D or delta_bias of a block of channels; zeros where there is none."""
+    """Load D or delta_bias of a block of channels; zeros where there is none."""
     if pointer is not None:
         return tl.load(pointer + d, mask=d < channels, other=0.0).to(tl.float32)
     return tl.zeros((CHANNELS,), tl.float32)
@@ -111,7 +111,7 @@ def chunk_ends_kernel(
     SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr, TIME_FASTEST: tl.constexpr,
     TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Stage 1: where each chunk ends from a state of zero, and the sum of its steps, which gives its decay.
+    """Run stage 1: where each chunk ends from a state of zero, and the sum of its steps, which gives its decay.
 
     Forward: x = u, rows = B, and the state behind the chunk. REVERSE: x = the gradient of y, rows = C, and
     the flow f_t = exp(delta_t A) (C_t x_t + f_{t+1}) out of the chunk's first position.
@@ -161,7 +161,7 @@ def chunk_ends_kernel(
 
 @triton.jit
 def _then(decay, end, next_decay, next_end):
-    """Two chunks as one; a chunk takes the state h to decay * h + end."""
+    """Join two chunks; a chunk takes the state h to decay * h + end."""
     return tl.minimum(decay * next_decay, LARGEST), next_decay * end + next_end
 
 
@@ -170,7 +170,7 @@ def carries_kernel(
     ends, step_sums, A, starts, channels, chunks,
     REVERSE: tl.constexpr, STATES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Stage 2: the true state at the start of each chunk (REVERSE: the flow into its end), ROWS chunks at once."""
+    """Run stage 2: the true state at the start of each chunk (REVERSE: the flow into its end), ROWS chunks at once."""
     groups = tl.cdiv(STATES * channels, COLUMNS)
     batch = (tl.program_id(0) // groups).to(tl.int64)
     column = (tl.program_id(0) % groups) * COLUMNS + tl.arange(0, COLUMNS)  # of (states, channels), flattened
@@ -209,7 +209,7 @@ def outputs_kernel(
     SOFTPLUS: tl.constexpr, TIME_FASTEST: tl.constexpr,
     TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Stage 3: the outputs of each chunk from its true start."""
+    """Run stage 3: the outputs of each chunk from its true start."""
     blocks = tl.cdiv(channels, CHANNELS)
     chunks = tl.cdiv(length, chunk_length)
     item = tl.program_id(0) // blocks
@@ -251,7 +251,7 @@ def gradients_kernel(
     SOFTPLUS: tl.constexpr, TIME_FASTEST: tl.constexpr,
     TAIL: tl.constexpr, STATES: tl.constexpr, PADDED: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Stage 3 backward: all gradients, chunk by chunk, from the true start and the true flow into the end.
+    """Run stage 3 backward: all gradients, chunk by chunk, from the true start and the true flow into the end.
 
     A program keeps to one block of channels and takes every ``workers``-th of the batches * chunks chunks, so that the
     sums over positions stay in its registers and what it remembers of a chunk in the cache: one sweep to the right

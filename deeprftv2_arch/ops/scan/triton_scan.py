@@ -24,7 +24,7 @@ CARRY_COLUMNS, MOST_CARRY_ROWS = 8, 256
 
 
 def _chunk_length(batch: int, channels: int, length: int) -> int:
-    """Positions per chunk: as many as leave ``FORWARD_PROGRAMS`` programs, a multiple of 16.
+    """Return the positions per chunk: as many as leave ``FORWARD_PROGRAMS`` programs, a multiple of 16.
 
     Shorter chunks would spend their time on carries, longer ones save nothing more and need more tile starts in the
     backward pass. The sizes may be symbolic.
@@ -42,28 +42,28 @@ def _power_of_two(n: int) -> int:
 
 
 def _is_time_fastest(x: Tensor) -> bool:
-    """Which of the kernels' two layouts (batch, channels, length) is nearer to that of ``x``."""
+    """Tell which of the kernels' two layouts (batch, channels, length) is nearer to that of ``x``."""
     return not x.transpose(1, 2).is_contiguous()
 
 
 def _laid_out(x: Tensor, time_fastest: bool) -> Tensor:
-    """``x`` in one of the kernels' two layouts; a copy where it lies otherwise."""
+    """Return ``x`` in one of the kernels' two layouts; a copy where it lies otherwise."""
     return x.contiguous() if time_fastest else x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def _lying_as(x: Tensor, given: Tensor) -> Tensor:
-    """``x`` with the strides of ``torch.empty_like(given)``, which the operators promise; a copy if it has others."""
+    """Return ``x`` with the strides of ``torch.empty_like(given)``, as operators promise; a copy if it has others."""
     strides = torch.empty_like(given, device="meta").stride()
     return x if x.stride() == strides else torch.empty_like(given).copy_(x)
 
 
 def _rows(x: Tensor) -> Tensor:
-    """B or C as float32 (batch, length, states); a copy where it lies otherwise, small beside u."""
+    """Return B or C as float32 (batch, length, states); a copy where it lies otherwise, small beside u."""
     return x.transpose(1, 2).to(torch.float32).contiguous()
 
 
 def _options(x: Tensor, states: int, steps: int, softplus: bool, time_fastest: bool) -> dict[str, int]:
-    """Constants of the kernels that work on tiles of (batch, channels, length) tensors, and the launch's options."""
+    """Return the constants of kernels that work on tiles of (batch, channels, length) tensors, and launch options."""
     return {
         "SOFTPLUS": softplus,
         "TIME_FASTEST": time_fastest,
@@ -78,14 +78,14 @@ def _options(x: Tensor, states: int, steps: int, softplus: bool, time_fastest: b
 
 
 def _tile_steps(x: Tensor) -> int:
-    """Positions of a forward tile: what one thread can read with one vector load of 16 bytes."""
+    """Return the positions of a forward tile: what one thread can read with one vector load of 16 bytes."""
     return 16 // x.element_size()
 
 
 def _carries(
     x: Tensor, delta: Tensor, A: Tensor, rows: Tensor, delta_bias: Tensor | None, options: dict[str, int], reverse: bool
 ) -> Tensor:
-    """Stages 1 and 2: the states at the chunks' starts or, in reverse, the flows into their ends."""
+    """Run stages 1 and 2: the states at the chunks' starts or, in reverse, the flows into their ends."""
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
 
     batch, channels, length = x.shape
@@ -168,7 +168,7 @@ def _triton_scan_backward(
     delta_softplus: bool,
     starts: Tensor,
 ) -> List[Tensor]:  # noqa: UP006
-    """Gradients of u, delta, A, B and C, then of D and delta_bias where they are given.
+    """Compute the gradients of u, delta, A, B and C, then of D and delta_bias where they are given.
 
     Workspace: partial sums of B's and C's gradients, one for each block of 32 channels (together states / 16 times the
     elements of u, in float32), and per program the tiles' starts of one chunk (a bounded number of bytes); and copies
@@ -177,8 +177,8 @@ def _triton_scan_backward(
     batch, channels, length = u.shape
     states = A.shape[1]
     if u.numel() == 0:
-        given = [x for x in (A, B, C, D, delta_bias) if x is not None]
-        zeros = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in given]
+        others = (x for x in (A, B, C, D, delta_bias) if x is not None)
+        zeros = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in others)
         return [torch.empty_like(u), torch.empty_like(delta), *zeros]
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
 
@@ -207,9 +207,9 @@ def _triton_scan_backward(
     dB, dC = parts.sum(1)[:, :, :length, :states].transpose(2, 3)
     dA, dD, dbias = sums.sum(0).split([states, 1, 1])
     gradients = [_lying_as(du, u), _lying_as(ddelta, delta)]
-    for given, gradient in ((A, dA.t()), (B, dB), (C, dC), (D, dD[0]), (delta_bias, dbias[0])):
-        if given is not None:
-            gradients.append(torch.empty_like(given, memory_format=torch.contiguous_format).copy_(gradient))
+    for x, gradient in ((A, dA.t()), (B, dB), (C, dC), (D, dD[0]), (delta_bias, dbias[0])):
+        if x is not None:
+            gradients.append(torch.empty_like(x, memory_format=torch.contiguous_format).copy_(gradient))
     return gradients
 
 
@@ -258,10 +258,11 @@ def selective_scan_triton(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.interface.selective_scan`, on a GPU, for any strides and any length.
+    """Scan as :func:`~deeprftv2_arch.ops.scan.interface.selective_scan`, on a GPU, for any strides and any length.
 
     Arithmetic and gradients' sums are float32. Nothing of size channels x states x length is stored: the forward pass
-    keeps the states between chunks of 32 to 128 positions.
+    keeps the states between chunks of 32 to 128 positions. What lies otherwise than ``u`` is copied: ``delta``, and the
+    gradient of the result; and ``u`` itself, unless either its channels or its positions are next to each other.
 
     Args:
         u, delta: (batch, channels, length), float32, bfloat16 or float16.
@@ -284,4 +285,5 @@ def selective_scan_triton(
     if u.numel() >= 2**31:  # the kernels count in 32 bits
         raise ValueError("selective_scan: the triton backend takes fewer than 2^31 elements in u; split the batch")
     _check(u=u, delta=delta, B=B, C=C)
-    return _triton_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    y: Tensor = _triton_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    return y
