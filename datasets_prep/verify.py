@@ -133,11 +133,11 @@ def check_pair(pair: Pair) -> list[str]:
         try:
             image = decode(source.read())
         except (PreparationError, OSError) as error:
-            problems.append(f"{image} {error}")
+            problems.append(f"{source} {error}")
             continue
         sizes.add((image.shape[0] * scale, image.shape[1] * scale))
         if shape is not None and image.shape != shape:
-            problems.append(f"{image} has the shape {image.shape}, meta_info.txt says {shape}")
+            problems.append(f"{source} has the shape {image.shape}, meta_info.txt says {shape}")
     if len(sizes) > 1:
         scaled = "" if max(pair.scales) == 1 else f", seen at x{max(pair.scales)}"
         listed = " and ".join(map(str, sorted(sizes)))

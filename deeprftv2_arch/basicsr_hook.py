@@ -12,7 +12,7 @@ BASICSR = "basicsr"
 
 def register_with_basicsr() -> None:
     """Register everything now if BasicSR is imported already, else as the last act of its import."""
-    if BASICSR in sys.modules:
+    if sys.modules.get(BASICSR) is not None:  # None hides a package on purpose
         _register_all()
     elif not any(isinstance(finder, _BasicsrFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _BasicsrFinder())

@@ -22,11 +22,11 @@ class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
 
 
 class EvaluationError(DeepRFTv2Error, RuntimeError):
-    """An evaluation cannot go on or be written, or has no average because images could not be measured."""
+    """An evaluation cannot go on, or its folder be made, or it has no average because images could not be measured."""
 
 
 class ExportError(DeepRFTv2Error, RuntimeError):
-    """A network cannot be exported, or not written to that file."""
+    """A network cannot be exported, or not to a file of that name."""
 
 
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):
@@ -35,3 +35,15 @@ class NonFiniteError(DeepRFTv2Error, ArithmeticError):
 
 class PreparationError(DeepRFTv2Error, ValueError):
     """A data set cannot be prepared: its tree is not as expected, or a file is missing, damaged or not writable."""
+
+
+class WriteError(DeepRFTv2Error, RuntimeError):
+    """A file cannot be written; what was there before still is.
+
+    Attributes:
+        reason: Why, in the system's words.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason

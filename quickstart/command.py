@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.images import encode_png
-from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, PreparationError
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, PreparationError, WriteError
 from quickstart.comparison import comparison_png, kernel_column, photograph_columns
 from quickstart.databases import write_databases
 from quickstart.photographs import HELD_OUT
@@ -51,8 +51,9 @@ def claim_folder(out: Path, name: str) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(marker, b"")
-    except OSError as error:
-        raise OptionError(f"--out {out}: cannot be written to ({error.strerror})") from error
+    except (OSError, WriteError) as error:
+        reason = error.reason if isinstance(error, WriteError) else error.strerror
+        raise OptionError(f"--out {out}: cannot be written to ({reason})") from error
 
 
 def write_pair(task: Task, out: Path, file_name: str, degraded: np.ndarray, truth: np.ndarray) -> None:

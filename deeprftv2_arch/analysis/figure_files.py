@@ -52,7 +52,7 @@ class AnalysisFiles:
         """Write figures by name, and arrays by theirs.
 
         Raises:
-            OptionError: They cannot be written.
+            WriteError: They cannot be written.
         """
         import matplotlib
 
@@ -64,10 +64,7 @@ class AnalysisFiles:
                 with matplotlib.rc_context(STYLE):
                     figure.savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH[suffix])
         for path, buffer in buffers.items():
-            try:
-                write_atomically(path, buffer.getvalue())
-            except OSError as error:
-                raise OptionError(f"{path}: cannot be written: {error.strerror}; choose another by -o") from error
+            write_atomically(path, buffer.getvalue(), "choose another by -o")
 
     def __str__(self) -> str:
         return f"{self.base}: figures (.png, .pdf) and arrays (.npz)"

@@ -6,7 +6,7 @@ from typing import Any
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.partial_folder import PartialFolder
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, WriteError
 
 
 def file_name(key: str) -> str:
@@ -38,9 +38,9 @@ class FolderWriter:
         target = self._folder.path / file_name(key)
         try:
             write_atomically(target, data)
-        except OSError as error:
+        except WriteError as error:
             raise PreparationError(
-                f"cannot write to {target}: {error.strerror}; make room, then run the same again: it continues here"
+                f"cannot write to {target}: {error.reason}; make room, then run the same again: it continues here"
             ) from error
         self._count += 1
 

@@ -29,7 +29,7 @@ from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.images import Header, Image, encode_png, read_header
 from deeprftv2_arch.common.lmdb_reader import open_readonly
 from deeprftv2_arch.common.partial_folder import PartialFolder
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, WriteError
 
 MAX_KEY_BYTES = 511
 BATCH_BYTES = 64 << 20
@@ -146,11 +146,15 @@ class LmdbWriter:
     def _write(self, name: str, text: str) -> None:
         try:
             write_atomically(self._folder.path / name, text.encode())
-        except OSError as error:
+        except WriteError as error:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> PreparationError:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = error.strerror
+        elif isinstance(error, WriteError):
+            reason = error.reason
         # LMDB calls a write that was cut short by a full disk an input/output error.
         if shutil.disk_usage(self._folder.path).free < self._batch_size:
             reason = "no space left on the disk"

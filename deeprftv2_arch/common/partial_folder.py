@@ -1,15 +1,16 @@
 """A folder that gets its final name only when it is complete."""
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.common.atomic import flush_folder, is_left_over, write_atomically
+from deeprftv2_arch.common.locking import FileLock
+from deeprftv2_arch.errors import PreparationError, WriteError
 
+LOCK_NAME = ".lock"  # of the file in a partial folder that is locked while the folder is being filled
 _SHOWN = 300  # characters of a setting in a message
 
 
@@ -90,7 +91,9 @@ class PartialFolder:
             raise PreparationError(f"{final} exists already: choose another name, or move it away")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path, os.O_RDONLY)
+            self._lock = FileLock(self.path / LOCK_NAME)
+        except BlockingIOError as error:
+            raise PreparationError(f"another process is preparing {self.path}: wait until it has ended") from error
         except OSError as error:
             raise PreparationError(f"cannot write to {self.path}: {error.strerror}") from error
         try:
@@ -100,13 +103,14 @@ class PartialFolder:
             raise
 
     def _claim(self) -> None:
-        try:
-            # The kernel drops this lock when the process ends, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PreparationError(f"another process is preparing {self.path}: wait until it has ended") from error
-        # A run killed at its very start leaves the folder empty, or with half of the metadata under a temporary name.
-        if any(entry.name != metadata_path(self.path).name + ".tmp" for entry in self.path.iterdir()):
+        """Remove what was half written, and go on with the rest or begin."""
+        is_begun = False
+        for entry in self.path.iterdir():
+            if is_left_over(entry.name) or entry.suffix == ".tmp":  # the latter of version 1
+                entry.unlink()
+            else:
+                is_begun |= entry.name != LOCK_NAME
+        if is_begun:
             _require_same_settings(self.path, self.settings, "delete it to start anew, or choose another --out")
         else:
             self._write_metadata({})
@@ -115,19 +119,18 @@ class PartialFolder:
         text = json.dumps({"settings": self.settings, **summary}, indent=2, sort_keys=True) + "\n"
         try:
             write_atomically(metadata_path(self.path), text.encode())
-        except OSError as error:
-            raise PreparationError(f"cannot write to {self.path}: {error.strerror}") from error
+        except WriteError as error:
+            raise PreparationError(f"cannot write to {self.path}: {error.reason}") from error
 
     def publish(self, summary: Mapping[str, Any]) -> None:
         """Adds `summary` to the metadata and gives the folder its final name."""
         self._write_metadata(summary)
         if self.final.exists():
             raise PreparationError(f"{self.final} appeared meanwhile: the complete result is in {self.path}")
+        self.release()  # ahead of the new name, under which nobody looks for left-overs
         os.rename(self.path, self.final)
-        self.release()
+        flush_folder(self.final.parent)
 
     def release(self) -> None:
-        """Lets go of the lock; the folder stays as it is."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Let go of the lock; the folder stays as it is."""
+        self._lock.release()

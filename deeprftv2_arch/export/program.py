@@ -11,7 +11,7 @@ from torch.fx.experimental import _config as tracing
 
 from deeprftv2_arch.errors import ExportError
 from deeprftv2_arch.export.any_size import AnySize
-from deeprftv2_arch.export.files import written_atomically
+from deeprftv2_arch.export.files import new_file
 from deeprftv2_arch.export.scan import chunked_scan_in_plain_operators
 from deeprftv2_arch.ops import scan_backend
 
@@ -33,9 +33,10 @@ def export_program(network: nn.Module, path: Path) -> None:
         path: New file.
 
     Raises:
-        ExportError: The network cannot be exported, and why; or the file exists or cannot be written.
+        ExportError: The network cannot be exported, and why; or the file exists.
+        WriteError: The file cannot be written.
     """
-    with written_atomically(path) as temporary:
+    with new_file(path) as temporary:
         program = traced(network)
         logger.info("writing the program")
         with temporary.open("wb") as file:

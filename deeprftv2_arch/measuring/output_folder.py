@@ -29,9 +29,6 @@ def write_png(path: Path, image: NDArray[Any]) -> None:
     """Write an image (H, W, 3) BGR of 8 bits; an earlier one of the name is replaced when it is complete.
 
     Raises:
-        EvaluationError: It cannot be written.
+        WriteError: It cannot be written.
     """
-    try:
-        write_atomically(path, cv2.imencode(".png", image)[1].tobytes())
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot be written: {error.strerror}; the table was") from error
+    write_atomically(path, cv2.imencode(".png", image)[1].tobytes(), "the table was")

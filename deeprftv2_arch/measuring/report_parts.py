@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.errors import DeepRFTv2Error
 
 Figures = Mapping[str, float | None]
 
@@ -83,10 +82,7 @@ def write_reports(folder: Path, reports: Mapping[str, str], consolation: str) ->
         consolation: Where else the figures are, for the message.
 
     Raises:
-        DeepRFTv2Error: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     for name, text in reports.items():
-        try:
-            write_atomically(folder / name, text.encode())
-        except OSError as error:
-            raise DeepRFTv2Error(f"{folder / name}: cannot be written: {error.strerror}; {consolation}") from error
+        write_atomically(folder / name, text.encode(), consolation)

@@ -46,7 +46,7 @@ def write_report(opt: Options, model: Any, folder: Path) -> None:
         folder: Where to.
 
     Raises:
-        DeepRFTv2Error: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     if opt["model_type"] not in BASELINES or not model.set_means:
         return

@@ -171,7 +171,7 @@ class TrainingModel(SRModel, ABC):
         """Write ``models/<label>_<iteration>.pth``: the weights of every network under its key.
 
         Raises:
-            CheckpointError: It cannot be written; an earlier file of the name is still there.
+            WriteError: It cannot be written; an earlier file of the name is still there.
         """
         nets, keys = ([value] if not isinstance(value, list) else value for value in (net, param_key))
         states = {key: plain(self.get_bare_model(net_).state_dict()) for net_, key in zip(nets, keys, strict=True)}
@@ -182,7 +182,7 @@ class TrainingModel(SRModel, ABC):
         """Write ``training_states/<iteration>.state``: what ``resume_training`` restores; every process must call.
 
         Raises:
-            CheckpointError: It cannot be written; an earlier file of the name is still there.
+            WriteError: It cannot be written; an earlier file of the name is still there.
         """
         if current_iter == -1:
             return

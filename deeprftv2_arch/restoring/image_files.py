@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.images import PNG_SIGNATURE, Header, read_header, require_whole
 from deeprftv2_arch.errors import DataError, PreparationError
 from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.jpeg import LONGEST_PART, MOST_PARTS, is_whole, with_profile
 from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 from deeprftv2_arch.restoring.png import with_chunk
-from deeprftv2_arch.restoring.whole_files import written_whole
 
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
@@ -130,7 +130,8 @@ def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
         profile: Its colour profile, as that function returns it.
 
     Raises:
-        DataError: It cannot be written, or is to be a JPEG and has alpha.
+        DataError: It cannot be encoded, or is to be a JPEG and has alpha.
+        WriteError: It cannot be written.
     """
     try:
         encoded = _jpeg(image, profile) if path.suffix == ".jpg" else _png(image, profile)
@@ -138,8 +139,7 @@ def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
         raise DataError(f"{path}: {error}") from error
     except cv2.error as error:
         raise DataError(f"{path}: cannot be written: {error.err}") from error
-    with written_whole(path) as temporary:
-        temporary.write_bytes(encoded)
+    write_atomically(path, encoded)
 
 
 def _png(image: Image, profile: bytes | None) -> bytes:

@@ -12,10 +12,10 @@ from typing import IO, cast
 import cv2
 import numpy as np
 
+from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.video_reading import Video
-from deeprftv2_arch.restoring.whole_files import written_whole
 
 QUALITY = "16"  # constant rate factor of H.264; one cannot tell the frames from those before, or hardly
 SOUND_IN_MP4 = ("aac", "ac3", "alac", "eac3", "mp3", "opus")  # copied; other sound becomes AAC, which all can play
@@ -46,7 +46,8 @@ def writing_video(path: Path, height: int, width: int, like: Video) -> Iterator[
         Writes one frame, (height, width, 3) uint8 RGB.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: The program that writes it has failed.
+        WriteError: It cannot be written.
     """
     padding = ((0, height % 2), (0, width % 2), (0, 0))
     size = width + width % 2, height + height % 2

@@ -23,7 +23,7 @@ from deeprftv2_arch.checkpoints.io import (
     pick_params,
     save_atomically,
 )
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, WriteError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 TINY = {"dim": 8, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,), "fke_kind": "NAF"}
@@ -69,7 +69,7 @@ def test_full_disk_leaves_the_earlier_file(tmp_path: Path, room: int) -> None:
     path = tmp_path / "net_g_5.pth"
     save_atomically({"w": torch.ones(2)}, path)
     before = path.read_bytes()
-    with disk_with_room_for(room), pytest.raises(CheckpointError, match=r"net_g_5\.pth: cannot be written: ") as caught:
+    with disk_with_room_for(room), pytest.raises(WriteError, match=r"net_g_5\.pth: cannot be written: ") as caught:
         save_atomically({"w": torch.rand(100_000)}, path)
     assert "\n" not in str(caught.value)
     assert os.strerror(errno.EFBIG) in str(caught.value)
@@ -94,7 +94,7 @@ def test_advice_fits_what_hinders_the_writing(
         raise failure
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(CheckpointError, match=rf"a\.pth: {message}, nothing else was lost"):
+    with pytest.raises(WriteError, match=rf"a\.pth: {message}, nothing else was lost"):
         save_atomically({}, tmp_path / "a.pth")
     assert os.listdir(tmp_path) == []
 
@@ -102,7 +102,7 @@ def test_advice_fits_what_hinders_the_writing(
 def test_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder, reason in (("gone", "No such file or directory"), ("file", "Not a directory")):
-        with pytest.raises(CheckpointError, match=rf"{folder}.a\.pth: cannot be written: {reason}; check the folder"):
+        with pytest.raises(WriteError, match=rf"{folder}.a\.pth: cannot be written: {reason}; check the folder"):
             save_atomically({}, tmp_path / folder / "a.pth")
 
 

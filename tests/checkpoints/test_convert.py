@@ -19,7 +19,7 @@ from deeprftv2_arch import Restorer
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.convert import convert, convert_reference
 from deeprftv2_arch.checkpoints.io import TORN, load_checkpoint, load_params
-from deeprftv2_arch.errors import CheckpointError, OptionError
+from deeprftv2_arch.errors import CheckpointError, OptionError, WriteError
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -179,7 +179,7 @@ def test_nothing_is_replaced_or_written_by_halves(tmp_path: Path) -> None:
         convert(source, source)
     with pytest.raises(OptionError, match=r"out\.onnx: the name of the new file must end in \.pth or \.safetensors"):
         convert(source, tmp_path / "out.onnx")
-    with pytest.raises(CheckpointError, match=r"gone.out\.safetensors: cannot be written: No such file or directory"):
+    with pytest.raises(WriteError, match=r"gone.out\.safetensors: cannot be written: No such file or directory"):
         convert(source, tmp_path / "gone" / "out.safetensors")
     state.pop("units.0.full_scale.fke.norm.weight")
     torch.save(state, tmp_path / "part.pth")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prep_trees import damage_page, hashes, make_image, read_lmdb, read_png
 
-from datasets_prep import lmdb_writer
+from deeprftv2_arch.common import lmdb_writer
 from deeprftv2_arch.common.lmdb_reader import read_keys, read_meta_info, read_value
 from deeprftv2_arch.common.lmdb_writer import LmdbWriter
 from deeprftv2_arch.common.partial_folder import read_metadata

@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # after "--", the process kills itself right after that many steps that change what is on the disk for good.
 DRIVER = """
 import os, signal, sys
-from datasets_prep import lmdb_writer, partial_folder
+from deeprftv2_arch.common import lmdb_writer, partial_folder
 from datasets_prep.command import main
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.__main__ import build_parser
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, ExportError, OptionError
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, ExportError, OptionError, WriteError
 from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
 from deeprftv2_arch.export import program as program_file
 from deeprftv2_arch.export.fourier import irfft2, rfft2
@@ -176,7 +176,7 @@ def test_no_file_is_replaced(tmp_path):
         export_program(DeepRFTv2(**TINY), tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "precious"
     for folder in ("none", "mine"):  # there is none of the first name, and the second one is a file
-        with pytest.raises(ExportError, match=r"network\.pt2: cannot be written"):
+        with pytest.raises(WriteError, match=r"network\.pt2: cannot be written"):
             # Refused for its tiles as soon as it is traced, which takes a while; so this comes before.
             export_program(DeepRFTv2(**TINY, tile=16), tmp_path / folder / "network.pt2")
     with pytest.raises(ExportError, match="tiles"):

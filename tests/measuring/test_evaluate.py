@@ -1,6 +1,7 @@
 """The command `evaluate`: tiles, damaged images, what its files say, and what a user reads."""
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from launch_helpers import TINY_NETWORK, run, write_images, write_options
 import deeprftv2_arch
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
-from deeprftv2_arch.launch import report_parts
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
 from deeprftv2_arch.measuring.triplets import LABEL, MARGIN
@@ -214,10 +214,10 @@ def test_results_that_cannot_be_written_are_one_line(
         monkeypatch.setattr("os.access", lambda path, mode: False)
     else:
 
-        def fail(path: Path, text: str) -> None:
+        def fail(source: Path, target: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(report_parts, "write_atomically", fail)
+        monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(SystemExit) as ended:
         main(monkeypatch, tmp_path, options, "--partial", "--workers", "0", "--out", str(out))
     assert ended.value.code == 2

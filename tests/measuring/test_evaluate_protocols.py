@@ -43,7 +43,7 @@ def test_deblurring_is_measured_on_rounded_images(tmp_path: Path, protocol: str,
     assert figures["ssim"] == pytest.approx((flat_ssim(100, 110) + flat_ssim(50, 90)) / 2, abs=1e-9)
     assert [(line["data_set"], line["picture"]) for line in lines] == [(name, "a"), (name, "b")]
     assert [float(line["psnr"]) for line in lines] == pytest.approx([flat_psnr(10), flat_psnr(40)], abs=1e-9)
-    assert content["sets"][name]["published_images"] == {"gopro": 1111, "hide": 2025, "reds": 300}[protocol]
+    assert content["sets"][name]["published_pictures"] == {"gopro": 1111, "hide": 2025, "reds": 300}[protocol]
 
 
 def test_ssim_of_gopro_is_the_three_dimensional_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from basicsr.archs import build_network
 from launch_helpers import TINY_NETWORK, evaluation_options, run, write_images, write_options
 
 import deeprftv2_arch
-from deeprftv2_arch.errors import DataError, DeepRFTv2Error, MetricUnavailableError
-from deeprftv2_arch.launch import report_parts
+from deeprftv2_arch.errors import DataError, MetricUnavailableError, WriteError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing
 from deeprftv2_arch.measuring.provenance import how_restored
@@ -243,11 +243,11 @@ def test_report_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     section = write_flat_images(tmp_path / "flat", 2, {"a": (100, 110)})
     weights = write_enlarger(tmp_path / "weights.pth", 2)
 
-    def fail(path: Path, text: str) -> None:
+    def fail(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report_parts, "write_atomically", fail)
-    with pytest.raises(DeepRFTv2Error, match=r"report\.json: cannot be written: No space left on device; the figures"):
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(WriteError, match=r"report\.json: cannot be written: No space left on device; the figures"):
         report_of(tmp_path, super_resolution_options(weights, 2, datasets={"test": section}))
 
 

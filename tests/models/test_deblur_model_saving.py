@@ -16,7 +16,7 @@ from test_checkpoint_io import Payload, disk_with_room_for
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, WriteError
 from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.random_state import random_state, restore_random_state
 
@@ -163,7 +163,7 @@ def test_full_disk_stops_the_training_and_leaves_everything(tmp_path: Path, what
     room = 5000 if what == "network" else network.stat().st_size + 5000
     expected = "net_g_1.pth" if what == "network" else "1.state"
     train(model, [2])
-    with disk_with_room_for(room), pytest.raises(CheckpointError, match=f"{expected}: cannot be written: ") as caught:
+    with disk_with_room_for(room), pytest.raises(WriteError, match=f"{expected}: cannot be written: ") as caught:
         model.save(0, 1)
     assert "\n" not in str(caught.value)
     assert state.read_bytes() == before[1]
