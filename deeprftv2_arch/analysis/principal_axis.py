@@ -44,7 +44,7 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
       which no such coordinate explains.
 
     On most photographs it is found within 10 degrees. Lines that are as strong as a motion deceive it, such as those of
-    bricks or of text, and so does a motion from before. docs/analysis.md has figures.
+    bricks or of text, and so does a motion from before. docs/analysis.md has the measurements.
 
     Args:
         pattern: (H, W), zero lag at (H // 2, W // 2).
