@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from deeprftv2_arch.data.patch_stages import PatchStage
+from deeprftv2_arch.data.patches import PatchStage
 from deeprftv2_arch.options.bounds import AtLeast, Below, NotNegative, Positive
 
 

@@ -1,4 +1,4 @@
-"""The command line of `python -m datasets_prep`."""
+"""The command line of ``python -m datasets_prep``."""
 
 import argparse
 import os
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.df2k import DF2K
 from datasets_prep.dpdd import DPDD
@@ -19,6 +18,7 @@ from datasets_prep.realblur import REALBLUR
 from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
+from datasets_prep.views import CropRule
 from deeprftv2_arch.errors import PreparationError
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
@@ -146,7 +146,7 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line, one sub-command per data set."""
+    """Build the parser of the whole command line, one sub-command per data set."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets_prep",
         description=_DESCRIPTION,
@@ -169,7 +169,7 @@ def _warn(text: str) -> None:
 
 
 def _made(request: Request, split: str, scale: int) -> list[Path]:
-    """The LMDBs or folders of one part: of the form that is asked for, unless only the other one is there."""
+    """Return the LMDBs or folders of one part, of the form that is asked for, unless only the other one is there."""
     sides = request.data_set.side_names(scale, request.flags)
     forms = [
         [replace(request, folders=folders).target(split, side) for side in sides]
@@ -224,7 +224,7 @@ def _run(request: Request, dry_run: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.root is None and not options.verify:
