@@ -151,7 +151,7 @@ def test_real_set5_pairs_by_template(real_set5: Path, scale: int, woman: tuple[i
     roots = real_set5 / "LR_bicubic" / f"X{scale}", real_set5 / "HR"
     dataset = build(roots, scale, phase="test", filename_tmpl=f"{{}}x{scale}")
     assert [name for _, name in dataset.pairs] == ["baby", "bird", "butterfly", "head", "woman"]
-    for item in dataset:
+    for item in (dataset[index] for index in range(len(dataset))):
         # Were the two shifted or turned against each other, averaged squares would not look like the low resolution.
         averaged = torch.nn.functional.avg_pool2d(item["gt"], scale)
         assert averaged.shape == item["lq"].shape
