@@ -195,7 +195,7 @@ def interleaved_times(
 
 
 def measure(work: Work, names: Collection[str], budget: float) -> dict[str, list[float]]:
-    """Seconds of every run of the competitors that are named, which compute the same.
+    """Time every run of the competitors that are named, which compute the same.
 
     Raises:
         ArithmeticError: The competitors do not agree, so that comparing their times would mean nothing.

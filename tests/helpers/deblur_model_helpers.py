@@ -40,7 +40,7 @@ class TwoScaleConvolutions(nn.Module):
         self.register_buffer("mean", torch.zeros(3))
 
     def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
-        restored = self.second(torch.tanh(self.first(x)))
+        restored: Tensor = self.second(torch.tanh(self.first(x)))
         if not self.training:
             return x + restored
         with torch.no_grad():

@@ -26,8 +26,9 @@ def looked_up_once(function: Callable[..., str | None]) -> Callable[..., str | N
     def constant(*arguments: Hashable) -> str | None:
         return cached(*arguments)
 
-    constant.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
-    return constant
+    constant.cache_clear = cached.cache_clear
+    typed: Callable[..., str | None] = constant
+    return typed
 
 
 @looked_up_once
