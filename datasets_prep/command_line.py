@@ -19,7 +19,7 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
 
@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _verify(request)
         else:
             _run(request, options.dry_run)
-    except PreparationError as error:
+    except DeepRFTv2Error as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
