@@ -211,7 +211,7 @@ def interleaved_times(
 
 
 def slowdowns(calls: Mapping[str, Callable[[], object]], runs: int, device: torch.device) -> dict[str, float]:
-    """How many times slower calls are beside as many busy processes as PyTorch has threads, by medians of turns."""
+    """Measure how many times slower calls are beside as many busy processes as PyTorch has threads, by medians."""
     alone: dict[str, list[float]] = {name: [] for name in calls}
     beside: dict[str, list[float]] = {name: [] for name in calls}
     others = BusyProcesses(torch.get_num_threads())

@@ -29,7 +29,7 @@ def _backends(args: argparse.Namespace) -> Iterator[str]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line, one sub-command per job."""
+    """Build the command line, one sub-command per job."""
     parser = argparse.ArgumentParser(prog="python -m deeprftv2_arch", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

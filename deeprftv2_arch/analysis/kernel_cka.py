@@ -96,7 +96,7 @@ def kernel_cka(
 def _examples(
     restorer: Restorer, blurred: Path, sharp: Path, side: int
 ) -> dict[str, tuple[list[NDArray[np.float32]], NDArray[np.float64]]]:
-    """Return, by estimator, a pair's n frequencies: features r_0, r_1, ... (n, C) of the blurred image, kernel (n, 2)."""
+    """Return, by estimator, a pair's n frequencies: features r_0, r_1, ... (n, C) of the blurred one, kernel (n, 2)."""
     x, truth = (middle_part(restorer.network, to_tensor(image), side) for image in read_pair(blurred, sharp, SMALLEST))
     examples = {}
     for name, tap in tap_restoring(restorer, x).items():

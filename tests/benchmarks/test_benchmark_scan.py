@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-from argparse import ArgumentTypeError
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def test_wrong_shapes_are_refused(text: str) -> None:
 
 
 @linux
-def test_busy_processes_take_processor_time_only_while_they_run():
+def test_busy_processes_take_processor_time_only_while_they_run() -> None:
     others = BusyProcesses(1)
     (process,) = others._processes
 
