@@ -150,7 +150,8 @@ def test_what_it_holds(layout: torch.memory_format, monkeypatch: pytest.MonkeyPa
     padded = 2 * 3 * (64 + 18) * (48 + 18) * 4
     result_and_gradients = 2 * image.nbytes + field.nbytes
     strip = 0 if layout == torch.contiguous_format else 2**12 / 3 * 361 * 4
-    assert field.grad.stride() == field.stride()
+    gradient: Tensor = field.grad
+    assert gradient.stride() == field.stride()
     assert held < 1024
     assert result_and_gradients <= peak <= result_and_gradients + padded + image.nbytes + strip + 1024
 

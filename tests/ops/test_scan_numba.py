@@ -195,7 +195,7 @@ def test_several_python_threads_at_once(threads: Any) -> None:
     assert not failures
 
 
-class _Scans(Dataset[Tensor]):
+class _Scans(Dataset[torch.Tensor]):
     """Scans in the process that reads the data."""
 
     def __init__(self, count: int) -> None:
