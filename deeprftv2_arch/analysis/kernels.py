@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.analysis.figure_files import WIDTH, in_print_style, new_figure
 from deeprftv2_arch.analysis.ground_truth_kernel import ground_truth_kernel
+from deeprftv2_arch.common.kernel_images import centre
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.estimator_taps import EstimatorTap, estimators, tapped
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
@@ -88,7 +89,7 @@ def tap_restoring(restorer: Restorer, x: Tensor) -> dict[str, EstimatorTap]:
         OptionError: The network has none.
     """
     with tapped(_required_estimators(restorer.network)) as taps:
-        restorer.restore(x)
+        restorer.restore_tensor(x)
     return taps
 
 
@@ -196,10 +197,8 @@ def in_space(kernel: NDArray[Any], width: int) -> NDArray[np.float64]:
 
 
 def _draw_in_space(axes: "Axes", kernel: NDArray[Any], width: int) -> None:
-    whole = in_space(kernel, width)
-    rows, columns = (slice(max(0, side // 2 - RADIUS), side // 2 + RADIUS + 1) for side in whole.shape)
-    centre = whole[rows, columns]
-    shown = np.sign(centre) * np.sqrt(np.abs(centre))
+    about_zero_lag = centre(in_space(kernel, width), RADIUS)
+    shown = np.sign(about_zero_lag) * np.sqrt(np.abs(about_zero_lag))
     peak = max(float(np.abs(shown).max()), float(np.finfo(np.float64).tiny))
     axes.imshow(shown, cmap="RdBu_r", vmin=-peak, vmax=peak)
 
