@@ -20,7 +20,7 @@ GROUP = CHUNK**2  # positions
 
 
 def chunked_scan_in_plain_operators() -> dict[Any, Callable[..., Any]]:
-    """A table of decompositions for the scan's custom operator, whose second result is for gradients alone."""
+    """Tabulate decompositions of the scan's custom operator, whose second result is for gradients alone."""
 
     def chunked_scan(u: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
         return selective_scan_in_groups(u, *others), u.new_zeros(())

@@ -21,7 +21,7 @@ from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 
-NARROW_ATD = {
+NARROW_ATD: dict[str, Any] = {
     "type": "ATD",
     "embed_dim": 16,
     "depths": [2, 2],
@@ -164,7 +164,7 @@ def train_here(folder: Path, options: dict[str, Any], auto_resume: bool = False)
 
 @pytest.fixture(scope="module")
 def short_run(images: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of six iterations at x2."""
+    """Return the folder of a run of six iterations at x2."""
     return train_here(tmp_path_factory.mktemp("short"), training_options(images))
 
 

@@ -217,9 +217,7 @@ def test_images_that_cannot_be_restored_are_refused():
     with pytest.raises(DataError, match="UFPNet restores images of at least 9x9 pixels, got 30x8"):
         network(torch.rand(1, 3, 8, 30).double())
     assert network(torch.rand(1, 3, 9, 9).double()).shape == (1, 3, 9, 9)
-    with pytest.raises(
-        OptionError, match=r"restores RGB images \(B, 3, H, W\), got a tensor of shape \(1, 1, 16, 16"
-    ):
+    with pytest.raises(OptionError, match=r"restores RGB images \(B, 3, H, W\), got a tensor of shape \(1, 1, 16, 16"):
         network(torch.rand(1, 1, 16, 16).double())
     with pytest.raises(OptionError, match=r"noise must be of shape \(1, 9, 32, 16\), got \(1, 9, 20, 16\)"):
         network(torch.rand(1, 3, 20, 16).double(), torch.randn(1, 9, 20, 16).double())

@@ -108,9 +108,7 @@ def test_trained_rows_are_tested_as_the_published_network_is(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["table6_row02", "table6_row15", "table7_from_restored"])
 def test_test_file_takes_the_network_of_another_row(name: str, tmp_path: Path) -> None:
     own, row = (path.read_text(encoding="utf-8") for path in (TESTING, FOLDER / f"{name}.yml"))
-    own_network, row_network = (
-        text[text.index("network_g:") : text.index("  # Images larger")] for text in (own, row)
-    )
+    own_network, row_network = (text[text.index("network_g:") : text.index("  # Images larger")] for text in (own, row))
     (tmp_path / "row.yml").write_text(own.replace(own_network, row_network), encoding="utf-8")
     load_options(Arguments(tmp_path / "row.yml"), tmp_path, is_train=False)
 

@@ -24,8 +24,14 @@ from deeprftv2_arch.spandrel_support import install
 spandrel = pytest.importorskip("spandrel")
 
 OURS = {"DeepRFTv2", "ATD+FKE", "UFPNet"}
-DEBLURRING = {"dim": 4, "units": 2, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 1)}
-ENLARGING = {
+DEBLURRING: dict[str, Any] = {
+    "dim": 4,
+    "units": 2,
+    "blocks": (1, 4, 1),
+    "full_kinds": ("NAF", "NAFEVS", "NAF"),
+    "fke_blocks": (1, 1),
+}
+ENLARGING: dict[str, Any] = {
     "upscale": 2,
     "embed_dim": 16,
     "depths": (2, 2),
