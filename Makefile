@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed.stamp
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-sr quickstart-ufpnet test test-fast lint format clean
+.PHONY: help install options quickstart quickstart-sr quickstart-ufpnet test test-fast lint format clean
 
 help:
 	@echo "make quickstart          train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-fast           every test that does not take seconds, in at most three minutes"
 	@echo "make lint                ruff, mypy and the contracts of imports alone"
 	@echo "make format              format the code as lint expects it"
+	@echo "make options             write the option files in options/ from deeprftv2_arch/recipes"
 	@echo "make install             only the virtual environment, in $(VENV)"
 	@echo "make clean               remove $(VENV), the quickstarts' output and caches"
 
@@ -39,6 +40,10 @@ $(INSTALLED): setup.py pyproject.toml
 		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
 		$(PIP) opencv-python-headless; }
 	@touch $@
+
+# The option files come from the templates and tables in deeprftv2_arch/recipes.
+options: $(INSTALLED)
+	$(BIN)/python -m deeprftv2_arch.recipes options
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m quickstart

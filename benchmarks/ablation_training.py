@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeprftv2_arch.layers.nafevs_block import ORIENTATIONS
+from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
-from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 from quickstart.deblurring import Deblurring
 from quickstart.photographs import HELD_OUT, TRAINING
 from quickstart.task import OPTION_FILES
@@ -134,7 +134,7 @@ def train(
     )
     for _ in range(settings.iterations):
         blurred, sharp = (x.to(device) for x in random_batch(pairs, settings, rng))
-        loss = torch.stack(list(criterion(network(blurred), sharp).values())).sum()
+        loss = torch.stack(list(criterion(network(blurred, supervise=True), sharp).values())).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe["clip_grad_norm"])

@@ -19,8 +19,8 @@ from benchmarks.products import products_of, total_elements, total_macs
 from benchmarks.sizes import Size
 from benchmarks.timing import interleaved_medians, seconds
 from deeprftv2_arch.layers.vs_block import STATES
+from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
-from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.ops import scan_backend
 from deeprftv2_arch.ops.scan.backends import BACKENDS, choose_backend
@@ -212,7 +212,7 @@ def training_step(network: DeepRFTv2, blurred: torch.Tensor, sharp: torch.Tensor
 
     def once(form: nn.Module) -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(loss(form(blurred), sharp).values())).sum().backward()
+        torch.stack(list(loss(form(blurred, supervise=True), sharp).values())).sum().backward()
         optimizer.step()
 
     return once

@@ -308,7 +308,7 @@ class PlainDeepRFTv2(nn.Module):
     """DeepRFTv2 with two scales. The defaults are DeepRFTv2-B's; arguments as those of the package's network.
 
     In eval mode: (B, 3, H, W) with height and width multiples of 8 -> the restored images (B, 3, H, W).
-    In training: all restored images by scale.
+    With ``supervise``, as in training: all restored images by scale.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class PlainDeepRFTv2(nn.Module):
             PlainUnit(dim, blocks, full_kinds, half_kinds, fke_blocks, first=index == 0) for index in range(units)
         )
 
-    def forward(self, full: Tensor) -> Tensor | dict[str, list[Tensor]]:
+    def forward(self, full: Tensor, supervise: bool = False) -> Tensor | dict[str, list[Tensor]]:
         half = half_size(full)
         images: dict[str, list[Tensor]] = {"full": [], "half": []}
         before_full: dict[str, Any] = {}
@@ -334,7 +334,7 @@ class PlainDeepRFTv2(nn.Module):
             before_full, before_half, full_images, half_images = unit(full, half, before_full, before_half)
             images["full"] += full_images
             images["half"] += half_images
-        return images if self.training else images["full"][-1]
+        return images if supervise else images["full"][-1]
 
 
 def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:

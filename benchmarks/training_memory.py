@@ -70,7 +70,7 @@ class TrainingStep:
     def forward(self) -> Tensor:
         """Return the sum of the restored images' mean magnitudes, a loss."""
         with self._autocast():
-            restored = self.network(self.images)
+            restored = self.network(self.images, supervise=True)
             return torch.stack([image.abs().mean() for scale in restored.values() for image in scale]).sum()
 
     def _autocast(self) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DeepRFTv2Error
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

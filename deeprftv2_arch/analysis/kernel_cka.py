@@ -14,7 +14,7 @@ from tqdm import tqdm
 from deeprftv2_arch.analysis.cka import batch_terms, bootstrap_interval, minibatch_cka
 from deeprftv2_arch.analysis.figure_files import in_print_style, new_figure
 from deeprftv2_arch.analysis.images import read_pair
-from deeprftv2_arch.analysis.kernels import SIDE, label, middle_part, tap_restoring, truth_at_scale
+from deeprftv2_arch.analysis.kernels import SIDE, middle_part, tap_restoring, truth_at_scale
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -99,10 +99,10 @@ def _examples(
     """Return, by estimator, a pair's n frequencies: features r_0, r_1, ... (n, C) of the blurred one, kernel (n, 2)."""
     x, truth = (middle_part(restorer.network, to_tensor(image), side) for image in read_pair(blurred, sharp, SMALLEST))
     examples = {}
-    for name, tap in tap_restoring(restorer, x).items():
-        kernel = truth_at_scale(name, tap, x, truth)
+    for place, tap in tap_restoring(restorer, x):
+        kernel = truth_at_scale(place, tap, x, truth)
         parts = np.stack([kernel.real.ravel(), kernel.imag.ravel()], axis=1)[1:]
-        examples[label(name)] = [_frequencies(feature) for feature in tap.features], parts
+        examples[place.label] = [_frequencies(feature) for feature in tap.features], parts
     return examples
 
 

@@ -13,9 +13,11 @@ from deeprftv2_arch.analysis.figure_files import WIDTH, in_print_style, new_figu
 from deeprftv2_arch.analysis.ground_truth_kernel import ground_truth_kernel
 from deeprftv2_arch.common.kernel_images import centre
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.estimator_taps import EstimatorTap, estimators, tapped
-from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.estimator_taps import EstimatorTap, tapped
 from deeprftv2_arch.layers.pyramid import image_pyramid
+from deeprftv2_arch.networks.card import EstimatorPlace
+from deeprftv2_arch.networks.cards import card_of
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.kernels import middle
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -75,22 +77,23 @@ def estimator_kernels(
     x = middle_part(restorer.network, to_tensor(blurred), side)
     truth = None if sharp is None else middle_part(restorer.network, to_tensor(sharp), side)
     return {
-        label(name): _of_channels(
-            tap, _chosen(tap, channels), None if truth is None else truth_at_scale(name, tap, x, truth)
+        place.label: _of_channels(
+            tap, _chosen(tap, channels), None if truth is None else truth_at_scale(place, tap, x, truth)
         )
-        for name, tap in tap_restoring(restorer, x).items()
+        for place, tap in tap_restoring(restorer, x)
     }
 
 
-def tap_restoring(restorer: Restorer, x: Tensor) -> dict[str, EstimatorTap]:
-    """Restore an image (1, 3, H, W) and return what went through the estimators, by the names of their modules.
+def tap_restoring(restorer: Restorer, x: Tensor) -> list[tuple[EstimatorPlace, EstimatorTap]]:
+    """Restore an image (1, 3, H, W) and return the estimators with what went through them.
 
     Raises:
         OptionError: The network has none.
     """
-    with tapped(_required_estimators(restorer.network)) as taps:
+    places = _required_estimators(restorer.network)
+    with tapped({place.name: place.estimator for place in places}) as taps:
         restorer.restore_tensor(x)
-    return taps
+    return [(place, taps[place.name]) for place in places]
 
 
 def estimator_names(network: nn.Module) -> tuple[str, ...]:
@@ -99,37 +102,29 @@ def estimator_names(network: nn.Module) -> tuple[str, ...]:
     Raises:
         OptionError: It has none.
     """
-    return tuple(map(label, _required_estimators(network)))
+    return tuple(place.label for place in _required_estimators(network))
 
 
 def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
-    """Cut out the middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
-    multiple = int(getattr(network, "size_multiple", 0) or getattr(network, "window_size", 1))
-    part = middle(x, min(side, getattr(network, "tile", None) or side))
-    height, width = (length - length % multiple for length in part.shape[2:])
+    """The middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
+    traits = traits_of(network)
+    part = middle(x, min(side, traits.tile or side))
+    height, width = (length - length % traits.size_multiple for length in part.shape[2:])
     return part[:, :, :height, :width]
 
 
-def label(name: str) -> str:
-    """Name the estimator with that module name for people: ``units.0.full_scale.fke`` is ``unit1_full``."""
-    parts = name.split(".")
-    if parts[0] == "units":
-        return f"unit{int(parts[1]) + 1}_{parts[2].removesuffix('_scale')}"
-    return f"group{int(parts[-1]) + 1}"
-
-
-def truth_at_scale(name: str, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
-    """Return the ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
-    images = [image_pyramid(x.contiguous(), 2)[1] if "half_scale" in name else x for x in (blurred, sharp)]
+def truth_at_scale(place: EstimatorPlace, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
+    """The ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
+    images = [image_pyramid(x.contiguous(), place.halvings + 1)[-1] for x in (blurred, sharp)]
     height, width = tap.blurred.shape[2:]
     return ground_truth_kernel(images[0][0].numpy(), images[1][0].numpy(), (height, width))
 
 
-def _required_estimators(network: nn.Module) -> dict[str, FourierKernelEstimator]:
-    parts = estimators(network)
-    if not parts:
+def _required_estimators(network: nn.Module) -> list[EstimatorPlace]:
+    places = card_of(network).estimators(network)
+    if not places:
         raise OptionError("this network has no kernel estimators to look into; name another checkpoint")
-    return parts
+    return places
 
 
 def _chosen(tap: EstimatorTap, channels: Sequence[int] | None) -> NDArray[np.int64]:

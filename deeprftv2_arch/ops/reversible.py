@@ -17,7 +17,7 @@ is. The memory modes keep, for the backward pass,
                 after its second run, and one block at a time runs a third time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -62,24 +62,33 @@ def away_from_zero(alpha: Tensor) -> Tensor:
 
 
 class _ZeroGradient(torch.autograd.Function):
-    """Identity on ``x`` that gives ``alpha`` a gradient of zero instead of none."""
+    """Identity on ``x`` that gives other tensors a gradient of zero instead of none."""
 
     @staticmethod
-    def forward(x: Tensor, alpha: Tensor) -> Tensor:
+    def forward(x: Tensor, *unused: Tensor) -> Tensor:
         return x[:]  # not view_as, which changes the stride of a batch of one, and with it the memory format
 
     @staticmethod
-    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.alpha_like = inputs[1].detach()  # type: ignore[attr-defined]
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.unused = [tensor.detach() for tensor in inputs[1:]]  # type: ignore[attr-defined]
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        return grad, torch.zeros_like(ctx.alpha_like)  # type: ignore[attr-defined]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:
+        return grad, *(torch.zeros_like(tensor) for tensor in ctx.unused)  # type: ignore[attr-defined]
+
+
+def with_zero_gradients(x: Tensor, unused: Iterable[Tensor]) -> Tensor:
+    """Return ``x``, and let the backward pass give tensors that have no part in it a gradient of zero instead of none.
+
+    So does every parameter behind them get one, which DistributedDataParallel waits for.
+    """
+    result: Tensor = _ZeroGradient.apply(x, *unused)
+    return result
 
 
 def column_step(
-    level: Callable[[Tensor, Tensor | None], Tensor],
-    x: Tensor,
+    level: Callable[[Any, Tensor | None], Tensor],
+    x: Any,
     link: Tensor | None,
     alpha: Tensor,
     previous: Tensor | None,
@@ -89,7 +98,7 @@ def column_step(
 
     Args:
         level: F_l, called with the level's input and its link.
-        x: Output of the level below, (B, C, H, W).
+        x: Output of the level below, (B, C, H, W); of the first level whatever that takes.
         link: Feature of another column that F_l fuses, or None.
         alpha: (1, C', 1, 1).
         previous: The same level's feature in the column before, (B, C', H', W'); None in the first column, where
@@ -101,6 +110,5 @@ def column_step(
     """
     new = call(level, x, link, keep=memory == "none")
     if previous is None:
-        unchanged: Tensor = _ZeroGradient.apply(new, alpha)
-        return unchanged
+        return with_zero_gradients(new, [alpha])
     return torch.addcmul(new, away_from_zero(alpha), previous)

@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks import ablation, ablation_training
 from benchmarks.ablation_training import ROW_FILES, Settings, narrow_network, psnr, random_batch
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 
 TINY = Settings(iterations=2, dim=4, shorten=8, patch=16, batch=2, exposures=1)
 OPTIONS = ["--iterations", "2", "--dim", "4", "--patch", "16", "--batch", "2", "--exposures", "1"]

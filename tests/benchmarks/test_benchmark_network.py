@@ -18,7 +18,7 @@ from benchmarks.plain_network import PlainDeepRFTv2, leave_out_scans, weights_fo
 from benchmarks.products import Product, find_bound, products_of, total_elements, total_macs
 from benchmarks.sizes import Size, size
 from benchmarks.timing import interleaved_medians
-from deeprftv2_arch.checkpoints.reference import translate_all
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 NARROW: dict[str, Any] = {"dim": 4, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 2)}
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 def test_plain_network_is_the_network_in_float64() -> None:
     state = random_state(dim=4, enc_blocks=(1, 4, 1), kinds=("naf", "nafevs", "naf"), fke_blocks=(1, 2))
-    state = translate_all(state, "reference")[0]
+    state = under_our_names(state, "reference")
     ours, plain = DeepRFTv2(**NARROW, memory="none").double(), PlainDeepRFTv2(**NARROW).double()
     assert_equal_images(ours, plain, state, 1e-9)
 
@@ -44,8 +44,8 @@ def assert_equal_images(ours: Any, plain: Any, state: Any, tolerance: Any) -> No
     ours.load_state_dict(state)
     plain.load_state_dict(weights_for_plain(state))
     with torch.no_grad():
-        expected = ours.train()(image)
-        for scale, images in plain.train()(image).items():
+        expected = ours.train()(image, supervise=True)
+        for scale, images in plain.train()(image, supervise=True).items():
             for found, wanted in zip(images, expected[scale], strict=True):
                 assert (found - wanted).norm() <= tolerance * wanted.norm()
         wanted = ours.eval()(image)

@@ -10,8 +10,8 @@ import torch
 from oracle_deeprftv2 import random_state, reference_shapes, restore
 
 from deeprftv2_arch.checkpoints.convert import convert_reference
-from deeprftv2_arch.checkpoints.reference import translate_all
-from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.checkpoints.recognition import describe
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -25,7 +25,7 @@ def test_all_3124_tensors_of_the_published_network_have_one_place_of_the_same_sh
     reference = reference_shapes(dim=48)
     with torch.device("meta"):
         ours = {key: tuple(tensor.shape) for key, tensor in DeepRFTv2().state_dict().items()}
-        found = translate_all({key: torch.empty(tuple(shape)) for key, shape in reference.items()}, "reference")[0]
+        found = under_our_names({key: torch.empty(tuple(shape)) for key, shape in reference.items()}, "reference")
     assert len(reference) == 3124
     assert len(ours) == 3124 + 64  # the first projection of each of the 64 scans is two convolutions
     assert {key: tuple(tensor.shape) for key, tensor in found.items()} == ours
@@ -76,7 +76,7 @@ def test_names_that_are_no_text_are_refused(tmp_path):
 def test_the_published_variants_are_recognised(kinds, name):
     shapes = reference_shapes(dim=48, kinds=kinds)
     with torch.device("meta"):
-        state = translate_all({key: torch.empty(tuple(shape)) for key, shape in shapes.items()}, "reference")[0]
+        state = under_our_names({key: torch.empty(tuple(shape)) for key, shape in shapes.items()}, "reference")
     assert describe(state).startswith(f"DeepRFTv2-{name} with dim 48")
 
 

@@ -12,14 +12,14 @@ from ufpnet_helpers import NARROW
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.convert import convert_reference
+from deeprftv2_arch.checkpoints.recognition import describe, difference
 from deeprftv2_arch.checkpoints.reference import translate_all
-from deeprftv2_arch.checkpoints.ufpnet_reference import translate
-from deeprftv2_arch.checkpoints.ufpnet_variant import build, deduce_arguments, describe
-from deeprftv2_arch.checkpoints.variant import difference
 from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.networks.ufpnet import UFPNet
+from deeprftv2_arch.networks.ufpnet_card import UFPNetCard
 from deeprftv2_arch.restoring.restorer import Restorer
 
+CARD = UFPNetCard(UFPNet)
 UNUSED = {f"kernel_down.{level}.{kind}" for level in (2, 3) for kind in ("weight", "bias")}
 
 
@@ -37,7 +37,7 @@ def test_all_852_tensors_of_the_published_network_have_one_place_or_no_effect():
         for key, shape in reference_shapes().items()
     }
     assert len(state) == 852
-    found, names = translate_all(state, "reference", translate)
+    found, names = translate_all(state, "reference", UFPNetCard.layout)
     with torch.device("meta"):
         ours = {key: tensor.shape for key, tensor in UFPNet().state_dict().items()}
     assert {key: tensor.shape for key, tensor in found.items()} == ours
@@ -71,7 +71,7 @@ def test_both_layouts_are_converted_and_the_network_gives_the_same_image(tmp_pat
 
 def test_arguments_are_deduced_from_the_weights(tmp_path):
     network = UFPNet(**NARROW)
-    found = deduce_arguments(network.state_dict())
+    found = CARD.deduce_arguments(network.state_dict())
     assert {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()} == NARROW
     wider = UFPNet(**{**NARROW, "width": 6, "flow_hidden": 7})
     assert difference(wider.state_dict(), network.state_dict()) == "width 6 instead of 4, flow_hidden 7 instead of 5"
@@ -125,7 +125,7 @@ def test_a_checkpoint_alone_restores_an_image_the_same_way_every_time(tmp_path):
 
 def test_the_published_network_alone_pools_locally_by_its_weights():
     with torch.device("meta"):
-        published, narrow = build(UFPNet().state_dict()), build(UFPNet(**NARROW).state_dict())
+        published, narrow = CARD.build(UFPNet().state_dict()), CARD.build(UFPNet(**NARROW).state_dict())
     assert published.middle[0].channel_attention[0].window == 24  # 1.5 times 256 / 16
     assert isinstance(narrow.middle[0].channel_attention[0], torch.nn.AdaptiveAvgPool2d)
     assert published.samples == narrow.samples == 1

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.ufpnet.kernel_field import decode_kernel_field, estimate_kernel_field
+from deeprftv2_arch.layers.kernel_field import decode_kernel_field, estimate_kernel_field
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
 BLOCK = 4096  # pixels whose noise is drawn at once

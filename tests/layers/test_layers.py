@@ -13,11 +13,10 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import block_stack
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
-from deeprftv2_arch.layers.naf_block import NAFBlock
+from deeprftv2_arch.layers.naf_block import NAFBlock, simple_gate
 from deeprftv2_arch.layers.nafevs_block import NAFEVSBlock
 from deeprftv2_arch.layers.pyramid import image_pyramid
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
-from deeprftv2_arch.layers.simple_gate import simple_gate
 from deeprftv2_arch.layers.tiling import TileGrid, run_in_tiles, tile_starts
 from deeprftv2_arch.layers.vs_block import SelectiveScan2d, VSBlock
 

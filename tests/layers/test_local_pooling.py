@@ -125,7 +125,7 @@ def test_windows_chain_from_estimator_to_estimator_each_with_its_own(training, s
 
 def test_networks_train_with_windows_of_half_the_size_at_half_resolution():
     network = with_all_branches(DeepRFTv2(**TINY, fke_window=16))
-    network(torch.rand(2, 3, 24, 32, dtype=torch.float64))["full"][-1].square().sum().backward()
+    network(torch.rand(2, 3, 24, 32, dtype=torch.float64), supervise=True)["full"][-1].square().sum().backward()
     gradients = [parameter.grad for name, parameter in network.named_parameters() if ".fke." in name]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     assert [unit.half_scale.fke.window for unit in network.units] == [8, 8]

@@ -117,8 +117,7 @@ def test_network_is_in_training_mode_again_after_a_failure(tmp_path: Path, monke
 def test_saved_images_do_not_collide(
     tmp_path: Path, loader: DataLoader[Any], is_train: bool, suffix: str | None, names: list[str]
 ) -> None:
-    model = build(tmp_path, is_train=is_train)
-    model.opt["val"]["suffix"] = suffix
+    model = build(tmp_path, is_train=is_train, val={"save_img": True, "pbar": False, "suffix": suffix})
     model.validation(loader, 5, None, save_img=True)
     folder = tmp_path / "visualization"
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [f"{n}.png" for n in names]
@@ -147,8 +146,7 @@ def test_values_go_to_tensorboard(tmp_path: Path, loader: DataLoader[Any]) -> No
 
 
 def test_without_metrics_images_are_only_saved(tmp_path: Path, loader: DataLoader[Any]) -> None:
-    model: DeblurModel = build(tmp_path, is_train=False)
-    model.opt["val"]["metrics"] = None
+    model: DeblurModel = build(tmp_path, is_train=False, val={"save_img": True, "pbar": False, "metrics": None})
     model.validation(loader, "run", None, save_img=True)
     assert len(list((tmp_path / "visualization" / "toy").rglob("*.png"))) == 3
     assert not hasattr(model, "metric_results")

@@ -20,7 +20,8 @@ from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.kernel_flow_model import KernelFlowModel, mean_nll
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
-from deeprftv2_arch.options.loading import load_options, read_option_file
+from deeprftv2_arch.options.loading import load_options
+from deeprftv2_arch.options.option_file import read_option_file
 
 OPTION_FILE = REPOSITORY / "options" / "UFPNet_flow.yml"
 SIMULATOR: dict[str, Any] = {"length": 3.0, "steps": 40, "anxiety": 0.1}

@@ -10,14 +10,18 @@ from spandrel import ModelLoader
 from spandrel.architectures import ATD as atd_of_spandrel  # noqa: N811 (a module)
 from torch.nn.functional import softmax
 
+from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.checkpoints.reference import translate_all
-from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.atd.category_attention import CategoryAttention
-from deeprftv2_arch.layers.atd.dictionary_attention import TokenDictionaryCrossAttention
-from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
-from deeprftv2_arch.layers.atd.window_attention import WindowAttention, relative_position_index
+from deeprftv2_arch.layers.atd.attentions import (
+    CategoryAttention,
+    TokenDictionaryCrossAttention,
+    WindowAttention,
+    relative_position_index,
+)
+from deeprftv2_arch.layers.atd.transformer_layer import to_map, to_tokens
 from deeprftv2_arch.networks.atd import ATD
+from deeprftv2_arch.networks.deeprftv2_card import DeepRFTv2Card
 from deeprftv2_arch.ops.attention import attention
 
 FULL = {
@@ -150,7 +154,7 @@ def test_estimators_form_a_chain_behind_the_groups():
         for index in range(2)
         for name, shape in estimator_shapes(12, (1, 1, 1, 1), first=index == 0).items()
     }
-    converted, _ = translate_all(params, "here")
+    converted, _ = translate_all(params, "here", DeepRFTv2Card.layout)
     prefix = ("units.", ".full_scale.fke.")
     state = {
         name.replace(prefix[1], ".").replace(prefix[0], "fkes."): value

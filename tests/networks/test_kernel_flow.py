@@ -8,8 +8,7 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.layers.flow.affine_coupling import AffineCoupling
-from deeprftv2_arch.layers.flow.flow_norm import FlowNorm
+from deeprftv2_arch.layers.flow import AffineCoupling, FlowNorm
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
 

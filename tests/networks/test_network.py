@@ -5,10 +5,10 @@ import torch
 from oracle_deeprftv2 import random_state, restore
 from ptflops import get_model_complexity_info
 
-from deeprftv2_arch.checkpoints.deeprftv2_variant import deduce_arguments
-from deeprftv2_arch.checkpoints.reference import translate_all
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.deeprftv2_card import DeepRFTv2Card
 
 NAF = {"full_kinds": ("NAF", "NAF", "NAF")}
 UNET = {"units": 1, "scales": 1, **NAF}
@@ -69,12 +69,12 @@ CONFIGURATIONS = {
 @pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
 def test_images_equal_an_independent_implementation(name, memory):
     state = random_state(**CONFIGURATIONS[name])
-    converted = translate_all(state, "reference")[0]
-    network = DeepRFTv2(**deduce_arguments(converted), memory=memory).double()
+    converted = under_our_names(state, "reference")
+    network = DeepRFTv2(**DeepRFTv2Card(DeepRFTv2).deduce_arguments(converted), memory=memory).double()
     network.load_state_dict(converted)
     image = torch.rand(2, 3, 8, 16, dtype=torch.float64)
     expected = restore(state, image)
-    images = network.train()(image)
+    images = network.train()(image, supervise=True)
     for scale, found in images.items():
         assert len(found) == len(expected[scale])
         for ours, theirs in zip(found, expected[scale], strict=True):

@@ -8,8 +8,7 @@ from oracle_ufpnet import is_parameter, random_state, reference_shapes, restore
 from torch import nn
 from ufpnet_helpers import NARROW
 
-from deeprftv2_arch.checkpoints.reference import translate_all
-from deeprftv2_arch.checkpoints.ufpnet_reference import translate
+from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
@@ -19,7 +18,7 @@ from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEs
 
 def network_of(state: dict[str, torch.Tensor], **arguments: object) -> UFPNet:
     network = UFPNet(**arguments).to(state["intro.weight"].dtype)
-    network.load_state_dict(translate_all(state, "reference", translate)[0])
+    network.load_state_dict(under_our_names(state, "reference"))
     return network
 
 
@@ -78,7 +77,7 @@ def test_images_and_kernels_equal_an_independent_implementation(height, width, t
     inside = (expected > 0) & (expected < 1)
     assert inside.double().mean() > 0.3
     if training:
-        result = network(x, noise)
+        result = network(x, noise, supervise=True)
         restored, field = result["restored"], result["kernels"]
     else:
         restored, field = network(x, noise), network.estimate_kernels(x, noise)
@@ -109,7 +108,7 @@ def test_kernels_have_no_effect_before_training():
     torch.manual_seed(1)
     network = UFPNet(**NARROW)
     x, noise = torch.rand(1, 3, 16, 16), torch.randn(2, 1, 9, 16, 16)
-    first, second = (network(x, draw) for draw in noise)
+    first, second = (network(x, draw, supervise=True) for draw in noise)
     assert not torch.equal(first["kernels"], second["kernels"])
     torch.testing.assert_close(first["restored"], second["restored"], rtol=0, atol=0)
 
@@ -127,7 +126,7 @@ def test_a_generator_or_a_seed_repeats_the_draws_and_without_them_they_differ():
         assert torch.equal(network(x), first)
         assert torch.equal(network(x), first)
         assert torch.equal(network.estimate_kernels(x), kernels)
-        assert not torch.equal(network.train()(x)["kernels"], network(x)["kernels"])
+        assert not torch.equal(network.train()(x, supervise=True)["kernels"], network(x, supervise=True)["kernels"])
 
 
 def test_several_samples_give_the_mean_of_what_single_draws_give():
@@ -159,7 +158,7 @@ def test_what_is_frozen_is_in_eval_mode_and_has_neither_gradients_nor_decay():
     frozen = {name: value.clone() for name, value in network.state_dict().items() if name.startswith(("est", "flow"))}
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.5)
     x, _ = drawn(16, 16)
-    result = network(x)
+    result = network(x, supervise=True)
     assert not result["kernels"].requires_grad
     result["restored"].square().sum().backward()
     optimizer.step()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,12 +52,15 @@ def test_a_block_is_one_graph_for_all_sizes(name: Any, scan: Any) -> None:
             assert counter.frame_count == 1
 
 
-@pytest.mark.parametrize("memory", ["reversible", "lean"])
-def test_a_network_trains_as_one_graph(memory: str) -> None:
+@pytest.mark.parametrize(("memory", "supervise"), [("reversible", True), ("lean", True), ("reversible", False)])
+def test_a_network_trains_as_one_graph(memory: str, supervise: bool) -> None:
     network = with_all_branches(DeepRFTv2(**TINY, fke_blocks=(1,), fke_kind="NAF", memory=memory))
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     image = torch.rand(1, 3, 8, 16, dtype=torch.float64)
-    assert_same(values_and_gradients(compiled, network, image), values_and_gradients(network, network, image))
+    found, expected = (
+        values_and_gradients(partial(run, supervise=supervise), network, image) for run in (compiled, network)
+    )
+    assert_same(found, expected)
 
 
 def test_a_network_restores_sizes_that_need_padding_in_one_graph() -> None:

@@ -32,7 +32,7 @@ def gradients(network: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        images = network(x)
+        images = network(x, supervise=True)
         loss = sum((image.sin()).mean() for scale in images.values() for image in scale)
     return list(torch.autograd.grad(loss, [x, *network.parameters()])), sum(held.values())
 
@@ -101,7 +101,7 @@ def test_no_drift_over_many_steps() -> None:
         generator = torch.Generator().manual_seed(0)
         for _ in range(25):
             blurred, sharp = torch.rand(2, 1, 3, 16, 16, generator=generator)
-            loss = sum((image - sharp).square().mean() for image in network(blurred)["full"])
+            loss = sum((image - sharp).square().mean() for image in network(blurred, supervise=True)["full"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

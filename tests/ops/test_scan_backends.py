@@ -20,7 +20,7 @@ from deeprftv2_arch.ops import scan_backend, selective_scan
 from deeprftv2_arch.ops.scan import availability, backends
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 from deeprftv2_arch.ops.scan.mamba import selective_scan_mamba
-from deeprftv2_arch.options.schema import CommonSections
+from deeprftv2_arch.options.sections import RunOptions
 
 VARIABLE = "DEEPRFTV2_SCAN_BACKEND"
 
@@ -443,7 +443,7 @@ def test_the_command_shows_backends_versions_and_choice(
 
 
 def test_the_schema_of_option_files_knows_every_backend() -> None:
-    hint = get_type_hints(CommonSections)["scan_backend"]
+    hint = get_type_hints(RunOptions)["scan_backend"]
     assert get_args(hint) == ("auto", *backends.BACKENDS)
 
 

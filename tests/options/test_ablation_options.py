@@ -11,7 +11,8 @@ from launch_helpers import REPOSITORY
 from ptflops import get_model_complexity_info
 
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.options.loading import load_options, read_option_file
+from deeprftv2_arch.options.loading import load_options
+from deeprftv2_arch.options.option_file import read_option_file
 
 FOLDER = REPOSITORY / "options" / "ablation"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -75,7 +76,7 @@ def without_network(path: Path) -> list[str]:
     """The file's lines but for its heading, in which its name is replaced, and but for the section of its network."""
     text = path.read_text(encoding="utf-8").replace(path.stem, "NAME")
     before, rest = text.split("\nnetwork_g:\n")
-    return [*before.splitlines()[2:], *rest[rest.index("\n  # Images larger") :].splitlines()]
+    return [*before.partition("#\n")[2].splitlines(), *rest[rest.index("\n  # Images larger") :].splitlines()]
 
 
 def test_every_row_has_its_file() -> None:

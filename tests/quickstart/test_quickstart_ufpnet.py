@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from deeprftv2_arch.networks.ufpnet import UFPNet
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 from quickstart import databases, steps, ufpnet
 from quickstart.comparison import LABEL_HEIGHT, MARGIN, TILE_WIDTH
 from quickstart.kernel_blur import KernelBlur, blur_by_kernels

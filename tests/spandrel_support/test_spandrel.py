@@ -10,8 +10,8 @@ import pytest
 import torch
 from oracle_deeprftv2 import random_state, restore
 from oracle_ufpnet import random_state as ufpnet_reference_state
-from test_ufpnet import NARROW
 from torch import Tensor, nn
+from ufpnet_helpers import NARROW
 
 from deeprftv2_arch.checkpoints.convert import convert
 from deeprftv2_arch.checkpoints.reference import under_our_names

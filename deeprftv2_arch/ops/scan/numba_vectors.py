@@ -120,7 +120,7 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         integer, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
         function_type = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
-        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), function_type)
         address = builder.bitcast(_address(context, builder, array, *arguments), pointer)
         to_read, into_every_cache, data = (ir.Constant(integer, number) for number in (0, 3, 1))
         builder.call(function, [address, to_read, into_every_cache, data])
