@@ -106,7 +106,7 @@ def estimator_names(network: nn.Module) -> tuple[str, ...]:
 
 
 def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
-    """The middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
+    """Cut out the middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
     traits = traits_of(network)
     part = middle(x, min(side, traits.tile or side))
     height, width = (length - length % traits.size_multiple for length in part.shape[2:])
@@ -114,7 +114,7 @@ def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
 
 
 def truth_at_scale(place: EstimatorPlace, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
-    """The ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
+    """Return the ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
     images = [image_pyramid(x.contiguous(), place.halvings + 1)[-1] for x in (blurred, sharp)]
     height, width = tap.blurred.shape[2:]
     return ground_truth_kernel(images[0][0].numpy(), images[1][0].numpy(), (height, width))

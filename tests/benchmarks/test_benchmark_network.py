@@ -27,8 +27,8 @@ CPU = torch.device("cpu")
 
 
 def test_plain_network_is_the_network_in_float64() -> None:
-    state = random_state(dim=4, enc_blocks=(1, 4, 1), kinds=("naf", "nafevs", "naf"), fke_blocks=(1, 2))
-    state = under_our_names(state, "reference")
+    reference = random_state(dim=4, enc_blocks=(1, 4, 1), kinds=("naf", "nafevs", "naf"), fke_blocks=(1, 2))
+    state = under_our_names(reference, "reference")
     ours, plain = DeepRFTv2(**NARROW, memory="none").double(), PlainDeepRFTv2(**NARROW).double()
     assert_equal_images(ours, plain, state, 1e-9)
 

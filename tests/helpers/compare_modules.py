@@ -1,13 +1,15 @@
 """Values and gradients of a module, run in two ways, and whether they are the same."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def with_all_branches(module: nn.Module) -> nn.Module:
+
+def with_all_branches(module: Network) -> Network:
     """Return the module in float64, with no parameter at a zero that would silence a branch."""
     with torch.no_grad():
         for parameter in module.parameters():
