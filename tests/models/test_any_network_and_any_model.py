@@ -22,7 +22,7 @@ from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 
 EDSR = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 2, "upscale": 1}
 TINY_MIMO_UNET = {"type": "MIMOUNet", "dim": 4, "blocks": [1, 1, 1]}
-ADAM = {"type": "Adam", "lr": 2e-3, "weight_decay": 0, "betas": [0.9, 0.99]}
+ADAM: dict[str, Any] = {"type": "Adam", "lr": 2e-3, "weight_decay": 0, "betas": [0.9, 0.99]}
 
 
 def stock_options(root: Path, network: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def stock_options(root: Path, network: dict[str, Any]) -> dict[str, Any]:
     return opt
 
 
-def validation_loader(root: Path) -> DataLoader:
+def validation_loader(root: Path) -> DataLoader[Any]:
     """Write two pairs of a size that is no multiple of anything, and load them."""
     draw = np.random.default_rng(0).integers
     for side in ("blur", "sharp"):
