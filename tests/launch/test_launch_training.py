@@ -155,7 +155,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def alone(images: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of one process, saved after every step."""
+    """Run one process, saved after every step."""
     return train_here(tmp_path_factory.mktemp("alone"), training_options(*images, logger__save_checkpoint_freq=1))
 
 
