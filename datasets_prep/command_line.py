@@ -21,7 +21,7 @@ from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
-from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
+from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError, escaped
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
 
@@ -253,7 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 _run(request, options.dry_run)
     except DeepRFTv2Error as error:
-        sys.stderr.write(f"error: {error}\n")
+        lines = [escaped(line) for line in str(error).split("\n")]  # our own line ends stay
+        sys.stderr.write("error: " + "\n".join(lines) + "\n")
         return 2
     except KeyboardInterrupt as stop:
         known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)

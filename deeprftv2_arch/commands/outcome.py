@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.errors import (
@@ -36,7 +37,8 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
         # image, or one that fills the GPU's memory, is found by the one that works on it.
         if _is_first_on_machine() or not isinstance(error, OptionError | CheckpointError | BusyError):
-            for line in error.faults if isinstance(error, OptionFileError) else [one_line(error)]:
+            faults = map(OptionError, error.faults) if isinstance(error, OptionFileError) else [error]
+            for line in map(one_line, faults):
                 sys.stderr.write(f"{program}: error: {line}\n")
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt as stop:
@@ -47,3 +49,15 @@ def errors_in_one_line(program: str) -> Iterator[None]:
 
 def _is_first_on_machine() -> bool:
     return (os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0") == "0"
+
+
+def working_folder() -> Path:
+    """Return the working directory.
+
+    Raises:
+        OptionError: It has been deleted.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise OptionError("the working directory is not there any more; change to another one") from error

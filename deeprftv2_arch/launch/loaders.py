@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from basicsr.data import build_dataloader
 from basicsr.utils.registry import DATASET_REGISTRY
+from pydantic import BaseModel
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
@@ -53,7 +54,10 @@ def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -
     if isinstance(section, TrainingKernelsSection):
         sampler = KernelBatchSampler(redraw=section.redraw, batch_size=section.batch_size_per_gpu, **shared)
     else:
-        stages = [stage.model_dump() for stage in getattr(section, "patch_stages", ())]
+        stages = [
+            stage.model_dump() if isinstance(stage, BaseModel) else stage
+            for stage in getattr(section, "patch_stages", ())
+        ]
         sampler = ProgressiveBatchSampler(stages=stages, **shared)
     return DataLoader(
         dataset,

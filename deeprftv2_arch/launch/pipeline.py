@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 import basicsr.train
-from torch.utils.data import DataLoader
 
 from deeprftv2_arch.common.stopping import Stopped, signals_wait
 from deeprftv2_arch.launch.loaders import LoadersOfBasicSR, build_datasets, loaders_for_basicsr, training_loader
@@ -17,6 +16,7 @@ from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_
 from deeprftv2_arch.launch.rehearsal import Rehearsed
 from deeprftv2_arch.launch.resume import load_resume_state, unvalidated
 from deeprftv2_arch.launch.stoppable import StoppableBatches, saved_where_stopped
+from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
 
@@ -48,8 +48,10 @@ def run_training(arguments: Arguments, root: Path) -> None:
         train_loader = training_loader(run, process, datasets["train"], start_iter=state["iter"] if state else 0)
         rehearsed = Rehearsed(opt, train_loader, run.file)
         model: Any = rehearsed.model
+        if state is not None and isinstance(model, TrainingModel):
+            model.require_fitting(state)
         tb_loggers: list[Any] = []
-        held_out: list[DataLoader[Any]] = []
+        held_out: list[Any] = []
 
         def init_tb_loggers(opt: Options) -> Any:
             tb_loggers.append(original_init_tb_loggers(opt))
@@ -64,8 +66,8 @@ def run_training(arguments: Arguments, root: Path) -> None:
         def validate_what_is_left() -> None:
             """Validate what a run that was killed had saved and not yet validated."""
             left = unvalidated(state, opt)
-            for loader in held_out if left else ():
-                if loader.dataset.opt["name"] in left:
+            for loader in held_out:
+                if state is not None and loader.dataset.opt["name"] in left:
                     model.validation(loader, state["iter"], tb_loggers[0], opt["val"]["save_img"])
 
         original_init_tb_loggers = basicsr.train.init_tb_loggers

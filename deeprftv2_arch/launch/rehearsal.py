@@ -11,10 +11,9 @@ import basicsr.utils.logger as basicsr_logger
 from basicsr.models import build_model
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, shortened
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.options.loading import Options
-from deeprftv2_arch.options.option_file import shortened
 
 LOGGER = "basicsr"
 SAMPLES = 2  # of a small batch; batch normalisation needs two
@@ -50,12 +49,23 @@ class Rehearsed:
         return self.model
 
 
+class _Keeper(logging.Handler):
+    """Keeps lines of a log in a list."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.records.append(record)
+
+
 @contextmanager
 def _log_held_back() -> Iterator[list[logging.LogRecord]]:
     """Keep the lines of BasicSR's log of a with-block; the loop opens its log file only later, and does so once."""
     records: list[logging.LogRecord] = []
-    keeper = logging.Handler()
-    keeper.emit = records.append  # type: ignore[method-assign]
+    keeper = _Keeper(records)
     logger = logging.getLogger(LOGGER)
     before = logger.handlers[:], logger.propagate, logger.level
     opened = set(basicsr_logger.initialized_logger)

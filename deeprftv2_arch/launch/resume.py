@@ -7,8 +7,9 @@ from typing import Any
 from basicsr.utils import check_resume
 
 from deeprftv2_arch.checkpoints.io import load_checkpoint
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.models.processes import from_first_process
+from deeprftv2_arch.models.state_check import is_whole_number
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,9 @@ def load_whole_state(path: Path, opt: Options) -> dict[str, Any]:
     state = load_checkpoint(path)
     if "iter" not in state:
         raise CheckpointError(f"{path}: not a training state; these are called <iteration>.state")
+    iteration = state["iter"]
+    if not is_whole_number(iteration) or (path.stem.isdecimal() and int(path.stem) != iteration):
+        raise CheckpointError(f"{path}: is of iteration {shown(iteration)}; take a state under its own name")
     load_checkpoint(Path(opt["path"]["models"]) / f"net_g_{state['iter']}.pth")
     return state
 

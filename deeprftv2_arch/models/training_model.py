@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 
 from deeprftv2_arch.checkpoints.io import save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.processes import gathered, mean_over_processes
+from deeprftv2_arch.models.state_check import state_faults
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
@@ -270,6 +271,7 @@ class TrainingModel(SRModel, ABC):
         """
         # BasicSR reads states to the GPU, where an optimiser would also look for its step counts, one by one.
         resume_state = plain(resume_state)
+        self.require_fitting(resume_state)
         wanted = self._recipe()
         try:
             super().resume_training(resume_state)
@@ -305,6 +307,20 @@ class TrainingModel(SRModel, ABC):
                 "The training state has random states of %d processes and this run %d processes: they start anew",
                 len(random_states),
                 self.opt["world_size"],
+            )
+
+    def require_fitting(self, resume_state: dict[str, Any]) -> None:
+        """Refuse a training state that is damaged or another training's, before any of it is taken.
+
+        Raises:
+            CheckpointError: It is.
+        """
+        fault = next(state_faults(resume_state, self.optimizers, self.schedulers), None)
+        if fault is not None:
+            raise CheckpointError(
+                f"the training state of iteration {shown(resume_state.get('iter'))} does not fit the network and "
+                f"optimiser of the option file ({fault}); resume with the options that it was saved with, or from "
+                "another state"
             )
 
     def _recipe(self) -> dict[str, Any]:

@@ -12,11 +12,16 @@ from deeprftv2_arch.common import stopping
 from deeprftv2_arch.common.stopping import Stopped, asked_to_stop, signals_stop, signals_wait, stop_if_asked
 
 
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(1)
+
+
 def test_signal_ends_at_once_and_is_noted() -> None:
-    with signals_stop(), pytest.raises(Stopped, match="terminated") as caught:
+    with signals_stop():
         assert asked_to_stop() is None
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
+        with pytest.raises(Stopped, match="terminated") as caught:
+            send(signal.SIGTERM)
     assert caught.value.exit_code == 143
     assert asked_to_stop() is None
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -33,8 +38,7 @@ def test_first_signal_waits_and_a_later_one_ends(monkeypatch: pytest.MonkeyPatch
             assert (caught.value.exit_code, caught.value.at_once) == (130, False)
             monkeypatch.setattr(stopping, "REPEATED", 0.0)
             with pytest.raises(Stopped) as caught:
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(1)
+                send(signal.SIGTERM)
             assert caught.value.at_once
         with pytest.raises(Stopped), signals_wait():
             pass

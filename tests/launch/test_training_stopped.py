@@ -2,14 +2,13 @@
 
 import re
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from launch_helpers import changed, differences, finish, load, run, start, training_options, write_images, write_options
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.models.deblur_model import DeblurModel
@@ -31,7 +30,7 @@ def train_here(folder: Path, options: dict[str, Any], auto_resume: bool = False)
     return folder / "experiments" / options["name"]
 
 
-# Takes a minute: slow.
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_saves_and_the_resumed_run_is_the_same(
     images: tuple[Path, Path], tmp_path: Path, number: signal.Signals, code: int
@@ -113,7 +112,7 @@ def test_state_of_an_earlier_run_does_not_outlive_its_network(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"datasets__train__type": "PairedImageDataset"}, r"run.yml: this training cannot begin: .*nothing was written"),
+        ({"datasets__train__type": "PairedImageDataset"}, "this training cannot begin: .*nothing was written"),
         ({"logger__use_tb_logger": True, "logger__wandb": {"project": "x"}}, "logger: wandb: needs the package wandb"),
         ({"logger__wandb": {"project": "x"}}, "logger: use_tb_logger: wandb needs true here"),
     ],
@@ -137,6 +136,14 @@ def test_network_whose_first_step_fails_is_found_before(
         raise ZeroDivisionError("in a network\nof somebody's")
 
     monkeypatch.setattr(DeblurModel, "supervised_images", fail)
-    with pytest.raises(OptionError, match=r"ZeroDivisionError: in a network of somebody's .*test_training_stopped.py, line \d+"):
+    with pytest.raises(OptionError, match=r"Error: in a network of somebody's .*stopped.py, line \d+"):
         train_here(tmp_path, training_options(*images))
     assert list((tmp_path / "experiments").iterdir()) == []
+
+
+def test_state_under_the_name_of_another_iteration_is_refused(images: tuple[Path, Path], tmp_path: Path) -> None:
+    options = training_options(*images)
+    states = train_here(tmp_path, options) / "training_states"
+    (states / "3.state").rename(states / "60.state")
+    with pytest.raises(CheckpointError, match=r"60\.state: is of iteration 3; take a state under its own name"):
+        train_here(tmp_path, changed(options, {"path__resume_state": str(states / "60.state")}))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.common.locking import FileLock
 from deeprftv2_arch.common.stopping import stop_if_asked
-from deeprftv2_arch.errors import DataError, DeepRFTv2Error
+from deeprftv2_arch.errors import LONGEST_MESSAGE, DataError, DeepRFTv2Error, cut, escaped
 from deeprftv2_arch.restoring.batch.comparison import side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.batch.restore_video import restore_video
@@ -190,4 +190,4 @@ def _line(source: Path, error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, DeepRFTv2Error):
         text = f"{type(error).__name__}: {text}"
-    return text if str(source) in text else f"{source}: {text}"
+    return cut(escaped(text if str(source) in text else f"{source}: {text}"), LONGEST_MESSAGE)
