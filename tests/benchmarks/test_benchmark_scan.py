@@ -106,6 +106,7 @@ def test_nothing_of_the_size_of_all_states_is_held(name: str) -> None:
     assert benchmark.peaks_by_name(control, [benchmark.LOOP])[benchmark.LOOP] > 2 * states / 16
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     out = tmp_path / "results" / "table.md"
     words = [sys.executable, "-m", "benchmarks.selective_scan", "--quick", "--shapes", "1x2x33", "--out", str(out)]

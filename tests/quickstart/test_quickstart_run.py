@@ -15,6 +15,8 @@ from quickstart.deblurring import motion_of
 from quickstart.photographs import HELD_OUT, load_photograph
 from quickstart.synthetic_blur import blur_photograph
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
