@@ -24,21 +24,21 @@ class KernelBlur:
     mask: np.ndarray
 
     def kernels(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The kernels (N, k, k) of N pixels."""
+        """Return the kernels (N, k, k) of N pixels."""
         share = self.mask[rows, columns, None, None]
-        return (1 - share) * self.scene + share * self.moving
+        return np.asarray((1 - share) * self.scene + share * self.moving)
 
 
 def random_kernel_blur(
     simulator: MotionKernelSimulator, rng: np.random.Generator, height: int, width: int
 ) -> KernelBlur:
-    """A random blur of a photograph of that size."""
+    """Make a random blur for a photograph of that size."""
     scene, moving = simulator.draw(2, rng)
     return KernelBlur(scene, moving, soft_ellipse(rng, height, width))
 
 
 def blur_by_kernels(photograph: np.ndarray, blur: KernelBlur) -> np.ndarray:
-    """The blurred photograph: (H, W, 3) uint8 sRGB in and out.
+    """Blur the photograph: (H, W, 3) uint8 sRGB in and out.
 
     As UFPNet understands kernels: they are not turned, act on sRGB values, and the border is repeated.
     """

@@ -44,7 +44,7 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 
 def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = FRAMES) -> np.ndarray:
-    """A random smooth path of shape (frames, dimensions), mean zero, root mean square distance from it 1.
+    """Make a random smooth path (frames, dimensions), mean zero, root mean square distance from it 1.
 
     Cosines of one to four half-periods over the exposure, with amplitudes that fall as a hand's tremor does. Each of
     them has mean zero over the frames, so that the blur leaves things where they were.
@@ -53,21 +53,21 @@ def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = F
     times = (np.arange(frames) + 0.5) / frames
     amplitudes = rng.normal(size=(harmonics.size, dimensions)) / harmonics[:, None] ** 1.5
     path = np.cos(np.pi * times[:, None] * harmonics) @ amplitudes
-    return path / np.sqrt((path**2).sum(axis=1).mean())
+    return np.asarray(path / np.sqrt((path**2).sum(axis=1).mean()))
 
 
 def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
+    """Make a mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
     centre = rng.uniform(0.25, 0.75, size=2) * (width, height)
     radii = rng.uniform(0.12, 0.25, size=2) * min(height, width)
     y, x = np.mgrid[:height, :width]
     distance = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
     ramp = np.clip((1.3 - distance) / 0.6, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
 
 
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
-    """A random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
+    """Make a random hand-held exposure of an image of that size: some pixels of shake, one moving object."""
     corner = np.hypot(height, width) / 2
     shake = rng.uniform(1.1, 1.9)
     return Motion(
@@ -80,7 +80,7 @@ def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
 
 
 def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
-    """The exposure of a scene in linear light: the mean of its warped frames.
+    """Expose a scene in linear light: the mean of its warped frames.
 
     Args:
         light: (H, W) or (H, W, C) linear light; the scene beyond the border is its mirror image.
@@ -108,6 +108,6 @@ def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
 
 
 def blur_photograph(photograph: np.ndarray, motion: Motion) -> np.ndarray:
-    """The blurred photograph: (H, W, 3) uint8 sRGB in and out."""
+    """Blur the photograph: (H, W, 3) uint8 sRGB in and out."""
     blurred = linear_to_srgb(blur_linear(srgb_to_linear(photograph / 255.0), motion))
-    return np.rint(blurred * 255).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(blurred * 255).clip(0, 255), np.uint8)
