@@ -142,6 +142,7 @@ def test_killed_at_random_moments(tree: Path, undisturbed: dict[str, str], tmp_p
         assert hashes(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_killed_parent(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     process = start(tree, tmp_path / "out", workers=2)
     deadline = time.monotonic() + 30
@@ -222,6 +223,7 @@ def test_data_set_killed_at_random_points(
     assert hashes(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_content_of_the_undisturbed_run(tree: Path, undisturbed: dict[str, str]) -> None:
     """The yardstick itself: its crops are those of the images."""
     assert {Path(name).parent.as_posix() for name in undisturbed} == FINAL_NAMES
@@ -231,6 +233,7 @@ def test_content_of_the_undisturbed_run(tree: Path, undisturbed: dict[str, str])
         assert (read_png(stored["GOPR0374_11_01/000048_s008"]) == image[24:56, 48:80]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "largest"), [((), 200_000), (("--folders",), 3_000)], ids=["lmdb", "folders"])
 def test_full_disk_is_one_line_and_the_run_goes_on(
     tree: Path, tmp_path: Path, options: tuple[str, ...], largest: int
