@@ -163,6 +163,7 @@ def test_extra_that_is_not_installed(
     assert "the page needs gradio (No module named 'gradio'): pip install 'deeprftv2_arch[demo]'" in line
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (the extra demo)")
 def test_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deeprftv2_arch.demo.page import served
