@@ -24,11 +24,13 @@ class PatchRequest:
         index: Number of the picture pair.
         patch_size: Height and width of the patch in pixels: one number for a square, or both.
         seed: Decides where the patch is cut and how it is turned.
+        number: How many patches of the training came before it.
     """
 
     index: int
     patch_size: PatchSize
     seed: int
+    number: int = 0
 
 
 class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
@@ -118,7 +120,7 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
         turn, position = divmod(number, self.dataset_size)
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_PATCH, number))
         index = shuffled(self.dataset_size, self.seed, turn)[position]
-        return PatchRequest(int(index), patch_size, int(sequence.generate_state(1, np.uint64)[0]))
+        return PatchRequest(int(index), patch_size, int(sequence.generate_state(1, np.uint64)[0]), number)
 
 
 @lru_cache(maxsize=2)
