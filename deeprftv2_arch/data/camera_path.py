@@ -4,8 +4,8 @@ Time is cut into N moments. At each of them the sensor's pixel p sees the point
 
     q = c + (1 + zoom) R(angle) (p - c) + shift
 
-of the sharp scene, where c is the centre of rotation and zoom. All coordinates are (x, y) in pixels, x to the right and y
-downwards. The blurred image is the mean of the scenes of all moments, interpolated bicubically.
+of the sharp scene, where c is the centre of rotation and zoom. All coordinates are (x, y) in pixels, x to the right and
+y downwards. The blurred image is the mean of the scenes of all moments, interpolated bicubically.
 """
 
 from dataclasses import dataclass, replace

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from datasets_prep.errors import PreparationError
 from datasets_prep.pictures import decode
@@ -19,6 +19,8 @@ from deeprftv2_arch.data.picture_stores import PictureDatabase, PictureFolder
 from deeprftv2_arch.data.progressive_sampler import PatchRequest
 from deeprftv2_arch.data.synthetic_blur import BlurSettings, Exposure, Image, draw_exposure, expose
 from deeprftv2_arch.errors import DataError, OptionError
+
+Place = tuple[float, float]  # top, left
 
 STORES: dict[str, type[PictureFolder | PictureDatabase]] = {"disk": PictureFolder, "lmdb": PictureDatabase}
 
@@ -77,6 +79,8 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: A photograph is unreadable.
         """
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # the workers themselves are the threads
         asked = request if isinstance(request, PatchRequest) else self._request(request)
         name = self.photographs.names[asked.index % len(self.photographs.names)]
         address = self.photographs.address(name)
@@ -116,32 +120,30 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
         """Return what a bare number asks for."""
         stream = _TRAIN if self.is_train else _EVALUATION
         sequence = np.random.SeedSequence(self.opt.get("seed", 0), spawn_key=(stream, number))
-        return PatchRequest(
-            number, self.first_patch_size, int(sequence.generate_state(1, np.uint64)[0]), number
-        )
+        return PatchRequest(number, self.first_patch_size, int(sequence.generate_state(1, np.uint64)[0]), number)
 
     def _patch(self, request: PatchRequest, photograph: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Shrink a photograph, cut a patch with detail out of it and blur it."""
         height, width = height_and_width(request.patch_size)
-        factor = rng.uniform(*self.settings.resample)
+        have = photograph.shape[:2]
         # A photograph that would become smaller than the patch is shrunk less.
-        factor = min(1.0, max(factor, *(side / have for side, have in zip((height, width), photograph.shape[:2]))))
-        full = [side * factor for side in photograph.shape[:2]]
-        tries = [
-            tuple(rng.uniform(0, max(0, have - side)) for have, side in zip(full, (height, width), strict=True))
-            for _ in range(int(self.opt.get("crop_tries", 4)))
-        ]
-        cuts = (_cut(photograph, at, (height, width), factor, 0) for at in tries)
-        top, left = next((at for at, cut in zip(tries, cuts, strict=True) if _has_detail(cut)), tries[-1])
-        frame = (full[1] - 1) / 2 - left, (full[0] - 1) / 2 - top, float(np.hypot(*full) / 2)
+        factor = min(1.0, max(rng.uniform(*self.settings.resample), height / have[0], width / have[1]))
+        rows, columns = have[0] * factor, have[1] * factor
+
+        def anywhere() -> Place:
+            return rng.uniform(0, max(0, rows - height)), rng.uniform(0, max(0, columns - width))
+
+        def cut(at: Place, margin: int) -> Image:
+            return _cut(photograph, at, (height, width), factor, margin)
+
+        tries = [anywhere() for _ in range(int(self.opt.get("crop_tries", 4)))]
+        top, left = next((at for at in tries if _has_detail(cut(at, 0))), tries[-1])
+        frame = (columns - 1) / 2 - left, (rows - 1) / 2 - top, float(np.hypot(rows, columns) / 2)
         exposure = draw_exposure(self.settings, rng, height, width, frame, self.longest_path(request.number))
-        places = [(top, left)] + [
-            tuple(rng.uniform(0, max(0, have - side)) for have, side in zip(full, (height, width), strict=True))
-            for _ in exposure.objects
-        ]
-        scene, *textures = (_cut(photograph, at, (height, width), factor, exposure.margin) for at in places)
+        textures = [cut(anywhere(), exposure.margin) for _ in exposure.objects]
+        blurred, sharp = expose(exposure, cut((top, left), exposure.margin), textures)
         way = int(rng.integers(dihedral.COUNT)) if height == width else int(rng.choice(dihedral.FLIPS))
-        return tuple(dihedral.turned(image, way) for image in expose(exposure, scene, textures))
+        return dihedral.turned(blurred, way), dihedral.turned(sharp, way)
 
     def _read(self, name: str) -> Image:
         image = self._cache.get(name)
@@ -187,8 +189,8 @@ def blur_settings(options: Mapping[str, Any] | None) -> BlurSettings:
         raise OptionError(f"synthetic blur: {error}; the settings are those of BlurSettings") from error
 
 
-def _cut(photograph: Image, at: tuple[float, ...], size: tuple[int, int], factor: float, margin: int) -> Image:
-    """Cut a shrunk region out of a photograph.
+def _cut(photograph: Image, at: Place, size: tuple[int, int], factor: float, margin: int) -> Image:
+    """Cut a region out of a photograph and shrink it.
 
     Args:
         photograph: (H, W, 3).
@@ -200,19 +202,16 @@ def _cut(photograph: Image, at: tuple[float, ...], size: tuple[int, int], factor
     Returns:
         (height + 2 margin, width + 2 margin, 3).
     """
-    lengths = [side + 2 * margin for side in size]
-    first = [round((start - margin) / factor) for start in at]
-    span = [round(length / factor) for length in lengths]
-    low = [max(0, start) for start in first]
-    high = [min(have, start + along) for have, start, along in zip(photograph.shape, first, span)]
-    inside = photograph[low[0] : high[0], low[1] : high[1]]
-    missing = [
-        (small - start, start + along - large)
-        for small, large, start, along in zip(low, high, first, span, strict=True)
-    ]
-    if any(before or after for before, after in missing):
-        inside = np.pad(inside, [*missing, (0, 0)], mode="reflect")
-    return _resized(inside, lengths[0], lengths[1])
+    slices, missing = [], []
+    for start, side, have in zip(at, size, photograph.shape[:2], strict=True):
+        first = round((start - margin) / factor)
+        last = first + round((side + 2 * margin) / factor)
+        slices.append(slice(max(0, first), min(have, last)))
+        missing.append((max(0, -first), max(0, last - have)))
+    region = photograph[slices[0], slices[1]]
+    if np.any(missing):
+        region = np.pad(region, [*missing, (0, 0)], mode="reflect")
+    return _resized(region, size[0] + 2 * margin, size[1] + 2 * margin)
 
 
 def _resized(image: Image, height: int, width: int) -> Image:
