@@ -18,7 +18,7 @@ def linear_to_srgb(linear: FloatImage) -> FloatImage:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055).astype(np.float32)
 
 
-LINEAR_OF_LEVEL = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
+LINEAR_OF_LEVEL = srgb_to_linear(np.arange(256, dtype=np.float32) / np.float32(255))
 
 
 def linear_of_levels(image: NDArray[np.uint8]) -> FloatImage:

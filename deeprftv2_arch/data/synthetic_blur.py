@@ -294,7 +294,7 @@ def expose(exposure: Exposure, scene: Image, textures: Sequence[Image]) -> tuple
     for mask, texture in zip(masks, textures, strict=True):
         sharp = _levels(mask[inner] * texture[inner] / 255 + (1 - mask[inner]) * (sharp / np.float32(255)))
     if exposure.sharp:
-        image = _developed(exposure, sharp.astype(np.float32) / 255, linear=False)
+        image = _developed(exposure, sharp / np.float32(255), linear=False)
         return image, image
     blurred = _blurred_layer(exposure, exposure.camera, _light(exposure, scene))
     for one, mask, texture in zip(exposure.objects, masks, textures, strict=True):
@@ -307,7 +307,7 @@ def expose(exposure: Exposure, scene: Image, textures: Sequence[Image]) -> tuple
 def _light(exposure: Exposure, image: Image) -> FloatImage:
     """What is averaged over the exposure: linear light, 1 and more where the image is white, or sRGB values 0..1."""
     if not exposure.linear:
-        return image.astype(np.float32) / 255
+        return image / np.float32(255)
     light = linear_of_levels(image)
     if exposure.brightness > 1:
         white = np.clip((light.max(axis=2, keepdims=True) - WHITE) / (1 - WHITE), 0, 1)
@@ -369,7 +369,7 @@ def _as_jpeg(image: Image, quality: int, grid: tuple[int, int]) -> Image:
     left, top = grid
     framed = cv2.copyMakeBorder(image, top, 0, left, 0, cv2.BORDER_REPLICATE)
     _, data = cv2.imencode(".jpg", framed, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(decoded[top:, left:])
 
 

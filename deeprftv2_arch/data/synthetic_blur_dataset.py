@@ -103,9 +103,9 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
         height, width = (max(1, round(side * factor)) for side in photograph.shape[:2])
         photograph = _resized(photograph, height, width)
         exposure = draw_exposure(self.settings, rng, height, width)
-        scene = cv2.copyMakeBorder(photograph, *[exposure.margin] * 4, cv2.BORDER_REFLECT_101)
+        scene = np.pad(photograph, [(exposure.margin,) * 2, (exposure.margin,) * 2, (0, 0)], mode="reflect")
         textures = [np.ascontiguousarray(scene[:, ::-1])] * len(exposure.objects)
-        return *expose(exposure, np.asarray(scene), textures), exposure
+        return *expose(exposure, scene, textures), exposure
 
     def longest_path(self, number: int) -> float:
         """Longest path in pixels of the training's pair of that number."""
