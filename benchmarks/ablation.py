@@ -19,7 +19,7 @@ from tqdm import tqdm
 from benchmarks import ablation_training
 from benchmarks.ablation_training import ROW_FILES, Settings
 from benchmarks.environment import environment_lines
-from datasets_prep.atomic import write_atomically
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
 from quickstart.command import positive
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from deeprftv2_arch.launch.options import read_option_file
 from deeprftv2_arch.layers.nafevs_block import ORIENTATIONS
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
+from deeprftv2_arch.options.loading import read_option_file
 from quickstart.deblurring import Deblurring
 from quickstart.photographs import HELD_OUT, TRAINING
 from quickstart.task import OPTION_FILES
@@ -28,8 +28,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
 }
 MOTION_SEED = 0  # all runs see the same blurred photographs
 
-Picture = NDArray[np.uint8]
-Pairs = list[tuple[Picture, Picture]]  # blurred, sharp; (H, W, 3) RGB
+Image = NDArray[np.uint8]
+Pairs = list[tuple[Image, Image]]  # blurred, sharp; (H, W, 3) RGB
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,6 @@ def measure(network: nn.Module, pairs: Pairs, device: torch.device) -> list[floa
     return figures
 
 
-def psnr(picture: NDArray[Any], truth: Picture) -> float:
-    """PSNR in dB of two pictures of 0..255."""
-    return 10 * math.log10(255**2 / np.mean((picture.astype(np.float64) - truth) ** 2))
+def psnr(image: NDArray[Any], truth: Image) -> float:
+    """PSNR in dB of two images of 0..255."""
+    return 10 * math.log10(255**2 / np.mean((image.astype(np.float64) - truth) ** 2))

@@ -72,16 +72,16 @@ def _fft_operations(name: str, source: Tensor, result: Tensor) -> int:
 
 
 def count(arguments: dict[str, Any], height: int = 256, width: int = 256) -> tuple[int, int, Counter[str]]:
-    """Parameters, MACs as in the paper, and all operations by kind, for one picture."""
+    """Parameters, MACs as in the paper, and all operations by kind, for one image."""
     with torch.device("meta"):
         network = DeepRFTv2(**arguments).eval()
-        picture = torch.empty(1, 3, height, width)
+        image = torch.empty(1, 3, height, width)
     with torch.no_grad():
         macs, parameters = get_model_complexity_info(
             network, (3, height, width), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
         )
         with OperationCounter() as counter:
-            network(picture)
+            network(image)
     return int(parameters), int(macs), counter.operations
 
 

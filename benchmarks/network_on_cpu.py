@@ -30,7 +30,7 @@ def report(networks: dict[str, dict[str, Any]], sizes: Sequence[Size], rounds: i
 
     Args:
         networks: Arguments of :class:`DeepRFTv2` by name.
-        sizes: Sizes and batches of the pictures.
+        sizes: Sizes and batches of the images.
         rounds: Measured rounds.
     """
     yield HEADER.format(rounds=rounds)
@@ -50,13 +50,13 @@ def _measure(arguments: dict[str, Any], size: Size, rounds: int) -> tuple[str, s
     plain, scanless = PlainDeepRFTv2(**arguments).eval(), leave_out_scans(PlainDeepRFTv2(**arguments).eval())
     for competitor in (plain, scanless):
         competitor.load_state_dict(weights_for_plain(network.state_dict()))
-    picture = torch.rand(size.batch, 3, size.height, size.width)
-    bound = find_bound(products_of(scanless, picture), rounds, CPU)
+    image = torch.rand(size.batch, 3, size.height, size.width)
+    bound = find_bound(products_of(scanless, image), rounds, CPU)
     time = interleaved_medians(
         {
-            "network": lambda: network(picture),
-            "scanless": lambda: scanless(picture),
-            "plain": lambda: plain(picture),
+            "network": lambda: network(image),
+            "scanless": lambda: scanless(image),
+            "plain": lambda: plain(image),
             "bound": bound.run,
         },
         rounds,

@@ -70,7 +70,7 @@ def report(
 
     Args:
         networks: Arguments of :class:`DeepRFTv2` by name.
-        sizes: Sizes and batches of the pictures.
+        sizes: Sizes and batches of the images.
         rounds: Measured rounds.
         precisions: Some of :data:`PRECISIONS`.
         device: The GPU; the CPU serves to try the benchmark out.
@@ -103,8 +103,8 @@ class Floors:
 
     def __init__(self, arguments: dict[str, Any], size: Size, rates: Rates) -> None:
         with torch.device("meta"):
-            picture = torch.empty(size.batch, 3, size.height, size.width)
-            products = products_of(PlainDeepRFTv2(**arguments).eval(), picture)
+            image = torch.empty(size.batch, 3, size.height, size.width)
+            products = products_of(PlainDeepRFTv2(**arguments).eval(), image)
         self.macs, self.elements = total_macs(products), total_elements(products)
         self.rates = rates
 

@@ -251,24 +251,24 @@ class PlainScale(nn.Module):
         self.fke = PlainKernelEstimator(dim, fke_counts, first) if fke_counts else None
         self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1) if fke_counts else None
 
-    def encode(self, picture: Tensor, before: dict, links: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """Picture -> encoder features."""
-        x = self.embed(picture)
+    def encode(self, image: Tensor, before: dict, links: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Image -> encoder features."""
+        x = self.embed(image)
         if self.merge is not None:
             x = self.merge(torch.cat([x, before["deblurred"]], dim=1))
         return self.encoder(x, before.get("levels", [None] * 3), links)
 
     def decode(
-        self, picture: Tensor, latent: Tensor, encoded: Sequence[Tensor], before: dict
+        self, image: Tensor, latent: Tensor, encoded: Sequence[Tensor], before: dict
     ) -> tuple[dict, list[Tensor]]:
-        """Latent -> what the next unit gets, and the restored pictures."""
+        """Latent -> what the next unit gets, and the restored images."""
         decoded = self.decoder(latent, [encoded[1], encoded[0], before.get("decoded")])
         handed_on = {"levels": [decoded[1], decoded[0], latent], "decoded": decoded[2], "deblurred": decoded[2]}
-        pictures = [self.decoded_head(decoded[2]) + picture]
+        images = [self.decoded_head(decoded[2]) + image]
         if self.fke is not None and self.deblurred_head is not None:
             handed_on["deblurred"], handed_on["kernels"] = self.fke(decoded[2], before.get("kernels"))
-            pictures.append(self.deblurred_head(handed_on["deblurred"]) + picture)
-        return handed_on, pictures
+            images.append(self.deblurred_head(handed_on["deblurred"]) + image)
+        return handed_on, images
 
 
 class PlainUnit(nn.Module):
@@ -297,17 +297,17 @@ class PlainUnit(nn.Module):
         encoded = self.full_scale.encode(full, before_full)
         links = [down(x) for down, x in zip(self.full_to_half, encoded, strict=True)]
         half_encoded = self.half_scale.encode(half, before_half, links)
-        after_half, half_pictures = self.half_scale.decode(half, half_encoded[2], half_encoded, before_half)
+        after_half, half_images = self.half_scale.decode(half, half_encoded[2], half_encoded, before_half)
         latent = self.fuse_latent(torch.cat([self.half_to_latent(after_half["deblurred"]), encoded[2]], dim=1))
-        after_full, full_pictures = self.full_scale.decode(full, latent, encoded, before_full)
-        return after_full, after_half, full_pictures, half_pictures
+        after_full, full_images = self.full_scale.decode(full, latent, encoded, before_full)
+        return after_full, after_half, full_images, half_images
 
 
 class PlainDeepRFTv2(nn.Module):
     """DeepRFTv2 with two scales. The defaults are DeepRFTv2-B's; arguments as those of the package's network.
 
-    In eval mode: (B, 3, H, W) with height and width multiples of 8 -> the restored pictures (B, 3, H, W).
-    In training: all restored pictures by scale.
+    In eval mode: (B, 3, H, W) with height and width multiples of 8 -> the restored images (B, 3, H, W).
+    In training: all restored images by scale.
     """
 
     def __init__(
@@ -326,14 +326,14 @@ class PlainDeepRFTv2(nn.Module):
 
     def forward(self, full: Tensor) -> Tensor | dict[str, list[Tensor]]:
         half = half_size(full)
-        pictures: dict[str, list[Tensor]] = {"full": [], "half": []}
+        images: dict[str, list[Tensor]] = {"full": [], "half": []}
         before_full: dict = {}
         before_half: dict = {}
         for unit in self.units:
-            before_full, before_half, full_pictures, half_pictures = unit(full, half, before_full, before_half)
-            pictures["full"] += full_pictures
-            pictures["half"] += half_pictures
-        return pictures if self.training else pictures["full"][-1]
+            before_full, before_half, full_images, half_images = unit(full, half, before_full, before_half)
+            images["full"] += full_images
+            images["half"] += half_images
+        return images if self.training else images["full"][-1]
 
 
 def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -351,11 +351,11 @@ def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def half_size(picture: Tensor) -> Tensor:
+def half_size(image: Tensor) -> Tensor:
     """5x5 binomial blur with reflected border, then every 2x2 pixels averaged."""
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=picture.dtype, device=picture.device) / 16
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=image.dtype, device=image.device) / 16
     kernel = torch.outer(taps, taps).expand(3, 1, 5, 5)
-    blurred = F.conv2d(F.pad(picture, (2, 2, 2, 2), mode="reflect"), kernel, groups=3)
+    blurred = F.conv2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), kernel, groups=3)
     return F.interpolate(blurred, scale_factor=0.5, mode="bilinear", align_corners=False)
 
 

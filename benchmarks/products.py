@@ -127,10 +127,10 @@ def _of_matrices(first: Tensor, second: Tensor, bias: bool) -> Product:
     return Product(source=(batch, inner, 1, max(rows, columns)), channels=min(rows, columns), bias=bias)
 
 
-def products_of(network: nn.Module, picture: Tensor) -> Counter[Product]:
+def products_of(network: nn.Module, image: Tensor) -> Counter[Product]:
     """The products of one forward pass, and how often each occurs."""
     with torch.no_grad(), _Recorder() as recorder:
-        network(picture)
+        network(image)
     return recorder.products
 
 

@@ -1,6 +1,6 @@
 """``python -m benchmarks.reblur``: the reblur operator beside PyTorch's unfold, in time and memory.
 
-One picture with three channels is blurred with kernels of 19x19, forward and backward, with gradients for picture and
+One image with three channels is blurred with kernels of 19x19, forward and backward, with gradients for image and
 field. The competitors take turns in every round; seconds are medians. Held and peak are the bytes that autograd holds
 after the forward pass and the most that are allocated at any time, both without the inputs and the result; the peak
 includes the gradients. The field has the layout that UFPNet's flow gives it, ``channels_last``, or the contiguous one.
@@ -25,11 +25,11 @@ ROUNDS = 5
 RESULTS = Path(__file__).parent / "results"
 
 
-def by_unfold(picture: Tensor, field: Tensor) -> Tensor:
-    """What :func:`reblur` does, by a copy of the picture for every entry of a kernel."""
+def by_unfold(image: Tensor, field: Tensor) -> Tensor:
+    """What :func:`reblur` does, by a copy of the image for every entry of a kernel."""
     size = math.isqrt(field.shape[1])
-    padded = F.pad(picture, [size // 2] * 4, mode="replicate")
-    windows = F.unfold(padded, size).view(*picture.shape[:2], size**2, *picture.shape[2:])
+    padded = F.pad(image, [size // 2] * 4, mode="replicate")
+    windows = F.unfold(padded, size).view(*image.shape[:2], size**2, *image.shape[2:])
     return (windows * field[:, None]).sum(dim=2)
 
 
@@ -38,32 +38,32 @@ LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_
 
 
 def inputs(size: int, layout: torch.memory_format, device: torch.device) -> tuple[Tensor, Tensor]:
-    """A picture (1, 3, size, size) and a field of as many kernels."""
+    """An image (1, 3, size, size) and a field of as many kernels."""
     torch.manual_seed(0)
-    picture = torch.rand(1, 3, size, size, device=device)
+    image = torch.rand(1, 3, size, size, device=device)
     field = torch.rand(1, KERNEL_SIZE**2, size, size, device=device).contiguous(memory_format=layout)
-    return picture.requires_grad_(), field.requires_grad_()
+    return image.requires_grad_(), field.requires_grad_()
 
 
 def rows(size: int, layout: str, device: torch.device) -> Iterator[str]:
     """Rows of the table for one size and layout."""
-    picture, field = inputs(size, LAYOUTS[layout], device)
+    image, field = inputs(size, LAYOUTS[layout], device)
 
     def both_passes(name: str) -> Callable[[], None]:
         def step() -> None:
-            picture.grad = field.grad = None
-            COMPETITORS[name](picture, field).sum().backward()
+            image.grad = field.grad = None
+            COMPETITORS[name](image, field).sum().backward()
 
         return step
 
     def forward(name: str) -> Callable[[], Tensor]:
-        return lambda: COMPETITORS[name](picture, field).sum()
+        return lambda: COMPETITORS[name](image, field).sum()
 
     with torch.no_grad():
         blurring = interleaved_medians({name: forward(name) for name in COMPETITORS}, ROUNDS, device)
     training = interleaved_medians({name: both_passes(name) for name in COMPETITORS}, ROUNDS, device)
     for name in COMPETITORS:
-        picture.grad = field.grad = None
+        image.grad = field.grad = None
         held, peak = (cuda_bytes if device.type == "cuda" else cpu_bytes)(forward(name))
         cells = [
             f"{1000 * blurring[name]:,.0f}",
@@ -83,7 +83,7 @@ def table(sizes: list[int], device: torch.device) -> Iterator[str]:
     yield from environment_lines(device)
     yield f"- Command: `python -m benchmarks.reblur --sizes {' '.join(map(str, sizes))}`"
     yield ""
-    yield f"One picture with three channels, kernels of {KERNEL_SIZE}x{KERNEL_SIZE}, float32. MB are 10^6 bytes."
+    yield f"One image with three channels, kernels of {KERNEL_SIZE}x{KERNEL_SIZE}, float32. MB are 10^6 bytes."
     yield ""
     yield (
         "| size | layout of the field | operator | forward, ms | forward and backward, ms | forward / unfold |"

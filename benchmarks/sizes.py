@@ -1,4 +1,4 @@
-"""Sizes of pictures, as they are written on a command line."""
+"""Sizes of images, as they are written on a command line."""
 
 import argparse
 import re
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """Width and height in pixels, and the number of pictures in a batch."""
+    """Width and height in pixels, and the number of images in a batch."""
 
     width: int
     height: int

@@ -74,13 +74,13 @@ class Stopwatch:
                 handle.remove()
 
     @torch.no_grad()
-    def run(self, picture: Tensor) -> Tensor:
+    def run(self, image: Tensor) -> Tensor:
         """One run for the whole network, whose result it returns, and one for its parts."""
         start = self.now()
-        result = self.network(picture)
+        result = self.network(image)
         self.runs[NETWORK].append(self.now() - start)
         with self.watched() as sums:
-            self.network(picture)
+            self.network(image)
         for part, seconds in sums.items():
             self.runs[part].append(seconds)
         return result
@@ -108,11 +108,11 @@ def measure(arguments: dict[str, Any], of: Size, rounds: int, device: torch.devi
     theirs, ours, with_fke = (
         Stopwatch(network.to(device), device) for network in (public, light, ATD(**arguments, fke=True).eval())
     )
-    picture = torch.rand(of.batch, 3, of.height, of.width, device=device)
+    image = torch.rand(of.batch, 3, of.height, of.width, device=device)
     difference = 0.0
     for _ in range(1 + rounds):
-        difference = max(difference, (theirs.run(picture) - ours.run(picture)).abs().max().item())
-        with_fke.run(picture)
+        difference = max(difference, (theirs.run(image) - ours.run(image)).abs().max().item())
+        with_fke.run(image)
     overhead = with_fke.median(NETWORK) / ours.median(NETWORK)
     rows = ""
     for part in (NETWORK, *PARTS):

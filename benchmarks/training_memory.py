@@ -1,8 +1,8 @@
 """``python -m benchmarks.training_memory``: what a training step of DeepRFTv2 keeps in memory, in every memory mode.
 
-A step is a forward pass in training mode, the mean absolute value of every restored picture, and a backward pass that
+A step is a forward pass in training mode, the mean absolute value of every restored image, and a backward pass that
 adds to gradients that exist already. Two figures are taken, both without the parameters, their gradients and the
-pictures, which the column "in all" adds:
+images, which the column "in all" adds:
 
 held   bytes that autograd holds at the end of the forward pass
 peak   the most bytes that are allocated at any time of the step, workspaces of operators included
@@ -44,7 +44,7 @@ BACKWARD = "backward pass"
 
 @dataclass(frozen=True)
 class Bytes:
-    """What a step allocates beyond parameters, gradients and pictures; ``fixed`` is what those take."""
+    """What a step allocates beyond parameters, gradients and images; ``fixed`` is what those take."""
 
     held: int
     peak: int
@@ -52,14 +52,14 @@ class Bytes:
 
 
 class TrainingStep:
-    """One network, in one memory mode, and a batch of pictures (batch, 3, size, size) to train on."""
+    """One network, in one memory mode, and a batch of images (batch, 3, size, size) to train on."""
 
     def __init__(self, network: str, mode: Memory, size: int, batch: int, precision: str, device: torch.device) -> None:
         torch.manual_seed(0)
         self.network = DeepRFTv2(**NETWORKS[network], memory=mode).to(device)
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        self.pictures = torch.rand(batch, 3, size, size, device=device)
+        self.images = torch.rand(batch, 3, size, size, device=device)
         self.half_precision = PRECISIONS[precision]
 
     def __call__(self) -> None:
@@ -68,20 +68,20 @@ class TrainingStep:
 
     def forward(self) -> Tensor:
         with self._autocast():
-            restored = self.network(self.pictures)
-            return torch.stack([picture.abs().mean() for scale in restored.values() for picture in scale]).sum()
+            restored = self.network(self.images)
+            return torch.stack([image.abs().mean() for scale in restored.values() for image in scale]).sum()
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(
-            self.pictures.device.type, dtype=self.half_precision, enabled=self.half_precision is not None
+            self.images.device.type, dtype=self.half_precision, enabled=self.half_precision is not None
         )
 
     def bytes(self) -> Bytes:
         """Measure one step, after another one that lets libraries allocate what they keep."""
         self()
-        measure = cuda_bytes if self.pictures.is_cuda else cpu_bytes
+        measure = cuda_bytes if self.images.is_cuda else cpu_bytes
         held, peak = measure(self.forward)
-        tensors = [self.pictures, *self.network.parameters(), *self.network.parameters()]  # and as many gradients
+        tensors = [self.images, *self.network.parameters(), *self.network.parameters()]  # and as many gradients
         return Bytes(held, peak, sum(tensor.nbytes for tensor in tensors))
 
 
@@ -171,9 +171,9 @@ def table(
     yield from environment_lines(device)
     yield f"- Command: `python -m benchmarks.training_memory --network {network} --size {size}`"
     yield ""
-    yield "MB are 10^6 bytes. Held and peak leave out parameters, gradients and pictures; the peak in all has them too."
+    yield "MB are 10^6 bytes. Held and peak leave out parameters, gradients and images; the peak in all has them too."
     if network == "B" and size == 256:
-        yield "The paper reports 12,027 MB without and 3,439 MB with reversible columns, for one picture on a GPU."
+        yield "The paper reports 12,027 MB without and 3,439 MB with reversible columns, for one image on a GPU."
     yield ""
     yield (
         "| batch | precision | mode | held, MB | peak, MB | peak in all, MB | held / none | peak / none |"
@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--network", choices=NETWORKS, default="B", help="default: B; tiny: to see that all runs")
-    parser.add_argument("--size", type=int, default=256, help="height and width of the pictures; default: 256")
+    parser.add_argument("--size", type=int, default=256, help="height and width of the images; default: 256")
     parser.add_argument("--batch", nargs="+", type=int, help="default: 1; on a GPU 1 and 4")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="default: all")

@@ -2,7 +2,7 @@
 
 import sys
 
-from datasets_prep.cli import main
+from datasets_prep.command import main
 
 # Worker processes import this module too, under another name.
 if __name__ == "__main__":

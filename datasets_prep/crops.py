@@ -1,4 +1,4 @@
-"""The crop rule: overlapping squares that cover the whole picture."""
+"""The crop rule: overlapping squares that cover the whole image."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,12 @@ class Window:
     size: int
 
     def shrunk(self, scale: int) -> "Window":
-        """The same part of a picture that is `scale` times smaller."""
+        """The same part of an image that is `scale` times smaller."""
         return Window(self.top // scale, self.left // scale, self.size // scale)
 
 
 def offsets(length: int, size: int, step: int) -> list[int]:
-    """Where the crops along one side of a picture begin: 0, step, 2 step, ..., and the last that still fits.
+    """Where the crops along one side of an image begin: 0, step, 2 step, ..., and the last that still fits.
 
     >>> offsets(1280, 512, 256), offsets(720, 512, 256), offsets(500, 512, 256)
     ([0, 256, 512, 768], [0, 208], [])
@@ -38,7 +38,7 @@ def offsets(length: int, size: int, step: int) -> list[int]:
 
 
 def windows(height: int, width: int, rule: CropRule) -> list[Window]:
-    """The crops of a picture row by row; none if the picture is smaller than a crop."""
+    """The crops of an image row by row; none if the image is smaller than a crop."""
     return [
         Window(top, left, rule.size)
         for top in offsets(height, rule.size, rule.step)

@@ -17,10 +17,10 @@ class Split:
 
     Attributes:
         expected: Pairs that the published set has.
-        cropped: Whether its pictures are cut into crops (training) or kept whole (testing).
+        cropped: Whether its images are cut into crops (training) or kept whole (testing).
         parts: How many of them each part has, where the split is made of parts: first folder of the keys -> pairs.
         keys: Those of all its pairs, where they are known beforehand, so that missing ones can be named.
-        numbered: Whether the keys count the pictures of a sequence one by one, so that gaps tell what is missing.
+        numbered: Whether the keys count the images of a sequence one by one, so that gaps tell what is missing.
     """
 
     expected: int
@@ -43,11 +43,11 @@ class DataSet:
         splits: The parts, by name.
         default_splits: The parts that are prepared unless the user says otherwise; None for those that are there.
         crop: The crop rule of the cropped parts, None if there are none.
-        find: (root, split, flags) -> the pictures of each side by key, at every scale; None if there are none. It lists
-            names only and embodies the pairing rule: pictures with equal keys belong together.
-        flags: Additional switches of the sub-command: name -> help. Those not in `more_sides` change what the pictures
+        find: (root, split, flags) -> the images of each side by key, at every scale; None if there are none. It lists
+            names only and embodies the pairing rule: images with equal keys belong together.
+        flags: Additional switches of the sub-command: name -> help. Those not in `more_sides` change what the images
             are, and are written into the metadata.
-        scales: How many times smaller than the ground truth the degraded pictures are; each scale has its own pairs.
+        scales: How many times smaller than the ground truth the degraded images are; each scale has its own pairs.
     """
 
     command: str

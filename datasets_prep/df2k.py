@@ -6,7 +6,7 @@ from pathlib import Path
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
 from datasets_prep.low_resolution import low_key, made_from
-from datasets_prep.sources import Picture, Side, Sides, find_side
+from datasets_prep.sources import Side, Sides, SourceImage, find_side
 
 _SCALES = (2, 3, 4)
 # Crops that lie on multiples of this lie on whole pixels at every scale, so that one ground truth serves all.
@@ -23,9 +23,9 @@ def _key(part: str, scale: int, stem: str) -> str:
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
     """Both sets, or the one that is there; where one has no low resolution at a scale, it is to be made."""
-    truth: dict[str, Picture] = {}
+    truth: dict[str, SourceImage] = {}
     truth_folders: list[str] = []
-    low: dict[int, dict[str, Picture]] = {scale: {} for scale in _SCALES}
+    low: dict[int, dict[str, SourceImage]] = {scale: {} for scale in _SCALES}
     low_folders: dict[int, list[str]] = {scale: [] for scale in _SCALES}
     for part, (truth_folder, low_folder) in _FOLDERS.items():
         sharp = find_side(root / truth_folder, partial(_key, part, 1))
@@ -45,14 +45,14 @@ def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
 
 DF2K = DataSet(
     command="df2k",
-    title="DF2K = DIV2K + Flickr2K: 800 + 2,650 training pictures of super-resolution",
+    title="DF2K = DIV2K + Flickr2K: 800 + 2,650 training images of super-resolution",
     description="""\
 ROOT holds the two sets as downloaded, or one of them:
   ROOT/DIV2K/DIV2K_train_HR/0001.png
   ROOT/DIV2K/DIV2K_train_LR_bicubic/X2/0001x2.png
   ROOT/Flickr2K/Flickr2K_HR/000001.png
   ROOT/Flickr2K/Flickr2K_LR_bicubic/X2/000001x2.png
-also with X3 and X4. A set that has no pictures at a scale gets them made from its ground truth, bit for bit as MATLAB's
+also with X3 and X4. A set that has no images at a scale gets them made from its ground truth, bit for bit as MATLAB's
 bicubic imresize makes them. The result is
   OUT/train/HR.lmdb                      crops, e.g. DIV2K/0001_s001
   OUT/train/{LRx2,LRx3,LRx4}.lmdb        the same crops, so many times smaller

@@ -1,4 +1,4 @@
-"""DPDD (Abuolaim and Brown, ECCV 2020): defocused pictures, 16 bits, with the two views of a dual-pixel sensor."""
+"""DPDD (Abuolaim and Brown, ECCV 2020): defocused images, 16 bits, with the two views of a dual-pixel sensor."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +7,9 @@ import numpy as np
 
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.errors import PreparationError
 from datasets_prep.sorted_order import natural, pair_in_order
 from datasets_prep.sources import Sides
+from deeprftv2_arch.errors import PreparationError
 
 _DOWNLOADED = {"blur": "_c/source", "left": "_l/source", "right": "_r/source", "sharp": "_c/target"}
 _REPACKED = {"blur": "/inputC", "left": "/inputL", "right": "/inputR", "sharp": "/target"}
@@ -29,7 +29,7 @@ def _read_labels(path: Path) -> list[int]:
 
 
 def _find_groups(folders: list[Path], keys: list[str]) -> dict[str, tuple[str, ...]]:
-    """Keys of the indoor and outdoor pictures; empty if no folder holds the two lists of their numbers from 1 on."""
+    """Keys of the indoor and outdoor images; empty if no folder holds the two lists of their numbers from 1 on."""
     for folder in folders:
         files = {group: folder / f"{group}_labels.npy" for group in _GROUPS}
         if not any(file.exists() for file in files.values()):
@@ -38,7 +38,7 @@ def _find_groups(folders: list[Path], keys: list[str]) -> dict[str, tuple[str, .
         listed = sorted(label for numbers in labels.values() for label in numbers)
         if listed != list(range(1, len(keys) + 1)):
             raise PreparationError(
-                f"{' and '.join(map(str, files.values()))} do not name each of the {len(keys):,} test pictures once, "
+                f"{' and '.join(map(str, files.values()))} do not name each of the {len(keys):,} test images once, "
                 f"by its number from 1 on, but {len(listed):,} numbers: add what is missing, or prepare without them"
             )
         return {group: tuple(keys[number - 1] for number in sorted(numbers)) for group, numbers in labels.items()}
@@ -53,7 +53,7 @@ def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
         if not any((root / folder).is_dir() for folder in folders.values()):
             continue
         sides = pair_in_order(root, folders)
-        keys = sorted(sides["blur"].pictures, key=natural)
+        keys = sorted(sides["blur"].images, key=natural)
         groups = _find_groups([root / base, root / split, root], keys) if split == "test" and keys else {}
         return {name: replace(side, groups=groups) for name, side in sides.items()}
     return None
@@ -67,13 +67,13 @@ ROOT is dd_dp_dataset_png as downloaded:
   ROOT/{train,val,test}_{c,l,r}/{source,target}/*.png
 or its repack:
   ROOT/{train,val,test}/{inputC,inputL,inputR,target}/*.png, also ROOT/{train,val,test}/DPDD/...
-Where the names of the two sides differ, pictures pair by sorted order, and the command says so; this needs as many of
+Where the names of the two sides differ, images pair by sorted order, and the command says so; this needs as many of
 the one as of the other, and it warns if the set is not whole, since then the order may make wrong pairs. Keys are the
-names of the blurred pictures. preparation.json of each database lists the picture of every key, to be checked by eye.
+names of the blurred images. preparation.json of each database lists the image of every key, to be checked by eye.
 The result is
   OUT/train/{blur,sharp}.lmdb         crops, e.g. 1P0A0917_s001
-  OUT/{val,test}/{blur,sharp}.lmdb    whole pictures
-The training of options/DeepRFTv2_S_DPDD.yml has patches of 640x640 and needs whole pictures instead: --crop 0.
+  OUT/{val,test}/{blur,sharp}.lmdb    whole images
+The training of options/DeepRFTv2_S_DPDD.yml has patches of 640x640 and needs whole images instead: --crop 0.
 If indoor_labels.npy and outdoor_labels.npy are beside the folders of the repack, in ROOT/test or in ROOT,
 preparation.json of the test databases has the keys of both groups under settings: groups.""",
     sides=("blur", "sharp"),

@@ -1,4 +1,4 @@
-"""From the pictures of one sample to the bytes that are stored."""
+"""From the images of one sample to the bytes that are stored."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -6,21 +6,21 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.imresize import imresize
-from datasets_prep.pictures import Image, decode, encode_png, is_plain_jpeg, is_plain_png
 from datasets_prep.plan import Sample
 from datasets_prep.views import View
+from deeprftv2_arch.common.images import Image, decode, encode_png, is_plain_jpeg, is_plain_png
+from deeprftv2_arch.common.imresize import imresize
+from deeprftv2_arch.errors import PreparationError
 
 Encoded = tuple[dict[str, dict[str, bytes]], list[str]]
 """The outputs of one sample: side -> key -> bytes, and the problems that there were instead."""
 
 
 def _read_view(view: View, keep_jpegs: bool) -> tuple[bytes | None, Image]:
-    """The picture that is wanted, with its bytes where they can be stored as they are."""
-    data = view.picture.read()
+    """The image that is wanted, with its bytes where they can be stored as they are."""
+    data = view.image.read()
     image = decode(data)
-    (height, width), kept, shrink = view.size, view.kept, view.picture.shrink
+    (height, width), kept, shrink = view.size, view.kept, view.image.shrink
     if image.shape[:2] != view.size:
         raise PreparationError(f"is decoded to {image.shape[1]}x{image.shape[0]}, not to {width}x{height}")
     is_plain = is_plain_png(data) or (keep_jpegs and is_plain_jpeg(data))
@@ -35,7 +35,7 @@ def encode_sample(sample: Sample, sides: Sequence[str], compression: int, keep_j
     """Decodes the named sides of a sample and encodes their outputs as PNGs.
 
     Args:
-        sample: The pictures, and what is made of them.
+        sample: The images, and what is made of them.
         sides: Those that are wanted.
         compression: zlib level of the PNGs.
         keep_jpegs: Whether a whole plain JPEG keeps its bytes, as a whole plain PNG always does.
@@ -47,10 +47,10 @@ def encode_sample(sample: Sample, sides: Sequence[str], compression: int, keep_j
         try:
             data, image = _read_view(view, keep_jpegs)
         except PreparationError as error:
-            problems.append(f"{view.picture} {error}")
+            problems.append(f"{view.image} {error}")
             continue
         except OSError as error:
-            problems.append(f"{view.picture} cannot be read: {error.strerror}")
+            problems.append(f"{view.image} cannot be read: {error.strerror}")
             continue
         encoded[side] = {}
         for key, window in sample.outputs:

@@ -13,13 +13,13 @@ from tqdm import tqdm
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.encode import Encoded, encode_sample
-from datasets_prep.errors import PreparationError
-from datasets_prep.folder_writer import FolderWriter
-from datasets_prep.lmdb_writer import LmdbWriter
-from datasets_prep.parallel import map_in_order
-from datasets_prep.partial_folder import is_finished
 from datasets_prep.plan import Plan, Sample, make_plan, name_part
 from datasets_prep.sources import Sides
+from deeprftv2_arch.common.folder_writer import FolderWriter
+from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from deeprftv2_arch.common.parallel import map_in_order
+from deeprftv2_arch.common.partial_folder import is_finished
+from deeprftv2_arch.errors import PreparationError
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Request:
         scales: The scales to prepare them at.
         only_present: Leave out what the root does not hold, rather than refuse.
         flags: Switches of the data set that are on.
-        crop: Rule for the cropped parts; None keeps every picture whole.
+        crop: Rule for the cropped parts; None keeps every image whole.
         folders: Write folders of PNGs instead of LMDBs.
         compression: zlib level of the PNGs that are encoded anew, 0 to 9.
         workers: Number of processes that decode and encode.
@@ -74,10 +74,10 @@ class Writer(Protocol):
 
 
 def make_plans(request: Request) -> list[Plan]:
-    """Finds and checks the pictures of every requested split.
+    """Finds and checks the images of every requested split.
 
     Raises:
-        PreparationError: The root is missing or holds no known tree, the output would lie in it, or pictures do not
+        PreparationError: The root is missing or holds no known tree, the output would lie in it, or images do not
             pair.
     """
     root, out = request.root.resolve(), request.out.resolve()
@@ -111,7 +111,7 @@ def _find(request: Request) -> dict[tuple[str, int], Sides]:
         sides = data_set.find(request.root, split, request.flags) or {}
         for scale in request.scales:
             pair = {name: sides[name] for name in data_set.side_names(scale, request.flags) if name in sides}
-            if any(side.pictures for side in pair.values()):
+            if any(side.images for side in pair.values()):
                 found[split, scale] = pair
             elif not request.only_present:
                 raise _nothing_found(request, name_part(split, scale))
@@ -128,7 +128,7 @@ def _nothing_found(request: Request, part: str | None = None) -> PreparationErro
         selection = "--splits" if request.data_set.scales == (1,) else "--splits or --scales"
         missing, advice = f"{command}'s split {part}{flags}", f"leave it out with {selection}, or "
     return PreparationError(
-        f"no pictures of {missing} in {request.root}: {advice}give another --root; "
+        f"no images of {missing} in {request.root}: {advice}give another --root; "
         f"python -m datasets_prep {command} --help tells which trees are known"
     )
 
@@ -148,14 +148,14 @@ def describe(request: Request, plan: Plan) -> str:
     rule = request.rule(plan.split)
     sources = " and ".join(dict.fromkeys(side.where for side in plan.sides.values()))
     targets = " and ".join(str(request.target(plan.split, side)) for side in plan.sides)
-    made = f"{rule.size}x{rule.size} crops every {rule.step} pixels" if rule else "whole pictures"
+    made = f"{rule.size}x{rule.size} crops every {rule.step} pixels" if rule else "whole images"
     if rule and plan.scale > 1:
         made += f" ({rule.size // plan.scale}x{rule.size // plan.scale} in {next(iter(plan.sides))})"
     size = _gigabytes(sum(plan.estimated_bytes.values()))
     lines = [
         f"{plan.name}: {plan.found} in {sources}",
         *(
-            f"  {side.made:,} of the {name} pictures are made from the ground truth, as MATLAB's imresize makes them"
+            f"  {side.made:,} of the {name} images are made from the ground truth, as MATLAB's imresize makes them"
             for name, side in plan.sides.items()
             if side.made
         ),
@@ -166,13 +166,13 @@ def describe(request: Request, plan: Plan) -> str:
 
 
 def _describe_rule(plan: Plan) -> list[str]:
-    """How the pictures were paired, with the first and the last of them, and the groups that they make."""
+    """How the images were paired, with the first and the last of them, and the groups that they make."""
     (first, _), *others = plan.sides.items()
     lines = []
     for name, side in others:
         if side.rule and plan.samples:
             ends = [plan.samples[at].views for at in (0, -1)]
-            pairs = [f"{views[first].picture.path.name} with {views[name].picture.path.name}" for views in ends]
+            pairs = [f"{views[first].image.path.name} with {views[name].image.path.name}" for views in ends]
             lines.append(f"  {first} and {name} paired {side.rule}: {', ..., '.join(pairs)}")
     groups = plan.sides[first].groups
     if groups:
@@ -211,7 +211,7 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
         "compression": request.compression,
         "pairs": len(plan.samples),
         "pairs_expected": request.data_set.splits[plan.split].expected,
-        "pictures_too_small": len(plan.too_small),
+        "images_too_small": len(plan.too_small),
         "pictures": len(plan.keys),
         "fingerprint": plan.fingerprint(),
     }
@@ -221,8 +221,8 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
         settings["cut_to_multiple_of"] = plan.multiple
     if found.rule:
         settings["paired"] = found.rule
-        settings["pictures_by_key"] = {
-            key: picture.path.relative_to(request.root).as_posix() for key, picture in found.pictures.items()
+        settings["images_by_key"] = {
+            key: image.path.relative_to(request.root).as_posix() for key, image in found.images.items()
         }
     if found.groups:
         settings["groups"] = dict(found.groups)
@@ -233,7 +233,7 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
     """Writes every plan; a split that is there already, made with the same settings, is left alone.
 
     Raises:
-        PreparationError: Pictures are damaged (all of them are named), or the output cannot be written. What is
+        PreparationError: Images are damaged (all of them are named), or the output cannot be written. What is
             written so far stays, under a name that ends in `.partial`, and is taken up by the next run.
     """
     problems: list[str] = []
@@ -242,12 +242,12 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
     problems = list(dict.fromkeys(problems))
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
-        count = "1 picture is" if len(problems) == 1 else f"{len(problems):,} pictures are"
+        count = "1 image is" if len(problems) == 1 else f"{len(problems):,} images are"
         raise PreparationError(f"{count} not usable: replace, then run the same again, it continues{listed}")
 
 
 def _prepare_split(request: Request, plan: Plan, say: Say) -> list[str]:
-    """Writes one split at one scale; returns the problems of its pictures, with which nothing gets its final name."""
+    """Writes one split at one scale; returns the problems of its images, with which nothing gets its final name."""
     if plan.problems:
         return [*plan.problems, *_check_samples(request, plan)]
     targets = {side: request.target(plan.split, side) for side in plan.sides}
@@ -288,14 +288,14 @@ def _encode(
 
 
 def _check_samples(request: Request, plan: Plan) -> list[str]:
-    """The problems of all pictures."""
+    """The problems of all images."""
     return [problem for _, found in _encode(request, plan, plan.samples, tuple(plan.sides)) for problem in found]
 
 
 def _write_samples(request: Request, plan: Plan, writers: Mapping[str, Writer]) -> list[str]:
-    """Encodes and writes what the writers do not have yet; returns the problems of pictures.
+    """Encodes and writes what the writers do not have yet; returns the problems of images.
 
-    From the first damaged picture on, the rest is only checked, so that all damage is reported at once, while what is
+    From the first damaged image on, the rest is only checked, so that all damage is reported at once, while what is
     written stays the beginning of the undamaged sequence.
     """
     remaining = [

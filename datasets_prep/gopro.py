@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.sources import Picture, Side, Sides, by_key, find_side_by_side, list_pictures
+from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side_by_side, list_images
 
 _REPACKED = re.compile(r"(?P<sequence>GOPR\d{4}_\d{2}_\d{2})[-_](?P<frame>\d+)")
 
@@ -26,9 +26,9 @@ def _find_sequences(root: Path, split: str, blur: str) -> Sides | None:
     return {
         side: Side(
             by_key(
-                (f"{sequence.name}/{path.stem}", Picture(path))
+                (f"{sequence.name}/{path.stem}", SourceImage(path))
                 for sequence in sequences
-                for path in list_pictures(sequence / folder)
+                for path in list_images(sequence / folder)
             ),
             f"{split}/<sequence>/{folder}",
         )
@@ -65,5 +65,5 @@ All of them give the same keys, e.g. GOPR0372_07_00/000047 and, for its third cr
     default_splits=("train", "test"),
     crop=CropRule(size=512, step=256),
     find=find,
-    flags={"gamma": "take the pictures of blur_gamma instead of those of blur, which the field uses"},
+    flags={"gamma": "take the images of blur_gamma instead of those of blur, which the field uses"},
 )

@@ -1,10 +1,10 @@
-"""HIDE (Shen et al., ICCV 2019): blurred pictures of people, used to test networks trained on GoPro."""
+"""HIDE (Shen et al., ICCV 2019): blurred images of people, used to test networks trained on GoPro."""
 
 from pathlib import Path
 
 from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.sources import Picture, Side, Sides, by_key, find_side, find_side_by_side, list_pictures
+from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side, find_side_by_side, list_images
 
 _TEST_FOLDERS = ("test-close-ups", "test-long-shot")
 
@@ -12,14 +12,14 @@ _TEST_FOLDERS = ("test-close-ups", "test-long-shot")
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
     """The tree as downloaded, with one GT folder for both splits, else a repack."""
     folders = ["train"] if split == "train" else [f"test/{name}" for name in _TEST_FOLDERS]
-    blurred = [path for folder in folders for path in list_pictures(root / folder)]
+    blurred = [path for folder in folders for path in list_images(root / folder)]
     if not blurred:
         return find_side_by_side(root, (split, f"{split}/HIDE", "."), (("input", "target"), ("blur", "sharp")), str)
-    # The same GT folder serves both splits, so a sharp picture that no blurred one asks for is not missed here.
+    # The same GT folder serves both splits, so a sharp image that no blurred one asks for is not missed here.
     sharp = find_side(root / "GT", str)
     pairs = {path: (path.stem if split == "train" else f"{path.parent.name}/{path.stem}") for path in blurred}
     return {
-        "blur": Side(by_key((key, Picture(path)) for path, key in pairs.items()), ", ".join(folders)),
+        "blur": Side(by_key((key, SourceImage(path)) for path, key in pairs.items()), ", ".join(folders)),
         "sharp": Side(by_key((key, sharp[path.stem]) for path, key in pairs.items() if path.stem in sharp), "GT"),
     }
 

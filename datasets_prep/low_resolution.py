@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from datasets_prep.sources import Picture
+from datasets_prep.sources import SourceImage
 
 _TRUTH_SUFFIX = re.compile(r"_HR_x\d+$")
 
@@ -18,6 +18,6 @@ def low_key(stem: str, scale: int) -> str:
     return re.sub(rf"(_LRBI_)?x{scale}$", "", stem)
 
 
-def made_from(truth: dict[str, Picture], scale: int) -> dict[str, Picture]:
-    """The low-resolution pictures that the engine makes from those of the ground truth."""
-    return {key: replace(picture, shrink=scale) for key, picture in truth.items()}
+def made_from(truth: dict[str, SourceImage], scale: int) -> dict[str, SourceImage]:
+    """The low-resolution images that the engine makes from those of the ground truth."""
+    return {key: replace(image, shrink=scale) for key, image in truth.items()}

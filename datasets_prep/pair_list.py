@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.sources import Picture
+from datasets_prep.sources import SourceImage
+from deeprftv2_arch.errors import PreparationError
 
 KeyOf = Callable[[PurePosixPath, PurePosixPath], str | None]
 """(sharp path, blurred path) -> key of the pair, None if the line cannot be one of this list."""
@@ -15,7 +15,7 @@ def _read_lines(path: Path, key_of: KeyOf) -> Iterator[tuple[int, str, str | Non
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise PreparationError(f"{path} cannot be read: {error.strerror}; it says which pictures are pairs") from error
+        raise PreparationError(f"{path} cannot be read: {error.strerror}; it says which images are pairs") from error
     except UnicodeDecodeError as error:
         raise PreparationError(f"{path} is no text in UTF-8 (byte {error.start}): download it again") from error
     for number, line in enumerate(text.splitlines(), 1):
@@ -26,7 +26,7 @@ def _read_lines(path: Path, key_of: KeyOf) -> Iterator[tuple[int, str, str | Non
 
 
 def read_keys_of_list(path: Path, key_of: KeyOf) -> set[str]:
-    """Keys of the lines of a list that are not malformed, whether their pictures are there or not.
+    """Keys of the lines of a list that are not malformed, whether their images are there or not.
 
     Raises:
         PreparationError: The list is missing or no text.
@@ -34,8 +34,8 @@ def read_keys_of_list(path: Path, key_of: KeyOf) -> set[str]:
     return {key for _, _, key, _ in _read_lines(path, key_of) if key is not None}
 
 
-def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[Picture, Picture]]:
-    """Key -> (sharp, blurred) picture of every line.
+def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[SourceImage, SourceImage]]:
+    """Key -> (sharp, blurred) image of every line.
 
     Args:
         path: The list; its paths are relative to the folder that it lies in. Empty lines are passed over.
@@ -43,9 +43,9 @@ def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[Picture, Pictur
 
     Raises:
         PreparationError: The list is missing, empty or no text, or lines of it are malformed, repeat a key or name
-            pictures that are not there; all of them are named.
+            images that are not there; all of them are named.
     """
-    pairs: dict[str, tuple[Picture, Picture]] = {}
+    pairs: dict[str, tuple[SourceImage, SourceImage]] = {}
     first_lines: dict[str, int] = {}
     problems = []
     for number, line, key, fields in _read_lines(path, key_of):
@@ -58,10 +58,10 @@ def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[Picture, Pictur
         first_lines[key] = number
         sharp, blurred = (path.parent / name for name in fields)
         problems += [f"line {number}: {file} is missing" for file in (sharp, blurred) if not file.is_file()]
-        pairs[key] = Picture(sharp), Picture(blurred)
+        pairs[key] = SourceImage(sharp), SourceImage(blurred)
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise PreparationError(f"{path}: the list or the tree is incomplete, correct them{listed}")
     if not pairs:
-        raise PreparationError(f"{path} is empty, but says which pictures are pairs: download it again")
+        raise PreparationError(f"{path} is empty, but says which images are pairs: download it again")
     return pairs

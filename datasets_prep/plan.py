@@ -9,23 +9,23 @@ from tqdm import tqdm
 
 from datasets_prep.crops import CropRule, Window, windows
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.errors import PreparationError
-from datasets_prep.folder_writer import file_name
-from datasets_prep.lmdb_writer import require_valid_key
-from datasets_prep.pictures import Header
 from datasets_prep.sorted_order import BY_ORDER
-from datasets_prep.sources import Picture, Side, Sides
+from datasets_prep.sources import Side, Sides, SourceImage
 from datasets_prep.views import View, view_pair
-from datasets_prep.wording import name_some
+from deeprftv2_arch.common.folder_writer import file_name
+from deeprftv2_arch.common.images import Header
+from deeprftv2_arch.common.lmdb_writer import require_valid_key
+from deeprftv2_arch.common.wording import name_some
+from deeprftv2_arch.errors import PreparationError
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The pictures that belong together, one per side, and what is made of them.
+    """The images that belong together, one per side, and what is made of them.
 
     Attributes:
-        views: Side -> what is taken of its picture.
-        outputs: Key of each output picture, with its window in the ground truth, or None for the whole picture.
+        views: Side -> what is taken of its image.
+        outputs: Key of each output image, with its window in the ground truth, or None for the whole image.
     """
 
     views: dict[str, View]
@@ -38,12 +38,12 @@ class Plan:
 
     Attributes:
         split: Its name.
-        scale: How many times smaller than the ground truth the degraded pictures are.
+        scale: How many times smaller than the ground truth the degraded images are.
         found: In words, how many pairs of how many; with the figures of each part, where the split has parts.
         sides: What was found, the degraded side first.
         samples: In the order of their keys.
-        problems: What is wrong with pictures, one line each; samples with a problem are not in `samples`.
-        too_small: Pictures smaller than a crop, which give no crops, one line each.
+        problems: What is wrong with images, one line each; samples with a problem are not in `samples`.
+        too_small: Images smaller than a crop, which give no crops, one line each.
         warnings: What is unusual but does not stop the preparation.
         estimated_bytes: Side -> about how much will be written.
     """
@@ -70,11 +70,11 @@ class Plan:
 
     @property
     def keys(self) -> list[str]:
-        """Keys of all output pictures, in the order in which they are written."""
+        """Keys of all output images, in the order in which they are written."""
         return [key for sample in self.samples for key, _ in sample.outputs]
 
     def fingerprint(self) -> str:
-        """Hash of all output keys with their windows and of the pictures too small to have any."""
+        """Hash of all output keys with their windows and of the images too small to have any."""
         described = [repr(sample.outputs) for sample in self.samples] + list(self.too_small)
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
@@ -85,17 +85,17 @@ def name_part(split: str, scale: int) -> str:
 
 
 def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
-    """Keys that every side has, sorted; PreparationError if one side has a picture that another lacks."""
+    """Keys that every side has, sorted; PreparationError if one side has an image that another lacks."""
     for name, side in sides.items():
         for other_name, other in sides.items():
-            lonely = sorted(side.pictures.keys() - other.pictures.keys())
+            lonely = sorted(side.images.keys() - other.images.keys())
             if lonely:
-                pictures = name_some([str(side.pictures[key]) for key in lonely])
+                images = name_some([str(side.images[key]) for key in lonely])
                 raise PreparationError(
-                    f"{len(lonely):,} of {len(side.pictures):,} {name} pictures have no {other_name} picture in "
-                    f"{other.where}: {pictures}; add the missing half or take these away"
+                    f"{len(lonely):,} of {len(side.images):,} {name} images have no {other_name} image in "
+                    f"{other.where}: {images}; add the missing half or take these away"
                 )
-    return sorted(next(iter(sides.values())).pictures)
+    return sorted(next(iter(sides.values())).images)
 
 
 def _count(split: Split, keys: list[str]) -> str:
@@ -116,12 +116,12 @@ def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
 
 
 def _order_warnings(name: str, sides: Sides, keys: list[str], split: Split) -> list[str]:
-    """Two folders that each lack a picture, but not of the same pair, are as many, and give wrong pairs by order."""
+    """Two folders that each lack an image, but not of the same pair, are as many, and give wrong pairs by order."""
     if len(keys) == split.expected or not any(side.rule == BY_ORDER for side in sides.values()):
         return []
     return [
-        f"the pairs of {name} follow the sorted order, which is safe for the whole set only: check pictures_by_key in "
-        "preparation.json, or give both pictures of every pair the same name"
+        f"the pairs of {name} follow the sorted order, which is safe for the whole set only: check images_by_key in "
+        "preparation.json, or give both images of every pair the same name"
     ]
 
 
@@ -141,16 +141,16 @@ def _gaps(keys: list[str]) -> list[str]:
     ]
 
 
-def _read_headers(pictures: Iterable[Picture], problems: list[str]) -> list[tuple[Header, int]]:
-    """Header and bytes of each picture; what cannot be read is added to `problems` instead."""
+def _read_headers(images: Iterable[SourceImage], problems: list[str]) -> list[tuple[Header, int]]:
+    """Header and bytes of each image; what cannot be read is added to `problems` instead."""
     headers = []
-    for picture in pictures:
+    for image in images:
         try:
-            headers.append(picture.read_header())
+            headers.append(image.read_header())
         except PreparationError as error:
-            problems.append(f"{picture} {error}")
+            problems.append(f"{image} {error}")
         except OSError as error:
-            problems.append(f"{picture} cannot be read: {error.strerror}")
+            problems.append(f"{image} cannot be read: {error.strerror}")
     return headers
 
 
@@ -163,7 +163,7 @@ def _make_sample(sides: Sides, key: str, headers: Sequence[Header], scale: int, 
     """What is made of one pair; it has no outputs if it is smaller than a crop.
 
     Raises:
-        PreparationError: The sizes do not fit together, or nothing is left of a whole picture at this scale.
+        PreparationError: The sizes do not fit together, or nothing is left of a whole image at this scale.
     """
     views = view_pair(sides, key, headers)
     full = _full_view(views)
@@ -171,7 +171,7 @@ def _make_sample(sides: Sides, key: str, headers: Sequence[Header], scale: int, 
         cut = enumerate(windows(*full.kept, rule), 1)
         return Sample(views, tuple((f"{key}_s{number:03d}", window) for number, window in cut))
     if 0 in full.kept:
-        raise PreparationError(f"{full.picture} is {full.size[1]}x{full.size[0]}: nothing is left at x{scale}")
+        raise PreparationError(f"{full.image} is {full.size[1]}x{full.size[0]}: nothing is left at x{scale}")
     return Sample(views, ((key, None),))
 
 
@@ -184,23 +184,23 @@ def _estimate_bytes(
     for (side, view), (header, size) in zip(sample.views.items(), headers, strict=True):
         if header.is_jpeg and (rule or flat_names):  # becomes a PNG, which takes about half of what the samples do
             size = header.height * header.width * header.channels // 2
-        yield side, share * size / view.picture.shrink**2
+        yield side, share * size / view.image.shrink**2
 
 
 def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: CropRule | None, flat_names: bool) -> Plan:
-    """Pairs the pictures, reads their headers and lists what will be written.
+    """Pairs the images, reads their headers and lists what will be written.
 
     Args:
         data_set: The declaration.
         split: Name of the part.
-        scale: How many times smaller than the ground truth the degraded pictures are.
+        scale: How many times smaller than the ground truth the degraded images are.
         sides: What the data set's finder found for it, the degraded side first.
-        rule: The crop rule, or None to keep pictures whole.
+        rule: The crop rule, or None to keep images whole.
         flat_names: Whether the keys become file names in one flat folder.
 
     Raises:
-        PreparationError: A picture has no partner, a key is not valid or not unique, all pictures are smaller than a
-            crop, or the crops of a larger picture would not fall on whole pixels of a smaller one.
+        PreparationError: An image has no partner, a key is not valid or not unique, all images are smaller than a
+            crop, or the crops of a larger image would not fall on whole pixels of a smaller one.
     """
     keys = _require_pairs(sides)
     multiple = list(sides.values())[-1].multiple
@@ -215,9 +215,9 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
     estimated = dict.fromkeys(sides, 0.0)
     name = name_part(split, scale)
     for key in tqdm(keys, desc=f"{name}: reading headers", unit="pair", leave=False, delay=2):
-        pictures = [side.pictures[key] for side in sides.values()]
-        headers = _read_headers(pictures, problems)
-        if len(headers) < len(pictures):
+        images = [side.images[key] for side in sides.values()]
+        headers = _read_headers(images, problems)
+        if len(headers) < len(images):
             continue
         try:
             sample = _make_sample(sides, key, [header for header, _ in headers], scale, rule)
@@ -227,7 +227,7 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
         if rule is not None and not sample.outputs:
             full = _full_view(sample.views)
             too_small.append(
-                f"{full.picture} is {full.size[1]}x{full.size[0]}, smaller than a crop of {rule.size}x{rule.size}"
+                f"{full.image} is {full.size[1]}x{full.size[0]}, smaller than a crop of {rule.size}x{rule.size}"
             )
             continue
         for output, _ in sample.outputs:
@@ -260,5 +260,5 @@ def _require_unique(keys: list[str], flat_names: bool) -> None:
     for key in keys:
         name = file_name(key) if flat_names else key
         if name in seen:
-            raise PreparationError(f"the pictures {seen[name]} and {key} would both be stored as {name}: rename one")
+            raise PreparationError(f"the images {seen[name]} and {key} would both be stored as {name}: rename one")
         seen[name] = key

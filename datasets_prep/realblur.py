@@ -1,13 +1,13 @@
-"""RealBlur (Rim et al., ECCV 2020): real blurred pictures with aligned sharp ones, from JPEG (J) and raw (R) files."""
+"""RealBlur (Rim et al., ECCV 2020): real blurred images with aligned sharp ones, from JPEG (J) and raw (R) files."""
 
 import re
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.errors import PreparationError
 from datasets_prep.pair_list import read_keys_of_list, read_pair_list
 from datasets_prep.sources import Side, Sides, find_side_by_side
-from datasets_prep.wording import name_some
+from deeprftv2_arch.common.wording import name_some
+from deeprftv2_arch.errors import PreparationError
 
 _FOLDERS = {
     "RealBlur_J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref",  # "itensity" is what the folder is called
@@ -87,8 +87,8 @@ ROOT holds RealBlur as downloaded, or one half of it (J or R); the folders are r
 or one of its repacks:
   ROOT/RealBlur_{J,R}/{train,test}/{input,target}/scene001-blur_1.png, also ROOT/{train,test}/RealBlur_{J,R}/...
   ROOT/RealBlur_{J,R}/{input,target}, ROOT/{input,target}: of one split, named with --splits, e.g. RealBlur_J/test
-The sides may also be called blur and sharp, or be LMDBs. The lists alone say which pictures are pairs and which of them
-are for training; keys are e.g. scene001/blur_1. The result is, of whole pictures,
+The sides may also be called blur and sharp, or be LMDBs. The lists alone say which images are pairs and which of them
+are for training; keys are e.g. scene001/blur_1. The result is, of whole images,
   OUT/{RealBlur_J,RealBlur_R}/{train,test}/{blur,sharp}.lmdb
 What ROOT does not hold is left out, unless --splits asks for it.""",
     sides=("blur", "sharp"),

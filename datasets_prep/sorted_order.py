@@ -1,12 +1,12 @@
-"""Pairs of folders whose names differ: the first picture of one belongs to the first of the other, and so on."""
+"""Pairs of folders whose names differ: the first image of one belongs to the first of the other, and so on."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.sources import Picture, Side, Sides, find_side
-from datasets_prep.wording import name_some
+from datasets_prep.sources import Side, Sides, SourceImage, find_side
+from deeprftv2_arch.common.wording import name_some
+from deeprftv2_arch.errors import PreparationError
 
 ITS_NAMES_ARE_THE_KEYS = "its names are the keys"
 BY_NAME = "by name"
@@ -28,10 +28,10 @@ def pair_in_order(root: Path, folders: Mapping[str, str]) -> Sides:
 
     Raises:
         PreparationError: The names differ, and so do the counts; or a name that two folders have in common is not at
-            the same place in both. By order, pictures that do not belong together would become pairs.
+            the same place in both. By order, images that do not belong together would become pairs.
     """
     found = {side: find_side(root / folder, str) for side, folder in folders.items()}
-    names = {side: sorted(pictures, key=natural) for side, pictures in found.items()}
+    names = {side: sorted(images, key=natural) for side, images in found.items()}
     (first, keys), *others = names.items()
     sides = {first: Side(found[first], folders[first], rule=ITS_NAMES_ARE_THE_KEYS)}
     for side, other in others:
@@ -40,32 +40,32 @@ def pair_in_order(root: Path, folders: Mapping[str, str]) -> Sides:
             continue
         _require_equal_counts(sides[first], Side(found[side], folders[side]))
         _require_same_places([found[first][name] for name in keys], [found[side][name] for name in other])
-        pictures = {key: found[side][name] for key, name in zip(keys, other, strict=True)}
-        sides[side] = Side(pictures, folders[side], rule=BY_ORDER)
+        images = {key: found[side][name] for key, name in zip(keys, other, strict=True)}
+        sides[side] = Side(images, folders[side], rule=BY_ORDER)
     return sides
 
 
 def _require_equal_counts(one: Side, other: Side) -> None:
-    if len(one.pictures) == len(other.pictures):
+    if len(one.images) == len(other.images):
         return
     text = (
-        f"{one.where} and {other.where} have {len(one.pictures):,} and {len(other.pictures):,} pictures: their names "
+        f"{one.where} and {other.where} have {len(one.images):,} and {len(other.images):,} images: their names "
         "differ, so they pair by sorted order, which takes as many of the one as of the other"
     )
-    both = one.pictures | other.pictures
-    alone = sorted(one.pictures.keys() ^ other.pictures.keys(), key=natural)
+    both = one.images | other.images
+    alone = sorted(one.images.keys() ^ other.images.keys(), key=natural)
     if len(alone) < len(both):
-        text += f"; without a picture of the same name: {name_some([str(both[name]) for name in alone])}"
+        text += f"; without an image of the same name: {name_some([str(both[name]) for name in alone])}"
     raise PreparationError(f"{text}; add what is missing or take away what is too many")
 
 
-def _require_same_places(pictures: list[Picture], others: list[Picture]) -> None:
+def _require_same_places(images: list[SourceImage], others: list[SourceImage]) -> None:
     """Names that both have in common must pair with each other."""
-    common = {picture.path.stem for picture in pictures} & {other.path.stem for other in others}
-    for place, (picture, other) in enumerate(zip(pictures, others, strict=True), 1):
-        names = {picture.path.stem, other.path.stem}
+    common = {image.path.stem for image in images} & {other.path.stem for other in others}
+    for place, (image, other) in enumerate(zip(images, others, strict=True), 1):
+        names = {image.path.stem, other.path.stem}
         if len(names) > 1 and names & common:
             raise PreparationError(
-                f"by sorted order, {picture} and {other} (number {place:,}) would be a pair, though one of them has "
-                "another picture of its own name: correct the names, or add what is missing"
+                f"by sorted order, {image} and {other} (number {place:,}) would be a pair, though one of them has "
+                "another image of its own name: correct the names, or add what is missing"
             )

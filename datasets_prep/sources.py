@@ -1,21 +1,21 @@
-"""Where the pictures of a data set are, before anything is decoded: files and values of LMDBs, listed by key."""
+"""Where the images of a data set are, before anything is decoded: files and values of LMDBs, listed by key."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.lmdb_reader import open_readonly, read_meta_info, read_value
-from datasets_prep.pictures import EXTENSIONS, Header, read_header
+from deeprftv2_arch.common.images import EXTENSIONS, Header, read_header
+from deeprftv2_arch.common.lmdb_reader import open_readonly, read_meta_info, read_value
+from deeprftv2_arch.errors import PreparationError
 
 _PNG_HEADER_BYTES = 33
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One encoded picture: the file `path`, or the value of `key` in the LMDB `path`.
+class SourceImage:
+    """One encoded image: the file `path`, or the value of `key` in the LMDB `path`.
 
-    With `shrink` above 1 it stands for a picture that is not there and is made from this one, so many times smaller.
+    With `shrink` above 1 it stands for an image that is not there and is made from this one, so many times smaller.
     """
 
     path: Path
@@ -40,19 +40,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the pairs, as it was found: its pictures by key.
+    """One side of the pairs, as it was found: its images by key.
 
     Attributes:
-        pictures: key -> picture. Equal keys on two sides make a pair.
+        images: key -> image. Equal keys on two sides make a pair.
         where: The pattern of the paths in words, relative to the root, e.g. `train/<sequence>/blur`.
-        scale: How many times smaller its pictures are than those of the last side.
+        scale: How many times smaller its images are than those of the last side.
         multiple: Only in the last side: height and width are first cut to a multiple of this, at the bottom and right.
-        rule: In words, how the pictures were paired, where that depends on what was found; then the metadata lists
-            which picture has which key.
-        groups: Keys of the pictures of each group that has an average of its own, e.g. indoor and outdoor.
+        rule: In words, how the images were paired, where that depends on what was found; then the metadata lists
+            which image has which key.
+        groups: Keys of the images of each group that has an average of its own, e.g. indoor and outdoor.
     """
 
-    pictures: dict[str, Picture]
+    images: dict[str, SourceImage]
     where: str
     scale: int = 1
     multiple: int = 1
@@ -61,44 +61,44 @@ class Side:
 
     @property
     def made(self) -> int:
-        """How many of its pictures are not there but made from larger ones."""
-        return sum(picture.shrink > 1 for picture in self.pictures.values())
+        """How many of its images are not there but made from larger ones."""
+        return sum(image.shrink > 1 for image in self.images.values())
 
 
 Sides = dict[str, Side]
 """What a data set's finder returns: side name ("blur", "sharp", ...) -> what was found."""
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures directly in `folder` (extension in any case, not hidden), by name; none if there is no folder."""
+def list_images(folder: Path) -> list[Path]:
+    """The images directly in `folder` (extension in any case, not hidden), by name; none if there is no folder."""
     if not folder.is_dir():
         return []
     found = (entry for entry in folder.iterdir() if entry.suffix.lower() in EXTENSIONS and entry.name[0] != ".")
     return sorted(entry for entry in found if entry.is_file())
 
 
-def by_key(pictures: Iterable[tuple[str, Picture]]) -> dict[str, Picture]:
-    """Dictionary from (key, picture) pairs.
+def by_key(images: Iterable[tuple[str, SourceImage]]) -> dict[str, SourceImage]:
+    """Dictionary from (key, image) pairs.
 
     Raises:
-        PreparationError: Two pictures have the same key; the message names both.
+        PreparationError: Two images have the same key; the message names both.
     """
-    found: dict[str, Picture] = {}
-    for key, picture in pictures:
+    found: dict[str, SourceImage] = {}
+    for key, image in images:
         if key in found:
-            raise PreparationError(f"{found[key]} and {picture} have the same key {key!r}: take one of them away")
-        found[key] = picture
+            raise PreparationError(f"{found[key]} and {image} have the same key {key!r}: take one of them away")
+        found[key] = image
     return found
 
 
-def find_side(path: Path, key_of: Callable[[str], str]) -> dict[str, Picture]:
-    """Pictures of the flat folder `path`, or of the LMDB `path`, if its name ends in .lmdb, by `key_of(stem)`."""
+def find_side(path: Path, key_of: Callable[[str], str]) -> dict[str, SourceImage]:
+    """Images of the flat folder `path`, or of the LMDB `path`, if its name ends in .lmdb, by `key_of(stem)`."""
     if path.suffix == ".lmdb":
         if not path.is_dir():
             return {}
-        open_readonly(path).close()  # what is wrong with all of it is said once, not for every picture
-        return by_key((key_of(key), Picture(path, key)) for key in read_meta_info(path))
-    return by_key((key_of(picture.stem), Picture(picture)) for picture in list_pictures(path))
+        open_readonly(path).close()  # what is wrong with all of it is said once, not for every image
+        return by_key((key_of(key), SourceImage(path, key)) for key in read_meta_info(path))
+    return by_key((key_of(image.stem), SourceImage(image)) for image in list_images(path))
 
 
 def find_side_by_side(

@@ -9,7 +9,7 @@ from datasets_prep.low_resolution import low_key, made_from, truth_key
 from datasets_prep.sources import Side, Sides, find_side
 
 _SCALES = (2, 3, 4)
-_PICTURES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109}
+_IMAGES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109}
 _OTHER_NAMES = {"B100": ("BSD100", "BSDS100")}
 
 
@@ -31,11 +31,11 @@ def _candidates(root: Path, split: str, names: tuple[str, ...], common: str, sca
 
 
 def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], scale: int, multiple: int) -> Side:
-    """The first of the folders that holds pictures; without pictures, and with all the names, if none does."""
+    """The first of the folders that holds images; without images, and with all the names, if none does."""
     for folder in folders:
-        pictures = find_side(folder, key_of)
-        if pictures:
-            return Side(pictures, folder.relative_to(root).as_posix(), scale, multiple)
+        images = find_side(folder, key_of)
+        if images:
+            return Side(images, folder.relative_to(root).as_posix(), scale, multiple)
     return Side({}, " or ".join(folder.relative_to(root).as_posix() for folder in folders), scale, multiple)
 
 
@@ -50,15 +50,15 @@ def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
         low = _first_side(
             root, _candidates(root, split, lows, "LR/LRBI", scale), partial(low_key, scale=scale), scale, 1
         )
-        if not low.pictures:
-            low = Side(made_from(truth.pictures, scale), truth.where, scale)
+        if not low.images:
+            low = Side(made_from(truth.images, scale), truth.where, scale)
         sides |= {f"LRx{scale}": low, f"HRx{scale}": truth}
     return sides
 
 
 SR_BENCHMARKS = DataSet(
     command="sr-benchmarks",
-    title="Set5, Set14, B100, Urban100 and Manga109: the test pictures of super-resolution",
+    title="Set5, Set14, B100, Urban100 and Manga109: the test images of super-resolution",
     description="""\
 ROOT holds the folders of the sets, or is one of them, in any of the conventions in circulation:
   ROOT/Set5/GTmod4/baby.png           ROOT/Set5/LRbicx4/baby.png
@@ -66,12 +66,12 @@ ROOT holds the folders of the sets, or is one of them, in any of the conventions
   ROOT/HR/Set5/x4/baby_HR_x4.png      ROOT/LR/LRBI/Set5/x4/baby_LRBI_x4.png
 and the same for the other scales (GTmod2, LRbicx2, ...). B100 may be called BSD100 or BSDS100. Ground truth is also
 taken from ROOT/Set5/{GT,GTmod12,original} and from ROOT/Set5 itself. Where there is nothing but ground truth, the low
-resolution is made from it, bit for bit as MATLAB's bicubic imresize makes it. The result is, of whole pictures, e.g.
+resolution is made from it, bit for bit as MATLAB's bicubic imresize makes it. The result is, of whole images, e.g.
   OUT/Set5/{HRx2,LRx2,HRx3,LRx3,HRx4,LRx4}.lmdb    baby, bird, butterfly, head, woman
 where the ground truth of each scale is cut to a multiple of it. Sets that are not there are left out, unless --splits
 asks for them.""",
     sides=("LRx{scale}", "HRx{scale}"),
-    splits={name: Split(expected=count, cropped=False) for name, count in _PICTURES.items()},
+    splits={name: Split(expected=count, cropped=False) for name, count in _IMAGES.items()},
     default_splits=None,
     crop=None,
     find=find,

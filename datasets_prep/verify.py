@@ -1,4 +1,4 @@
-"""Checks a finished preparation: complete pairs, sizes that fit, and every picture decodes."""
+"""Checks a finished preparation: complete pairs, sizes that fit, and every image decodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,28 +6,28 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.lmdb_reader import read_keys, read_meta_info
-from datasets_prep.parallel import map_in_order
-from datasets_prep.partial_folder import metadata_path, read_metadata
-from datasets_prep.pictures import decode
-from datasets_prep.sources import Picture, find_side
-from datasets_prep.wording import name_some
+from datasets_prep.sources import SourceImage, find_side
+from deeprftv2_arch.common.images import decode
+from deeprftv2_arch.common.lmdb_reader import read_keys, read_meta_info
+from deeprftv2_arch.common.parallel import map_in_order
+from deeprftv2_arch.common.partial_folder import metadata_path, read_metadata
+from deeprftv2_arch.common.wording import name_some
+from deeprftv2_arch.errors import PreparationError
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The pictures of one key, one per side.
+    """The images of one key, one per side.
 
     Attributes:
         key: Their key.
-        pictures: One per side.
+        images: One per side.
         shapes: The shape that the metadata of each states, if it does.
         scales: How many times smaller than the ground truth each is.
     """
 
     key: str
-    pictures: tuple[Picture, ...]
+    images: tuple[SourceImage, ...]
     shapes: tuple[tuple[int, int, int] | None, ...]
     scales: tuple[int, ...]
 
@@ -47,13 +47,13 @@ class _Side:
 
     Attributes:
         target: Where it is.
-        pictures: Those that it should hold, by key.
+        images: Those that it should hold, by key.
         shapes: The shapes that its meta_info.txt states; none for a folder.
-        scale: How many times smaller than the ground truth its pictures are.
+        scale: How many times smaller than the ground truth its images are.
     """
 
     target: Path
-    pictures: dict[str, Picture]
+    images: dict[str, SourceImage]
     shapes: dict[str, tuple[int, int, int]]
     scale: int
 
@@ -62,9 +62,9 @@ def _load_side(target: Path) -> tuple[_Side | None, list[str]]:
     """What is at `target`, None if that cannot be read, and what is wrong with it, one line each."""
     is_lmdb = target.suffix == ".lmdb"
     try:
-        pictures = find_side(target, str)
+        images = find_side(target, str)
         shapes = read_meta_info(target) if is_lmdb else {}
-        unlisted = sorted(read_keys(target) - pictures.keys()) if is_lmdb else []
+        unlisted = sorted(read_keys(target) - images.keys()) if is_lmdb else []
         metadata = read_metadata(target)
     except PreparationError as error:
         return None, [str(error)]
@@ -72,17 +72,17 @@ def _load_side(target: Path) -> tuple[_Side | None, list[str]]:
     if unlisted:
         problems.append(f"{target}: not listed in meta_info.txt: {name_some(unlisted)}")
     entries = metadata.get("entries")
-    if entries != len(pictures):
-        problems.append(f"{target}: {len(pictures):,} pictures, {metadata_path(target).name} says {entries}")
-    return _Side(target, pictures, shapes, metadata.get("settings", {}).get("scale", 1)), problems
+    if entries != len(images):
+        problems.append(f"{target}: {len(images):,} images, {metadata_path(target).name} says {entries}")
+    return _Side(target, images, shapes, metadata.get("settings", {}).get("scale", 1)), problems
 
 
 def _find_lonely(sides: Sequence[_Side]) -> list[str]:
-    """Pictures that one side has and another lacks, one line for each two sides."""
+    """Images that one side has and another lacks, one line for each two sides."""
     problems = []
     for side in sides:
         for other in sides:
-            lonely = sorted(side.pictures.keys() - other.pictures.keys())
+            lonely = sorted(side.images.keys() - other.images.keys())
             if lonely:
                 problems.append(f"{side.target}: missing in {other.target}: {name_some(lonely)}")
     return problems
@@ -91,8 +91,8 @@ def _find_lonely(sides: Sequence[_Side]) -> list[str]:
 def _make_pairs(sides: Sequence[_Side]) -> list[Pair]:
     scales = tuple(side.scale for side in sides)
     return [
-        Pair(key, tuple(side.pictures[key] for side in sides), tuple(side.shapes.get(key) for side in sides), scales)
-        for key in sorted(set.intersection(*(set(side.pictures) for side in sides)))
+        Pair(key, tuple(side.images[key] for side in sides), tuple(side.shapes.get(key) for side in sides), scales)
+        for key in sorted(set.intersection(*(set(side.images) for side in sides)))
     ]
 
 
@@ -127,17 +127,17 @@ def verify(targets: Sequence[Path], name: str, workers: int) -> tuple[int, list[
 
 
 def check_pair(pair: Pair) -> list[str]:
-    """Decodes the pictures of a pair; returns what is wrong with them."""
+    """Decodes the images of a pair; returns what is wrong with them."""
     problems, sizes = [], set()
-    for picture, shape, scale in zip(pair.pictures, pair.shapes, pair.scales, strict=True):
+    for source, shape, scale in zip(pair.images, pair.shapes, pair.scales, strict=True):
         try:
-            image = decode(picture.read())
+            image = decode(source.read())
         except (PreparationError, OSError) as error:
-            problems.append(f"{picture} {error}")
+            problems.append(f"{source} {error}")
             continue
         sizes.add((image.shape[0] * scale, image.shape[1] * scale))
         if shape is not None and image.shape != shape:
-            problems.append(f"{picture} has the shape {image.shape}, meta_info.txt says {shape}")
+            problems.append(f"{source} has the shape {image.shape}, meta_info.txt says {shape}")
     if len(sizes) > 1:
         scaled = "" if max(pair.scales) == 1 else f", seen at x{max(pair.scales)}"
         listed = " and ".join(map(str, sorted(sizes)))

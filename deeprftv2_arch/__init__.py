@@ -1,12 +1,15 @@
 """DeepRFTv2 for BasicSR: kernel-level learning for image deblurring.
 
-Importing this package makes the released ``basicsr`` importable on current torchvision and registers the networks,
-losses, models and data sets of this project in BasicSR's registries. Both happen once, however often and under whatever
-launcher the package is imported.
+Importing this package makes the released ``basicsr`` importable on current torchvision, and sees to it that the
+networks, losses, models and data sets of this project are in BasicSR's registries as soon as ``basicsr`` is imported,
+whichever of the two comes first. It loads neither PyTorch nor BasicSR itself, so that commands answer at once.
 """
 
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import basicsr_torchvision_repair  # noqa: F401  (must precede the first import of basicsr)
+from deeprftv2_arch.basicsr_hook import register_with_basicsr
 
 if TYPE_CHECKING:
     from deeprftv2_arch.restoring.restorer import Restorer
@@ -14,26 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["Restorer", "__version__"]
 __version__ = "1.0.0"
 
+_LAZY = {"Restorer": "deeprftv2_arch.restoring.restorer"}
 
-def _is_installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except (ImportError, ValueError):  # hidden on purpose
-        return False
-
-
-# The numerical operators, layers and networks also work on a machine that has PyTorch but not BasicSR.
-if _is_installed("basicsr"):
-    import basicsr_torchvision_repair  # noqa: F401  (must precede the first import of basicsr)
-    from deeprftv2_arch.registration import register_all
-
-    register_all()
+register_with_basicsr()
 
 
 def __getattr__(name: str) -> Any:
-    """Import :class:`Restorer` when it is first asked for."""
-    if name != "Restorer":
+    """Import a public class when it is first asked for."""
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from deeprftv2_arch.restoring.restorer import Restorer
+    return getattr(import_module(_LAZY[name]), name)
 
-    return Restorer
+
+def __dir__() -> list[str]:
+    """Name also what is imported on demand."""
+    return sorted({*globals(), *__all__})

@@ -5,15 +5,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deeprftv2_arch.analysis.command import add_analyze
 from deeprftv2_arch.checkpoints.convert import convert, convert_reference
 from deeprftv2_arch.checkpoints.reference import LAYOUTS
-from deeprftv2_arch.demo.command import add_demo
-from deeprftv2_arch.evaluation.command import add_evaluate
-from deeprftv2_arch.export.command import add_export
-from deeprftv2_arch.launch.command import errors_in_one_line
+from deeprftv2_arch.commands.analyze import add_analyze
+from deeprftv2_arch.commands.demo import add_demo
+from deeprftv2_arch.commands.evaluate import add_evaluate
+from deeprftv2_arch.commands.export import add_export
+from deeprftv2_arch.commands.outcome import errors_in_one_line
+from deeprftv2_arch.commands.restore import add_restore
 from deeprftv2_arch.ops.scan.report import backends_report
-from deeprftv2_arch.restoring.command import add_restore
 
 
 def _convert(args: argparse.Namespace) -> Iterator[str]:

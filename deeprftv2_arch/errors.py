@@ -10,7 +10,7 @@ class OptionError(DeepRFTv2Error, ValueError):
 
 
 class DataError(DeepRFTv2Error, ValueError):
-    """Pictures or databases are missing, unreadable, too small, or do not pair."""
+    """Images or databases are missing, unreadable, too small, or do not pair."""
 
 
 class CheckpointError(DeepRFTv2Error, ValueError):
@@ -22,12 +22,28 @@ class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
 
 
 class EvaluationError(DeepRFTv2Error, RuntimeError):
-    """An evaluation cannot go on or be written, or has no average because pictures could not be measured."""
+    """An evaluation cannot go on, or its folder be made, or it has no average because images could not be measured."""
 
 
 class ExportError(DeepRFTv2Error, RuntimeError):
-    """A network cannot be exported, or not written to that file."""
+    """A network cannot be exported, or not to a file of that name."""
 
 
 class NonFiniteError(DeepRFTv2Error, ArithmeticError):
     """A loss or a gradient is infinite or not a number, and no more steps may be skipped."""
+
+
+class PreparationError(DeepRFTv2Error, ValueError):
+    """A data set cannot be prepared: its tree is not as expected, or a file is missing, damaged or not writable."""
+
+
+class WriteError(DeepRFTv2Error, RuntimeError):
+    """A file cannot be written; what was there before still is.
+
+    Attributes:
+        reason: Why, in the system's words.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason

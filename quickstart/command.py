@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from datasets_prep.atomic import write_atomically
-from datasets_prep.errors import PreparationError
-from datasets_prep.pictures import encode_png
-from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
+from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.common.images import encode_png
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, PreparationError, WriteError
 from quickstart.comparison import comparison_png, kernel_column, photograph_columns
 from quickstart.databases import write_databases
 from quickstart.photographs import HELD_OUT
@@ -52,8 +51,9 @@ def claim_folder(out: Path, name: str) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(marker, b"")
-    except OSError as error:
-        raise OptionError(f"--out {out}: cannot be written to ({error.strerror})") from error
+    except (OSError, WriteError) as error:
+        reason = error.reason if isinstance(error, WriteError) else error.strerror
+        raise OptionError(f"--out {out}: cannot be written to ({reason})") from error
 
 
 def write_pair(task: Task, out: Path, file_name: str, degraded: np.ndarray, truth: np.ndarray) -> None:
@@ -65,7 +65,7 @@ def write_pair(task: Task, out: Path, file_name: str, degraded: np.ndarray, trut
 
 
 def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Result]:
-    """Restores every held-out photograph, writes its comparison picture, and returns the figures."""
+    """Restores every held-out photograph, writes its comparison image, and returns the figures."""
     network = load_network(task.network, task.options["network_g"], weights)
     results = []
     for file_name in tqdm(HELD_OUT, desc="restoring", unit="photo"):
@@ -116,4 +116,4 @@ def main(task: Task) -> None:
         parser.exit(2, f"error: {error}\n")
     print(f"\n{markdown_table(results, task.words)}")
     print(f"Mean gain on photographs that it never saw: {average(results).gain:+.2f} dB", end=", ")
-    print(f"{time.monotonic() - start:.0f} s in all. Table and comparison pictures: {arguments.out}/")
+    print(f"{time.monotonic() - start:.0f} s in all. Table and comparison images: {arguments.out}/")

@@ -1,4 +1,4 @@
-"""The comparison picture: versions of a photograph side by side, whole and in detail, and estimated kernels."""
+"""The comparison image: versions of a photograph side by side, whole and in detail, and estimated kernels."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,7 +18,7 @@ INK, PAPER, MARK = (25, 25, 25), (255, 255, 255), (255, 210, 0)
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the comparison: a label, and below it a picture and its details, both TILE_WIDTH wide.
+    """A column of the comparison: a label, and below it an image and its details, both TILE_WIDTH wide.
 
     Attributes:
         label: What is shown.
@@ -60,9 +60,9 @@ def photograph_columns(photographs: dict[str, np.ndarray], zoom: int) -> list[Co
     scale = TILE_WIDTH / width
     columns = []
     for label, photograph in photographs.items():
-        picture = Image.fromarray(photograph)
-        detail = picture.crop(window).resize((TILE_WIDTH, DETAIL_HEIGHT), Image.Resampling.BICUBIC)
-        whole = picture.resize((TILE_WIDTH, round(height * scale)), Image.Resampling.LANCZOS)
+        image = Image.fromarray(photograph)
+        detail = image.crop(window).resize((TILE_WIDTH, DETAIL_HEIGHT), Image.Resampling.BICUBIC)
+        whole = image.resize((TILE_WIDTH, round(height * scale)), Image.Resampling.LANCZOS)
         ImageDraw.Draw(whole).rectangle([scale * side for side in window], outline=MARK, width=2)
         columns.append(Column(label, whole, detail))
     return columns
@@ -73,7 +73,7 @@ def kernel_column(kernels: np.ndarray, height: int) -> Column:
 
     Args:
         kernels: (C, H, W), see strongest_kernels.
-        height: Of the pictures beside the large one.
+        height: Of the images beside the large one.
     """
     first, *others = strongest_kernels(kernels, 5)
     whole = Image.new("RGB", (TILE_WIDTH, height), PAPER)

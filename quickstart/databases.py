@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from datasets_prep.lmdb_writer import LmdbWriter
-from datasets_prep.partial_folder import is_finished
+from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from deeprftv2_arch.common.partial_folder import is_finished
 from quickstart.photographs import HELD_OUT, TRAINING
 from quickstart.task import Task
 

@@ -62,8 +62,8 @@ def kernel_figures(field: Tensor, blur: KernelBlur, sharp: np.ndarray, blurred: 
     rows, columns = compared_pixels(*sharp.shape[:2])
     true = blur.kernels(rows, columns)
     estimated = field[0][:, rows, columns].T.numpy().reshape(true.shape)
-    picture = torch.from_numpy(np.ascontiguousarray(sharp.transpose(2, 0, 1))).float()[None] / 255
-    again = reblur(picture, field)[0].permute(1, 2, 0).numpy().clip(0, 1)
+    image = torch.from_numpy(np.ascontiguousarray(sharp.transpose(2, 0, 1))).float()[None] / 255
+    again = reblur(image, field)[0].permute(1, 2, 0).numpy().clip(0, 1)
     return KernelFigures(
         similarity=float(similarity(estimated, true).mean()),
         reblur_psnr=float(peak_signal_noise_ratio(blurred / 255, again, data_range=1)),

@@ -10,7 +10,7 @@ from deeprftv2_arch.errors import DataError
 COLOURED = ("coffee.png", "rocket.jpg", "ihc.png")
 GREY = ("camera.png", "coins.png", "brick.png", "gravel.png", "page.png")
 TRAINING = (*COLOURED, *GREY)
-# The motorcycle is one of a stereo pair; its twin, nearly the same picture, is used nowhere.
+# The motorcycle is one of a stereo pair; its twin, nearly the same image, is used nowhere.
 HELD_OUT = ("astronaut.png", "chelsea.png", "motorcycle_left.png")
 
 

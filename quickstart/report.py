@@ -53,17 +53,17 @@ def figure_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
     }
 
 
-def table(pictures: list[str], columns: dict[str, list[str]]) -> str:
-    """A Markdown table with a row for every picture."""
+def table(images: list[str], columns: dict[str, list[str]]) -> str:
+    """A Markdown table with a row for every image."""
     widths = [max(map(len, (heading, *cells))) for heading, cells in columns.items()]
-    first = max(map(len, ("picture", *pictures)))
+    first = max(map(len, ("image", *images)))
 
     def line(name: str, cells: Iterable[str]) -> str:
         return f"| {name:<{first}} | " + " | ".join(map(str.rjust, cells, widths)) + " |\n"
 
     rule = "|" + "-" * (first + 2) + "|" + "".join("-" * (width + 1) + ":|" for width in widths) + "\n"
-    body = zip(pictures, zip(*columns.values(), strict=True), strict=True)
-    return line("picture", columns) + rule + "".join(line(name, cells) for name, cells in body)
+    body = zip(images, zip(*columns.values(), strict=True), strict=True)
+    return line("image", columns) + rule + "".join(line(name, cells) for name, cells in body)
 
 
 def to_json(results: list[Result], words: Words) -> str:

@@ -19,7 +19,7 @@ class Restored:
         photograph: (H, W, 3) uint8 RGB.
         seconds: What the network took.
         kernels: (C, H', W') the kernels that the last Fourier Kernel Estimator multiplies the features' spectra by, one
-            per channel, as pictures; zero lag is in the corner, H' and W' are H and W padded. None if nobody looked.
+            per channel, as images; zero lag is in the corner, H' and W' are H and W padded. None if nobody looked.
     """
 
     photograph: np.ndarray

@@ -7,7 +7,7 @@ import numpy as np
 from basicsr.metrics import calculate_metric
 from torch import nn
 
-from datasets_prep.imresize import imresize
+from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.networks.atd import ATD
 from quickstart.command import main
 from quickstart.photographs import COLOURED, load_photograph

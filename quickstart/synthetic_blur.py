@@ -1,9 +1,9 @@
 """Camera-shake and moving-object blur, made as a camera makes it: the mean of many short exposures in linear light.
 
-Over the exposure (time 0..1) the camera shifts, turns and zooms slightly, and one region of the picture moves on its
+Over the exposure (time 0..1) the camera shifts, turns and zooms slightly, and one region of the image moves on its
 own. Every frame is the sharp photograph warped by the motion of that moment. The frames are averaged as light adds up,
 before the sRGB curve, and the mean is encoded as sRGB again. Rotation, zoom and the object make the blur vary over the
-picture.
+image.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Motion:
 
     Attributes:
         shift: (N, 2) the camera's translation (x, y) in pixels.
-        angle: (N,) the camera's rotation about the picture's centre in radians.
+        angle: (N,) the camera's rotation about the image's centre in radians.
         zoom: (N,) relative change of scale, 0.01 for one per cent.
         object_shift: (N, 2) the object's own translation (x, y) in pixels, added to the camera's.
         object_mask: (H, W) float32 0..1, how far a pixel takes part in the object's motion.
@@ -67,7 +67,7 @@ def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarra
 
 
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
-    """A random hand-held exposure of a picture of that size: some pixels of shake and one moving object."""
+    """A random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
     corner = np.hypot(height, width) / 2
     shake = rng.uniform(1.1, 1.9)
     return Motion(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deeprftv2_arch.launch.options import read_option_file
+from deeprftv2_arch.options.loading import read_option_file
 from quickstart.restoring import Restored
 
 OPTION_FILES = Path(__file__).resolve().parents[1] / "options"
@@ -17,7 +17,7 @@ OPTION_FILES = Path(__file__).resolve().parents[1] / "options"
 
 @dataclass(frozen=True)
 class Words:
-    """What the table and the pictures call a photograph.
+    """What the table and the images call a photograph.
 
     Attributes:
         before: As it is without the network.
@@ -41,7 +41,7 @@ class Task(ABC):
         words: What the photographs are called.
         scale: How many times as high and as wide as the degraded photograph the true one is.
         threads: Threads of PyTorch with which the training is fastest.
-        detail_zoom: How much the details of the pictures are enlarged.
+        detail_zoom: How much the details of the images are enlarged.
     """
 
     command: str

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deeprftv2_arch.errors import DeepRFTv2Error
-from deeprftv2_arch.launch.options import read_option_file
+from deeprftv2_arch.options.loading import read_option_file
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -23,7 +23,7 @@ def train(option_file: Path, out: Path, iterations: int, seed: int, threads: int
 
     Args:
         option_file: Network and training.
-        out: Folder that gets ``experiments/``, with the log, the weights and the validation's pictures.
+        out: Folder that gets ``experiments/``, with the log, the weights and the validation's images.
         iterations: Number of training steps; the learning rate falls to zero over them.
         seed: Of the first weights, the order of the data, the crops and the flips.
         threads: Threads that PyTorch may use.

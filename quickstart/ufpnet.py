@@ -22,18 +22,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets_prep.atomic import write_atomically
-from datasets_prep.errors import PreparationError
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
-from deeprftv2_arch.errors import DeepRFTv2Error
-from deeprftv2_arch.launch.options import read_option_file
+from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
 from deeprftv2_arch.networks.ufpnet import UFPNet
+from deeprftv2_arch.options.loading import read_option_file
 from quickstart.command import build_parser, claim_folder, restore_held_out
 from quickstart.databases import write_databases
 from quickstart.deblurring import Deblurring
 from quickstart.kernel_blur import KernelBlur, blur_by_kernels, random_kernel_blur
 from quickstart.kernel_figures import KernelFigures, kernel_figures, same_everywhere
-from quickstart.kernel_picture import kernel_field_png, kernel_panel, shown_pixels
+from quickstart.kernel_image import kernel_field_png, kernel_panel, shown_pixels
 from quickstart.photographs import HELD_OUT, load_photograph
 from quickstart.report import Result, average, figure_columns, table
 from quickstart.restoring import Restored, load_network, restore
@@ -48,7 +47,7 @@ that of simulated kernels, a guess that ignores the photograph. In so few steps 
 kernel for all photographs, which is good where its direction happens to be right; the published training takes
 480,000 steps.
 """
-AVERAGED = 5000  # simulated kernels whose mean is what a picture's kernels are guessed to be without looking at it
+AVERAGED = 5000  # simulated kernels whose mean is what an image's kernels are guessed to be without looking at it
 
 
 class KernelDeblurring(Deblurring):
@@ -75,7 +74,7 @@ class KernelDeblurring(Deblurring):
         return random_kernel_blur(self.simulator, rng, height, width)
 
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
-        """The deblurred photograph; its kernels have a picture of their own."""
+        """The deblurred photograph; its kernels have an image of their own."""
         return restore(network, degraded)
 
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
@@ -119,7 +118,7 @@ def train_stages(task: KernelDeblurring, out: Path, iterations: int, seed: int, 
 def measure_kernels(
     task: KernelDeblurring, network: UFPNet, file_name: str, out: Path, seed: int
 ) -> list[KernelFigures]:
-    """Measures the kernels of a held-out photograph, estimated and mean ones, and writes the picture of the field."""
+    """Measures the kernels of a held-out photograph, estimated and mean ones, and writes the image of the field."""
     sharp, blur = load_photograph(file_name), task.blur(file_name, 0, seed)
     blurred = blur_by_kernels(sharp, blur)
     field = network.estimate_kernels(torch.from_numpy(blurred.transpose(2, 0, 1) / 255.0).float()[None])
@@ -183,7 +182,7 @@ def main() -> None:
         parser.exit(2, f"error: {error}\n")
     print(f"\n{markdown_table(found, task)}")
     print(NOTE)
-    print(f"{time.monotonic() - start:.0f} s in all. Table, comparison and kernel pictures: {arguments.out}/")
+    print(f"{time.monotonic() - start:.0f} s in all. Table, comparison and kernel images: {arguments.out}/")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shared fixtures: reproducible seeds, few threads, and the optional real pictures beside the checkout."""
+"""Shared fixtures: reproducible seeds, few threads, and the optional real images beside the checkout."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Looking at kernels: what shows them in blurred pictures, and what the estimators make of them.
+"""Looking at kernels: what shows them in blurred images, and what the estimators make of them.
 
 Every analysis is a function that returns arrays, and a command of ``python -m deeprftv2_arch analyze`` that draws them.
 """

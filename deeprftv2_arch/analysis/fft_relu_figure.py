@@ -1,4 +1,4 @@
-"""Figure 2: a blurred picture and its pattern."""
+"""Figure 2: a blurred image and its pattern."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +16,20 @@ ROUND = 0.9  # from which roundness on no axis is shown
 
 
 @in_print_style
-def fft_relu_figure(picture: NDArray[Any], pattern: NDArray[np.float64], axis: PrincipalAxis) -> "Figure":
-    """The picture, its whole pattern, and the middle of the pattern with its principal axis unless it is round.
+def fft_relu_figure(image: NDArray[Any], pattern: NDArray[np.float64], axis: PrincipalAxis) -> "Figure":
+    """The image, its whole pattern, and the middle of the pattern with its principal axis unless it is round.
 
     Args:
-        picture: (H, W) grey or (H, W, 3 or 4) RGB, uint8, uint16 or floats in 0..1.
+        image: (H, W) grey or (H, W, 3 or 4) RGB, uint8, uint16 or floats in 0..1.
         pattern: (H, W), zero lag in the middle.
         axis: Of the pattern.
     """
     height, width = pattern.shape
     figure = new_figure(0.5 + 2.3 * min(height / width, 1.4))
     shown, whole, middle = figure.subplots(1, 3)
-    top = 65535 if picture.dtype == np.uint16 else 255 if picture.dtype == np.uint8 else 1
-    shown.imshow(picture / top, cmap="gray")
-    shown.set_title("blurred picture B")
+    top = 65535 if image.dtype == np.uint16 else 255 if image.dtype == np.uint8 else 1
+    shown.imshow(image / top, cmap="gray")
+    shown.set_title("blurred image B")
     # Beside the peak all else is faint: the ends of the scale are those of most of the pattern.
     whole.imshow(pattern, cmap="gray", vmin=np.quantile(pattern, 0.01), vmax=np.quantile(pattern, 0.995))
     whole.set_title(r"$F^{-1}(\mathrm{ReLU}(F(B))) - B/2$, shifted by half")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.atomic import write_atomically
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Drawn = ParamSpec("Drawn")
 
 SUFFIXES = (".png", ".pdf", ".npz")
 WIDTH = 7.1  # inches, of a page with two columns
-DOTS_PER_INCH = {".png": 110, ".pdf": 300}  # of pages; in print, of the pictures in a figure
+DOTS_PER_INCH = {".png": 110, ".pdf": 300}  # of pages; in print, of the images in a figure
 # Of print: letters of 8 points, and text that stays text in a PDF.
 STYLE: Any = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "axes.linewidth": 0.6, "pdf.fonttype": 42}
 
@@ -52,7 +52,7 @@ class AnalysisFiles:
         """Write figures by name, and arrays by theirs.
 
         Raises:
-            OptionError: They cannot be written.
+            WriteError: They cannot be written.
         """
         import matplotlib
 
@@ -64,10 +64,7 @@ class AnalysisFiles:
                 with matplotlib.rc_context(STYLE):
                     figure.savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH[suffix])
         for path, buffer in buffers.items():
-            try:
-                write_atomically(path, buffer.getvalue())
-            except OSError as error:
-                raise OptionError(f"{path}: cannot be written: {error.strerror}; choose another by -o") from error
+            write_atomically(path, buffer.getvalue(), "choose another by -o")
 
     def __str__(self) -> str:
         return f"{self.base}: figures (.png, .pdf) and arrays (.npz)"

@@ -1,4 +1,4 @@
-"""The "ground-truth" blur kernel of a pair of pictures."""
+"""The "ground-truth" blur kernel of a pair of images."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ def ground_truth_kernel(
     size: tuple[int, int] | None = None,
     regularisation: float = REGULARISATION,
 ) -> NDArray[np.complex128]:
-    """F(B) / F(S), the kernel that makes the blurred picture of the sharp one, where one and the same does everywhere.
+    """F(B) / F(S), the kernel that makes the blurred image of the sharp one, where one and the same does everywhere.
 
-    The division is Wiener's, which is held to zero where the sharp picture has next to nothing to divide by, over all
-    channels at once. Both pictures fade out towards their borders (multiplied by a Hann window), across which things
+    The division is Wiener's, which is held to zero where the sharp image has next to nothing to divide by, over all
+    channels at once. Both images fade out towards their borders (multiplied by a Hann window), across which things
     move and where a spectrum sees a jump:
 
         K = sum_c F(B_c) conj(F(S_c)) / (sum_c |F(S_c)|^2 + r * P)
 
-    P is the mean of sum_c |F(S_c)|^2 over all frequencies but zero. Where the blur varies over the picture, as in
+    P is the mean of sum_c |F(S_c)|^2 over all frequencies but zero. Where the blur varies over the image, as in
     photographs, K is something like its mean.
 
     Args:
@@ -40,6 +40,6 @@ def ground_truth_kernel(
     numerator = np.sum(np.fft.rfft2(blurred * window, size) * np.fft.rfft2(sharp * window, size).conj(), axis=0)
     power = (np.abs(np.fft.fft2(sharp * window, size)) ** 2).sum(axis=0)
     mean_power = (power.sum() - power[0, 0]) / (power.size - 1)
-    # Never zero, not even where both pictures are black.
+    # Never zero, not even where both images are black.
     denominator = np.maximum(power + regularisation * mean_power, np.finfo(np.float64).tiny)
     return numerator / denominator[:, : size[1] // 2 + 1]

@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deeprftv2_arch.analysis.cka import batch_terms, bootstrap_interval, minibatch_cka
+from deeprftv2_arch.analysis.images import read_pair
 from deeprftv2_arch.analysis.kernels import SIDE, label, middle_part, tap_restoring, truth_at_scale
-from deeprftv2_arch.analysis.pictures import read_pair
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -51,9 +51,9 @@ def kernel_cka(
 ) -> dict[str, KernelCKA]:
     """Compare the features of every estimator with the ground-truth kernel F(B)/F(S) in Fourier space.
 
-    Examples are frequencies, since a kernel in Fourier space is a map over them: at every frequency of a picture a
-    feature has the values of its channels, and the kernel a real and an imaginary part. A picture is a batch. So the
-    question is whether, within a picture, frequencies have like features where they have like kernels. (With pictures
+    Examples are frequencies, since a kernel in Fourier space is a map over them: at every frequency of an image a
+    feature has the values of its channels, and the kernel a real and an imaginary part. An image is a batch. So the
+    question is whether, within an image, frequencies have like features where they have like kernels. (With images
     as examples, hundreds of them would be needed for features of so many numbers.)
 
     Strengths of low and high frequencies differ by orders of magnitude, so that a handful would decide alone. As the
@@ -62,8 +62,8 @@ def kernel_cka(
 
     Args:
         restorer: The network.
-        pairs: Files of blurred pictures and of their sharp ones.
-        side: Height and width of the middle of the pictures that is looked at.
+        pairs: Files of blurred images and of their sharp ones.
+        side: Height and width of the middle of the images that is looked at.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
 
@@ -72,13 +72,13 @@ def kernel_cka(
 
     Raises:
         OptionError: The network has no estimators.
-        DataError: Pictures cannot be read, are too small, do not fit each other, or have nothing to compare.
+        DataError: Images cannot be read, are too small, do not fit each other, or have nothing to compare.
     """
     terms: dict[str, list[list[NDArray[np.float64]]]] = {}
     before: dict[str, NDArray[np.float64]] = {}
     for blurred, sharp in tqdm(list(pairs), desc="pairs", unit="pair"):
         x, truth = (
-            middle_part(restorer.network, to_tensor(picture), side) for picture in read_pair(blurred, sharp, SMALLEST)
+            middle_part(restorer.network, to_tensor(image), side) for image in read_pair(blurred, sharp, SMALLEST)
         )
         for name, tap in tap_restoring(restorer, x).items():
             kernel = truth_at_scale(name, tap, x, truth)

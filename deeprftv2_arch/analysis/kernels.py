@@ -1,4 +1,4 @@
-"""The kernels that every estimator of a network applies to a picture, and what they do to the features."""
+"""The kernels that every estimator of a network applies to an image, and what they do to the features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ from deeprftv2_arch.restoring.kernels import middle
 from deeprftv2_arch.restoring.restorer import Restorer
 
 SHOWN = 4  # channels
-SIDE = 256  # pixels, of the middle of a picture
+SIDE = 256  # pixels, of the middle of an image
 
 
 @dataclass(frozen=True)
 class EstimatorKernels:
-    """Some channels of an estimator at work on a picture; n of them, on maps of H x W.
+    """Some channels of an estimator at work on an image; n of them, on maps of H x W.
 
     Attributes:
         channels: Which ones, (n,).
         blurred: The features whose spectrum is multiplied, (n, H, W).
         deblurred: The same after that, before they are merged with the estimator's input, (n, H, W).
         kernels: What the spectrum is multiplied by, (n, H, W // 2 + 1), complex.
-        truth: The ground-truth blur kernel of the pictures at this scale, (H, W // 2 + 1), complex; None without a
-            sharp picture.
+        truth: The ground-truth blur kernel of the images at this scale, (H, W // 2 + 1), complex; None without a
+            sharp image.
     """
 
     channels: NDArray[np.int64]
@@ -49,12 +49,12 @@ def estimator_kernels(
     channels: Sequence[int] | None = None,
     side: int = SIDE,
 ) -> dict[str, EstimatorKernels]:
-    """Look into every estimator while the network restores the middle of a picture (paper, Figures 6 and 7).
+    """Look into every estimator while the network restores the middle of an image (paper, Figures 6 and 7).
 
     Args:
         restorer: The network.
-        blurred: The picture, as :class:`Restorer` takes arrays.
-        sharp: The sharp picture of the same size, for the ground truth.
+        blurred: The image, as :class:`Restorer` takes arrays.
+        sharp: The sharp image of the same size, for the ground truth.
         channels: Which channels; by default the four whose kernels have most energy, in every estimator others.
         side: Height and width of the middle, which is cut to a multiple of what the network demands.
 
@@ -75,7 +75,7 @@ def estimator_kernels(
 
 
 def tap_restoring(restorer: Restorer, x: Tensor) -> dict[str, EstimatorTap]:
-    """Restore a picture (1, 3, H, W) and return what went through the estimators, by the names of their modules.
+    """Restore an image (1, 3, H, W) and return what went through the estimators, by the names of their modules.
 
     Raises:
         OptionError: The network has none.
@@ -111,10 +111,10 @@ def label(name: str) -> str:
 
 
 def truth_at_scale(name: str, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
-    """The ground truth for an estimator: of the pictures at its scale, on its grid of frequencies."""
-    pictures = [image_pyramid(x.contiguous(), 2)[1] if "half_scale" in name else x for x in (blurred, sharp)]
+    """The ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
+    images = [image_pyramid(x.contiguous(), 2)[1] if "half_scale" in name else x for x in (blurred, sharp)]
     height, width = tap.blurred.shape[2:]
-    return ground_truth_kernel(pictures[0][0].numpy(), pictures[1][0].numpy(), (height, width))
+    return ground_truth_kernel(images[0][0].numpy(), images[1][0].numpy(), (height, width))
 
 
 def _required_estimators(network: nn.Module) -> dict[str, FourierKernelEstimator]:

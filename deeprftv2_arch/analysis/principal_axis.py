@@ -11,14 +11,14 @@ SMALLEST = 32  # pixels, height and width of the smallest pattern that has frequ
 WINDOW = 40.0  # standard deviation in pixels of the part that is looked at, around zero lag
 LOWEST, HIGHEST = 0.02, 0.35  # cycles per pixel; below is the photograph's own shape, above the camera's noise
 STEP = 2.0  # degrees
-ROUNDING = 1e-9  # of the strongest value; a flat picture's pattern varies by less
+ROUNDING = 1e-9  # of the strongest value; a flat image's pattern varies by less
 
 
 class PrincipalAxis(NamedTuple):
     """What :func:`principal_axis` measures.
 
     Attributes:
-        angle: In degrees, from 0 up to 180, counter-clockwise from the picture's horizontal.
+        angle: In degrees, from 0 up to 180, counter-clockwise from the image's horizontal.
         roundness: Strength of the frequencies along the axis over that of those across it, geometric means: 1 for what
             is round, whose angle means nothing, and 0.2 to 0.8 for straight motions of 5 to 40 pixels on photographs.
             Photographs are not round themselves: defocused ones mostly have 0.75 and more, but text has 0.4.
@@ -37,7 +37,7 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
 
     * what depends on the distance from zero frequency alone is taken away: the fall that photographs have, and round
       kernels;
-    * so are the two axes, where the jump at the picture's borders lies;
+    * so are the two axes, where the jump at the image's borders lies;
     * a motion makes strips of equal strength at right angles to it, so that of all directions the frequencies'
       coordinate along the motion explains most of the variance of what is left. That direction is the axis, if
       frequencies along it are weaker than those across. The edges of a photograph make rays through zero frequency,
@@ -50,7 +50,7 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
         pattern: (H, W), zero lag at (H // 2, W // 2).
 
     Raises:
-        DataError: It is no such array, smaller than 32 pixels, or that of a picture without any structure.
+        DataError: It is no such array, smaller than 32 pixels, or that of an image without any structure.
     """
     if pattern.ndim != 2 or min(pattern.shape) < SMALLEST:
         size = "x".join(map(str, pattern.shape[::-1]))
@@ -62,7 +62,7 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
     x, y, distance, strength = x[kept], y[kept], distance[kept], strength[kept]
     flat = np.ptp(pattern) <= ROUNDING * np.abs(pattern).max()
     if flat or not np.isfinite(strength).all():
-        raise DataError("the pattern has no axis: the picture is flat or not finite; take one that shows something")
+        raise DataError("the pattern has no axis: the image is flat or not finite; take one that shows something")
     strength = strength - _means(strength, distance, np.ones_like(distance), smear)
     # As many frequencies at every distance count for as much.
     weight = 1 / distance

@@ -31,7 +31,7 @@ def network_of_checkpoint(path: Path) -> nn.Module:
 
 
 def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights with which no picture can be restored.
+    """Refuse weights with which no image can be restored.
 
     Raises:
         CheckpointError: One is infinite or not a number; ``path`` is the file that it comes from.

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from deeprftv2_arch.checkpoints.building import check_whole
-from deeprftv2_arch.checkpoints.io import find_params, read_params, save_atomically, write_atomically
+from deeprftv2_arch.checkpoints.io import find_params, read_params, save_atomically
 from deeprftv2_arch.checkpoints.known_networks import known_network
 from deeprftv2_arch.checkpoints.reference import LAYOUTS, layout_of, translate_all
 from deeprftv2_arch.checkpoints.safetensors_file import SUFFIX, safetensors_bytes
 from deeprftv2_arch.checkpoints.variant import describe, mismatch
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import CheckpointError, OptionError
 
 SUFFIXES = (".pth", SUFFIX)
@@ -30,7 +31,8 @@ def convert(source: Path, target: Path, key: str | None = None) -> str:
     Raises:
         OptionError: ``target`` has another suffix.
         CheckpointError: The source cannot be read safely, has no such weights or a part of a network, or ``target``
-            exists or cannot be written.
+            exists.
+        WriteError: ``target`` cannot be written.
     """
     if target.suffix not in SUFFIXES:
         raise OptionError(f"{target}: the name of the new file must end in {' or '.join(SUFFIXES)}")
@@ -48,8 +50,7 @@ def convert(source: Path, target: Path, key: str | None = None) -> str:
             raise CheckpointError(f"{source}: {error}; name another file") from error
     if target.suffix == SUFFIX:
         arguments = known.deduce_arguments(state) if known else {}
-        content = safetensors_bytes(state, known and known.name, arguments)
-        write_atomically(target, lambda file: file.write(content))
+        write_atomically(target, safetensors_bytes(state, known and known.name, arguments))
     else:
         save_atomically({"params": state}, target)
     return f"{len(state):,} tensors, {numbers:,} parameters ({found}), {describe(state)}"
@@ -73,6 +74,7 @@ def convert_reference(source: Path, target: Path, arch: str | None = None) -> st
     Raises:
         CheckpointError: The source cannot be read safely, a tensor is missing, left over or mis-shaped, or ``target``
             exists.
+        WriteError: ``target`` cannot be written.
     """
     _require_absent(target)
     params, _ = read_params(source, "params_ema")

@@ -1,16 +1,13 @@
 """Reading and writing checkpoints: whole or not at all, and without executing anything that a file holds."""
 
 import errno
-import os
 import pickle
 import re
-import secrets
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
+from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import CheckpointError
 
 # Where else than under the wanted key the weights may be, the first one counts; "state_dict" and "model" are other
@@ -30,40 +28,19 @@ COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within
 
 
 def save_atomically(obj: Any, path: Path) -> None:
-    """Write with ``torch.save`` as :func:`write_atomically` does."""
-    write_atomically(path, lambda file: torch.save(obj, file))
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write to a temporary file in the same folder, then rename it.
+    """Write with ``torch.save`` a file that is there when it is complete.
 
     Raises:
-        CheckpointError: The disk is full or the folder missing or not writable. What was at ``path`` is still there.
+        WriteError: The disk is full or the folder missing or not writable. What was at ``path`` is still there.
     """
-    # A name that nobody else has, so that no file which lies there is lost.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into a RuntimeError
-        _remove(temporary)
-        cause = error if isinstance(error, OSError) else error.__context__
-        known = isinstance(cause, OSError)
-        reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
-        full = not known or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        advice = "make room there" if full else "check the folder"
-        raise CheckpointError(f"{path}: cannot be written: {reason}; {advice}, nothing else was lost") from error
-    except BaseException:
-        _remove(temporary)
-        raise
-
-
-def _remove(temporary: Path) -> None:
-    with suppress(OSError):  # there may be none, nor a folder; what went wrong before is what counts
-        temporary.unlink()
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(obj, file)
+        except RuntimeError as error:  # PyTorch's writer turns a full disk into one
+            known = error.__context__
+            if isinstance(known, OSError):
+                raise OSError(known.errno, known.strerror) from error
+            raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

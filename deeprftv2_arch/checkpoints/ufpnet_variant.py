@@ -24,7 +24,7 @@ PUBLISHED = {
         "flow_hidden": 25,
     }
 }
-# Weights do not tell these, which are the published ones. With the seed a picture is restored the same way every time.
+# Weights do not tell these, which are the published ones. With the seed an image is restored the same way every time.
 PUBLISHED_TRAIN_SIZE = 256
 SEED = 10
 

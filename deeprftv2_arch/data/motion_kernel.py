@@ -43,7 +43,7 @@ class MotionKernelSimulator:
     whole pixel, and the centre of its bounding box lies 0.5 to 2 pixels to the right of and below the canvas's middle:
     on average at index 10.25 of 19, not 9. Kernels sum to 1.
 
-    A kernel off the middle moves the picture that it blurs; ``shift`` -1 leaves a quarter of a pixel of that.
+    A kernel off the middle moves the image that it blurs; ``shift`` -1 leaves a quarter of a pixel of that.
 
     Attributes:
         kernel_size: Height and width of the canvas.

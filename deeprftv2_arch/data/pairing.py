@@ -1,31 +1,31 @@
-"""Which degraded picture belongs to which ground truth."""
+"""Which degraded image belongs to which ground truth."""
 
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from deeprftv2_arch.errors import DataError, OptionError
 
-SHOWN = 3  # pictures without a partner that an error names
+SHOWN = 3  # images without a partner that an error names
 
 
 def pair_names(
     lq: Sequence[str], gt: Sequence[str], template: str, lq_root: object, gt_root: object
 ) -> list[tuple[str, str]]:
-    """Pair pictures by name.
+    """Pair images by name.
 
     Args:
-        lq: Names of the degraded pictures.
+        lq: Names of the degraded images.
         gt: Names of the ground truth.
-        template: The option ``filename_tmpl``: last part of a degraded picture's name, ``{}`` standing for that of its
+        template: The option ``filename_tmpl``: last part of a degraded image's name, ``{}`` standing for that of its
             ground truth.
-        lq_root: Where the degraded pictures lie, for the message.
+        lq_root: Where the degraded images lie, for the message.
         gt_root: Where the ground truth lies, for the message.
 
     Returns:
-        (name of the degraded picture, name of the ground truth), in the order of the latter.
+        (name of the degraded image, name of the ground truth), in the order of the latter.
 
     Raises:
-        DataError: A picture has no partner; the first of them are named, and the template that would pair all, if
+        DataError: An image has no partner; the first of them are named, and the template that would pair all, if
             there is one.
         OptionError: The template is malformed.
     """
@@ -45,7 +45,7 @@ def pair_names(
     if complaints:
         better = _fitting_template(existing, gt)
         advice = f"; set filename_tmpl: '{better}', which pairs them all" if better else ""
-        raise DataError(f"the pictures of dataroot_lq and dataroot_gt do not pair: {'; '.join(complaints)}{advice}")
+        raise DataError(f"the images of dataroot_lq and dataroot_gt do not pair: {'; '.join(complaints)}{advice}")
     return pairs
 
 
@@ -55,7 +55,7 @@ def _expected(template: str, gt: str) -> str:
 
 
 def _fitting_template(lq: Collection[str], gt: Sequence[str]) -> str | None:
-    """Return the template that pairs all pictures, if there is one."""
+    """Return the template that pairs all images, if there is one."""
     first = PurePosixPath(gt[0])
     for candidate in map(PurePosixPath, sorted(lq)):
         before, found, after = candidate.name.partition(first.name)

@@ -21,7 +21,7 @@ class PatchRequest:
     """What a data set is asked for.
 
     Attributes:
-        index: Number of the picture pair.
+        index: Number of the image pair.
         patch_size: Height and width of the patch in pixels: one number for a square, or both.
         seed: Decides where the patch is cut and how it is turned.
         number: How many patches of the training came before it.
@@ -44,7 +44,7 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
     iteration needs are cut.
 
     Args:
-        dataset_size: Number of picture pairs.
+        dataset_size: Number of image pairs.
         stages: The option ``patch_stages``.
         seed: Decides order, positions and turns.
         rank: Number of this process.

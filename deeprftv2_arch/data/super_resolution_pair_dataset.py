@@ -1,21 +1,21 @@
-"""Pairs of pictures of low and of high resolution."""
+"""Pairs of images of low and of high resolution."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from deeprftv2_arch.data.picture_pair_dataset import PicturePairDataset
+from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
 from deeprftv2_arch.errors import OptionError
 
 
-class SuperResolutionPairDataset(PicturePairDataset):
-    """Pictures of low resolution (``lq``) with those of high resolution (``gt``).
+class SuperResolutionPairDataset(ImagePairDataset):
+    """Images of low resolution (``lq``) with those of high resolution (``gt``).
 
     datasets/DF2K/train/LRx2.lmdb/{data.mdb, meta_info.txt}      HR.lmdb/{data.mdb, meta_info.txt}
-    datasets/Set5/LR_bicubic/X2/<picture>x2.png                  HR/<picture>.png (filename_tmpl: '{}x2')
+    datasets/Set5/LR_bicubic/X2/<image>x2.png                  HR/<image>.png (filename_tmpl: '{}x2')
 
     A patch of the high resolution is ``scale`` times as large as the ``patch_size`` of its stage and shows the same. In
     evaluation, the high resolution may have up to ``scale - 1`` further pixels at the right and the bottom, which are
-    cut off. Everything else is said of :class:`PicturePairDataset`.
+    cut off. Everything else is said of :class:`ImagePairDataset`.
 
     Args:
         opt: Also has ``scale``, which BasicSR and the launchers copy from the top of the option file.

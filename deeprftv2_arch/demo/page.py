@@ -8,14 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from deeprftv2_arch.demo.trial import has_kernels, try_picture
+from deeprftv2_arch.commands.outcome import one_line
+from deeprftv2_arch.demo.trial import has_kernels, try_image
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
-from deeprftv2_arch.launch.command import one_line
 from deeprftv2_arch.restoring.restorer import Restorer
 
-MINUTE, HOUR = 60, 3600  # seconds: how often pictures are looked through, and how old they get
-WAITING = 16  # pictures that may wait for their turn
-TALLEST = 640  # pixels of the screen for a picture
+MINUTE, HOUR = 60, 3600  # seconds: how often images are looked through, and how old they get
+WAITING = 16  # images that may wait for their turn
+TALLEST = 640  # pixels of the screen for an image
 
 
 def _gradio() -> Any:
@@ -31,10 +31,10 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
     """Serve the page as long as the context lasts; afterwards no file of it is left.
 
     Args:
-        restorer: What restores the pictures, one at a time.
+        restorer: What restores the images, one at a time.
         host: Address of this machine to listen on, IPv4 or IPv6.
         port: Port; None for the first free one from 7860.
-        max_upload: The most bytes of a picture's file.
+        max_upload: The most bytes of an image's file.
 
     Yields:
         The address of the page.
@@ -85,7 +85,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
     def restore(upload: str, progress: Any = gradio.Progress(track_tqdm=True)) -> Iterator[list[Any]]:  # noqa: B008
         with TemporaryDirectory(dir=folder) as made:  # gradio has copied the files by the time that it asks for more
             try:
-                trial = try_picture(restorer, Path(upload), Path(made))
+                trial = try_image(restorer, Path(upload), Path(made))
             except DeepRFTv2Error as error:
                 message = one_line(error).replace(upload, Path(upload).name)
                 raise gradio.Error(html.escape(message), duration=None, print_exception=False) from error
@@ -99,7 +99,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
         gradio.Markdown(f"# DeepRFTv2\nDrop a PNG or a JPEG of up to {most} to have it {done}.")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
-                upload = gradio.File(label="Picture", file_types=[".png", ".jpg", ".jpeg"], height=150)
+                upload = gradio.File(label="Image", file_types=[".png", ".jpg", ".jpeg"], height=150)
                 text = gradio.HTML()
                 download = gradio.DownloadButton("Download", variant="primary", size="md", interactive=False)
                 if estimates:
@@ -111,7 +111,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
                 )
         results = [slider, text, download, *([kernels] if estimates else [])]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        # The last picture goes at once; when this one is done or refused, the next one can be dropped.
+        # The last image goes at once; when this one is done or refused, the next one can be dropped.
         restored = upload.upload(forget, outputs=results, **quiet).then(
             restore,
             upload,

@@ -1,4 +1,4 @@
-"""A network for pictures of any size in a form that can be traced once for all sizes."""
+"""A network for images of any size in a form that can be traced once for all sizes."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ Network = DeepRFTv2 | ATD
 
 
 class AnySize(nn.Module):
-    """Pad a picture, run the network on it, and crop the result: the same as the network itself does in eval mode.
+    """Pad an image, run the network on it, and crop the result: the same as the network itself does in eval mode.
 
     The network asks whether a size needs padding. Here it gets only sizes that are written as multiples, so that the
     answer is always no, and no size is told apart from another.
@@ -41,26 +41,26 @@ class AnySize(nn.Module):
             self.multiple, self.upscale, self.channels = network.window_size, network.upscale, network.in_chans
             self.pad = _with_mirror_image
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """(1, C, H, W) -> (1, C, upscale H, upscale W)."""
-        height, width = picture.shape[2:]
-        restored = self.network(self.pad(picture, self._rounded_up(height), self._rounded_up(width)))
+        height, width = image.shape[2:]
+        restored = self.network(self.pad(image, self._rounded_up(height), self._rounded_up(width)))
         return restored[:, :, : self.upscale * height, : self.upscale * width]
 
     def _rounded_up(self, length: int) -> int:
         return self.multiple * ((length + self.multiple - 1) // self.multiple)
 
 
-def _with_zeros(picture: Tensor, height: int, width: int) -> Tensor:
-    return F.pad(picture, (0, width - picture.shape[3], 0, height - picture.shape[2]))
+def _with_zeros(image: Tensor, height: int, width: int) -> Tensor:
+    return F.pad(image, (0, width - image.shape[3], 0, height - image.shape[2]))
 
 
-def _with_mirror_image(picture: Tensor, height: int, width: int) -> Tensor:
+def _with_mirror_image(image: Tensor, height: int, width: int) -> Tensor:
     for axis, length in ((2, height), (3, width)):
-        position = torch.arange(length, device=picture.device)
-        # One mirror image is enough, since no picture is smaller than a window.
-        picture = picture.index_select(axis, torch.minimum(position, 2 * picture.shape[axis] - 1 - position))
-    return picture
+        position = torch.arange(length, device=image.device)
+        # One mirror image is enough, since no image is smaller than a window.
+        image = image.index_select(axis, torch.minimum(position, 2 * image.shape[axis] - 1 - position))
+    return image
 
 
 def _refuse_what_depends_on_the_size(network: Network) -> None:
@@ -68,7 +68,7 @@ def _refuse_what_depends_on_the_size(network: Network) -> None:
     if network.tile is not None:
         reason = "tiles (their number depends on the size): call use_tiles(None), and cut tiles where the export runs"
     elif isinstance(network, DeepRFTv2) and network.smallest_size != (0, 0):
-        reason = "smallest_size (small pictures take another path): leave it out, and pad them where the export runs"
+        reason = "smallest_size (small images take another path): leave it out, and pad them where the export runs"
     elif any(isinstance(module, FourierKernelEstimator) and module.window for module in network.modules()):
         reason = "fke_window (the number of windows depends on the size): leave it out"
     elif any(isinstance(module, LocalMeanPool) for module in network.modules()):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from deeprftv2_arch.errors import ExportError
-from deeprftv2_arch.export.files import written_atomically
+from deeprftv2_arch.export.files import new_file
 from deeprftv2_arch.export.fourier import irfft2, rfft2
 from deeprftv2_arch.export.program import traced
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def export_onnx(network: nn.Module, path: Path) -> None:
-    """Write an ONNX model, ``picture`` -> ``restored``, otherwise as :func:`~deeprftv2_arch.export.export_program`.
+    """Write an ONNX model, ``image`` -> ``restored``, otherwise as :func:`~deeprftv2_arch.export.export_program`.
 
     Complex numbers are real and imaginary parts in it, Fourier transforms are matrix products, and a selective scan is
     ONNX's operator Scan over groups of positions.
@@ -31,12 +31,13 @@ def export_onnx(network: nn.Module, path: Path) -> None:
         path: New file.
 
     Raises:
-        ExportError: The network cannot be exported, and why; or the file exists or cannot be written.
+        ExportError: The network cannot be exported, and why; or the file exists.
+        WriteError: The file cannot be written.
     """
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         raise ExportError(f"ONNX needs {' and '.join(missing)}: pip install 'deeprftv2_arch[export]'")
-    with written_atomically(path) as temporary:
+    with new_file(path) as temporary:
         program = traced(network)
         logger.info("replacing operators that ONNX has not")
         program = program.run_decompositions(_replaced_operators())

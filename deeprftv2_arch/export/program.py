@@ -11,11 +11,11 @@ from torch.fx.experimental import _config as tracing
 
 from deeprftv2_arch.errors import ExportError
 from deeprftv2_arch.export.any_size import AnySize
-from deeprftv2_arch.export.files import written_atomically
+from deeprftv2_arch.export.files import new_file
 from deeprftv2_arch.export.scan import chunked_scan_in_plain_operators
 from deeprftv2_arch.ops import scan_backend
 
-EXAMPLE = (5, 6)  # height and width of the picture that is traced, in multiples of the network's
+EXAMPLE = (5, 6)  # height and width of the image that is traced, in multiples of the network's
 OLDEST_TORCH = (2, 13)  # the oldest that this is tested with
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def export_program(network: nn.Module, path: Path) -> None:
     """Write a ``.pt2`` that ``torch.export.load`` reads and runs where this package is not installed.
 
-    The program maps one picture (1, C, H, W) in 0..1 to the restored one, whole, as the network does in eval mode.
+    The program maps one image (1, C, H, W) in 0..1 to the restored one, whole, as the network does in eval mode.
     Height and width are any that are larger than the network's multiple: 8 for DeepRFTv2 (4 with one scale), two
     windows for ATD. It is on the device of the network and has its dtype.
 
@@ -33,9 +33,10 @@ def export_program(network: nn.Module, path: Path) -> None:
         path: New file.
 
     Raises:
-        ExportError: The network cannot be exported, and why; or the file exists or cannot be written.
+        ExportError: The network cannot be exported, and why; or the file exists.
+        WriteError: The file cannot be written.
     """
-    with written_atomically(path) as temporary:
+    with new_file(path) as temporary:
         program = traced(network)
         logger.info("writing the program")
         with temporary.open("wb") as file:
@@ -54,12 +55,12 @@ def traced(network: nn.Module) -> ExportedProgram:
 
     module = AnySize(copy.deepcopy(network).eval())
     weight = next(module.parameters())
-    picture = weight.new_zeros(1, module.channels, *(module.multiple * n - 1 for n in EXAMPLE))
+    image = weight.new_zeros(1, module.channels, *(module.multiple * n - 1 for n in EXAMPLE))
     sizes = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     # Without the patch sizes that need no padding would be told apart from the example's, which does.
     all_sizes_alike = tracing.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     logger.info("tracing the network")
     with torch.no_grad(), scan_backend("torch"), all_sizes_alike:
-        program = torch.export.export(module, (picture,), dynamic_shapes=(sizes,), strict=False)
+        program = torch.export.export(module, (image,), dynamic_shapes=(sizes,), strict=False)
         logger.info("replacing operators of this package")
         return program.run_decompositions(chunked_scan_in_plain_operators())

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.data.kernel_batch_sampler import KernelBatchSampler
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
-from deeprftv2_arch.launch.options import Options
+from deeprftv2_arch.options.loading import Options
 
 LoadersOfBasicSR = tuple[DataLoader, Any, list[DataLoader], int, int]
 
@@ -28,7 +28,7 @@ def build_datasets(opt: Options) -> dict[str, Any]:
         The data sets by the names of their sections.
 
     Raises:
-        DataError: Pictures are missing or do not pair.
+        DataError: Images are missing or do not pair.
     """
     return {name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()}
 
@@ -87,7 +87,7 @@ def loaders_for_basicsr(
 
 
 def evaluation_loader(opt: Options, section: dict[str, Any], dataset: Any) -> DataLoader:
-    """Build BasicSR's loader of whole pictures, one at a time and in order."""
+    """Build BasicSR's loader of whole images, one at a time and in order."""
     loader = build_dataloader(
         dataset, section, num_gpu=opt["num_gpu"], dist=opt["dist"], sampler=None, seed=opt["manual_seed"]
     )

@@ -11,11 +11,11 @@ import basicsr.test
 import basicsr.train
 
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.distributed import complete_for_process, process_group
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.options import Options, check_first_weights, load_options
-from deeprftv2_arch.launch.report import build_measured_model, write_report
+from deeprftv2_arch.launch.processes import complete_for_process, process_group
 from deeprftv2_arch.launch.resume import load_resume_state
+from deeprftv2_arch.measuring.test_report import build_measured_model, write_report
+from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
 
 
 def run_training(arguments: Arguments, root: Path) -> None:

@@ -17,10 +17,10 @@ def image_pyramid(image: Tensor, levels: int) -> list[Tensor]:
 
     Args:
         image: (B, C, H, W), height and width divisible by 2^(levels - 1) and at least 4 before every halving.
-        levels: Number of pictures to return.
+        levels: Number of images to return.
 
     Returns:
-        ``levels`` pictures, from (B, C, H, W) to (B, C, H / 2^(levels - 1), W / 2^(levels - 1)).
+        ``levels`` images, from (B, C, H, W) to (B, C, H / 2^(levels - 1), W / 2^(levels - 1)).
     """
     pyramid = [image]
     while len(pyramid) < levels:
@@ -33,5 +33,5 @@ def _halve(image: Tensor) -> Tensor:
     blur = F.pad(torch.tensor(BINOMIAL, dtype=image.dtype) / 16, (0, 1))
     taps = (blur + blur.roll(1)) / 2
     kernel = torch.outer(taps, taps).expand(channels, 1, -1, -1).to(image.device)
-    with without_autocast(image):  # half precision would round pictures by more than half of an 8-bit step
+    with without_autocast(image):  # half precision would round images by more than half of an 8-bit step
         return F.conv2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=channels)

@@ -1,4 +1,4 @@
-"""Tiles that cover a map: to restore large pictures piece by piece, and to estimate kernels of a map's parts."""
+"""Tiles that cover a map: to restore large images piece by piece, and to estimate kernels of a map's parts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -141,9 +141,9 @@ def run_in_tiles(
     """Run a network on tiles of a pyramid, one after the other, and blend the results.
 
     Args:
-        run: Maps the tiles of one place, finest first, to a picture ``upscale`` times the size of the finest.
+        run: Maps the tiles of one place, finest first, to an image ``upscale`` times the size of the finest.
         pyramid: (B, C, H, W) and its halvings.
-        tile: Height and width of the tiles, in pixels of the finest picture.
+        tile: Height and width of the tiles, in pixels of the finest image.
         overlap: Pixels shared by neighbouring tiles; like ``tile`` a multiple of the network's size multiple.
         upscale: Factor by which ``run`` enlarges.
 

@@ -1,4 +1,4 @@
-"""Distance of two pictures in the frequency domain (paper, the second term of the training loss)."""
+"""Distance of two images in the frequency domain (paper, the second term of the training loss)."""
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ class FrequencyLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Compare restored with sharp pictures.
+        """Compare restored with sharp images.
 
         Args:
             pred: (B, C, H, W).

@@ -1,4 +1,4 @@
-"""The total of the training loss: every term, at every scale, over every supervised picture."""
+"""The total of the training loss: every term, at every scale, over every supervised image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from deeprftv2_arch.ops.full_precision import at_least_float32
 
 
 class MultiScaleLoss(nn.Module):
-    """Weighted terms, each averaged over the pictures that the network restored at a scale (paper, "Loss function").
+    """Weighted terms, each averaged over the images that the network restored at a scale (paper, "Loss function").
 
     The paper's terms are L1 and 0.01 times :class:`FrequencyLoss`, at the full and the half scale.
 
@@ -33,10 +33,10 @@ class MultiScaleLoss(nn.Module):
         self.scale_weights = {scale: float(scale_weights.get(scale, 1)) for scale in SCALES}
 
     def forward(self, restored: Mapping[str, Sequence[Tensor]], sharp: Tensor) -> dict[str, Tensor]:
-        """Compare everything that the network restored with the sharp pictures of the same scale.
+        """Compare everything that the network restored with the sharp images of the same scale.
 
         Args:
-            restored: Restored pictures by scale, as the network returns them in training.
+            restored: Restored images by scale, as the network returns them in training.
             sharp: (B, 3, H, W), of the full scale.
 
         Returns:
@@ -45,7 +45,7 @@ class MultiScaleLoss(nn.Module):
         pyramid = dict(zip(SCALES, image_pyramid(sharp, len(restored)), strict=False))
         return {
             f"{name}_{scale}": self.scale_weights[scale]
-            * torch.stack([term(at_least_float32(picture), pyramid[scale]) for picture in pictures]).mean()
-            for scale, pictures in restored.items()
+            * torch.stack([term(at_least_float32(image), pyramid[scale]) for image in images]).mean()
+            for scale, images in restored.items()
             for name, term in self.terms.items()
         }

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.ops.full_precision import at_least_float32
 
-SMALLEST_ERROR = 1e-8  # added to the mean squared error, so that equal pictures have a finite loss
+SMALLEST_ERROR = 1e-8  # added to the mean squared error, so that equal images have a finite loss
 
 
 class PSNRLoss(nn.Module):
@@ -23,7 +23,7 @@ class PSNRLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Compare restored with sharp pictures.
+        """Compare restored with sharp images.
 
         Args:
             pred: (B, C, H, W).

@@ -1,18 +1,18 @@
-"""Comparing blurred pictures with sharp or restored ones that are blurred again (UFPNet)."""
+"""Comparing blurred images with sharp or restored ones that are blurred again (UFPNet)."""
 
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from deeprftv2_arch.losses.single_picture_loss import SinglePictureLoss
+from deeprftv2_arch.losses.single_image_loss import SingleImageLoss
 from deeprftv2_arch.ops.reblur import reblur
 
 
 class ReblurLoss(nn.Module):
-    """Every term, applied to ``picture * field`` and the blurred picture that it should give.
+    """Every term, applied to ``image * field`` and the blurred image that it should give.
 
-    With the sharp picture and a term L1 this is the loss of kernel estimation, ``L_KE = mean |x * K - y|``; with the
-    restored picture it asks the restoration to agree with what is known of the blur.
+    With the sharp image and a term L1 this is the loss of kernel estimation, ``L_KE = mean |x * K - y|``; with the
+    restored image it asks the restoration to agree with what is known of the blur.
 
     Args:
         terms: Losses of (blurred again, blurred) by name; each has its weight inside.
@@ -20,24 +20,24 @@ class ReblurLoss(nn.Module):
 
     def __init__(self, terms: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.compare = SinglePictureLoss(terms)
+        self.compare = SingleImageLoss(terms)
 
-    def forward(self, picture: Tensor, field: Tensor, blurred: Tensor) -> dict[str, Tensor]:
-        """Blur a batch of pictures and compare.
+    def forward(self, image: Tensor, field: Tensor, blurred: Tensor) -> dict[str, Tensor]:
+        """Blur a batch of images and compare.
 
         Args:
-            picture: Sharp or restored, (B, 3, H, W).
+            image: Sharp or restored, (B, 3, H, W).
             field: A kernel for every pixel, (B, D, H, W), see :func:`reblur`.
             blurred: (B, 3, H, W).
 
         Returns:
             Scalars by the names of the terms. Their sum is the loss to minimise.
         """
-        return self.compare(reblur(picture, field), blurred)
+        return self.compare(reblur(image, field), blurred)
 
 
 class KernelGuidedLoss(nn.Module):
-    """The loss of a network that restores pictures with the help of estimated kernels.
+    """The loss of a network that restores images with the help of estimated kernels.
 
     UFPNet's terms are :class:`PSNRLoss` and, in its training on GoPro, 0.01 times the reblurring L1.
 
@@ -48,7 +48,7 @@ class KernelGuidedLoss(nn.Module):
 
     def __init__(self, terms: Mapping[str, nn.Module], reblur_terms: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.restoring = SinglePictureLoss(terms)
+        self.restoring = SingleImageLoss(terms)
         self.reblurring = ReblurLoss(reblur_terms) if reblur_terms else None
 
     def forward(self, restored: Mapping[str, Tensor], sharp: Tensor, blurred: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 from basicsr.utils import get_root_logger
 
 from deeprftv2_arch.metrics.alignment import Aligned, align
-from deeprftv2_arch.metrics.pictures import AnyPicture, comparable
+from deeprftv2_arch.metrics.images import AnyImage, comparable
 from deeprftv2_arch.metrics.structural_similarity import RADIUS, gaussian_mean, similarity_map
 
 
@@ -28,8 +28,8 @@ class AlignedFigures:
     failed: bool
 
 
-def measure_aligned(restored: AnyPicture, sharp: AnyPicture, crop_border: int = 0) -> AlignedFigures:
-    """Align a restored picture with its ground truth and measure both figures; about 2.5 s for one of RealBlur.
+def measure_aligned(restored: AnyImage, sharp: AnyImage, crop_border: int = 0) -> AlignedFigures:
+    """Align a restored image with its ground truth and measure both figures; about 2.5 s for one of RealBlur.
 
     What was found for the last pair is kept, so that asking for it again costs next to nothing.
 
@@ -39,18 +39,18 @@ def measure_aligned(restored: AnyPicture, sharp: AnyPicture, crop_border: int = 
         crop_border: How many pixels to leave out at each edge, before the alignment.
 
     Raises:
-        DataError: The pictures cannot be compared.
+        DataError: The images cannot be compared.
     """
     one, other = comparable(restored, sharp, crop_border, smallest=2 * RADIUS + 1)
     return _measure_once(one.tobytes(), other.tobytes(), one.shape)
 
 
-def calculate_psnr_aligned(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
+def calculate_psnr_aligned(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
     """Return the PSNR in dB after alignment; see :func:`measure_aligned`."""
     return measure_aligned(img, img2, crop_border).psnr
 
 
-def calculate_ssim_aligned(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
+def calculate_ssim_aligned(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
     """Return the SSIM after alignment; see :func:`measure_aligned`."""
     return measure_aligned(img, img2, crop_border).ssim
 
@@ -63,7 +63,7 @@ ALIGNED_METRICS = frozenset({calculate_psnr_aligned.__name__, calculate_ssim_ali
 def _measure_once(restored: bytes, sharp: bytes, shape: tuple[int, ...]) -> AlignedFigures:
     pair = align(np.frombuffer(restored).reshape(shape), np.frombuffer(sharp).reshape(shape))
     if pair.failure is not None:
-        get_root_logger().warning("A picture is measured without alignment: %s", pair.failure)
+        get_root_logger().warning("An image is measured without alignment: %s", pair.failure)
     return AlignedFigures(_psnr(pair), _ssim(pair), pair.failure is not None)
 
 
@@ -75,7 +75,7 @@ def _psnr(pair: Aligned) -> float:
 
 
 def _ssim(pair: Aligned) -> float:
-    """Mean over the mask, in whose border windows would reach outside the picture, of the 11x11 Gaussian SSIM."""
+    """Mean over the mask, in whose border windows would reach outside the image, of the 11x11 Gaussian SSIM."""
     inside = slice(RADIUS, -RADIUS)
     similarity = similarity_map(pair.restored, pair.sharp, gaussian_mean)
     mask = pair.mask[inside, inside]

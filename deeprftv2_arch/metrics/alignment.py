@@ -1,4 +1,4 @@
-"""Alignment of a restored picture with its ground truth, which RealBlur's cameras did not quite bring about."""
+"""Alignment of a restored image with its ground truth, which RealBlur's cameras did not quite bring about."""
 
 from dataclasses import dataclass
 
@@ -6,39 +6,39 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprftv2_arch.metrics.pictures import FloatPicture
+from deeprftv2_arch.metrics.images import FloatImage
 
 STEPS = 100
 SMOOTHING = 5  # width of the Gaussian filter that the search applies first
 
 
 class _NotAlignedError(Exception):
-    """Says why two pictures cannot be aligned."""
+    """Says why two images cannot be aligned."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Two pictures that can be compared pixel by pixel.
+    """Two images that can be compared pixel by pixel.
 
     Attributes:
         restored: (H, W, 3), of the ground truth's brightness and position, and 0 outside the mask.
         sharp: The ground truth (H, W, 3), 0 outside the mask.
-        mask: (H, W, 1), 1 where the restored picture has values and 0 elsewhere.
-        failure: Why nothing could be aligned; None where it could. After a failure the pictures are as they were, and
+        mask: (H, W, 1), 1 where the restored image has values and 0 elsewhere.
+        failure: Why nothing could be aligned; None where it could. After a failure the images are as they were, and
             the mask is 1 everywhere.
     """
 
-    restored: FloatPicture
-    sharp: FloatPicture
+    restored: FloatImage
+    sharp: FloatImage
     mask: NDArray[np.float64]
     failure: str | None
 
 
-def align(restored: FloatPicture, sharp: FloatPicture) -> Aligned:
-    """Give a restored picture the brightness of the ground truth, and move it by the homography that fits best.
+def align(restored: FloatImage, sharp: FloatImage) -> Aligned:
+    """Give a restored image the brightness of the ground truth, and move it by the homography that fits best.
 
     The protocol of RealBlur (Rim et al., 2020): one factor for the intensity, by least squares; then at most 100 steps
-    that maximise the enhanced correlation coefficient of the grey pictures.
+    that maximise the enhanced correlation coefficient of the grey images.
 
     Args:
         restored: (H, W, 3) BGR in 0..1.
@@ -49,39 +49,39 @@ def align(restored: FloatPicture, sharp: FloatPicture) -> Aligned:
         homography = _homography(scaled, sharp.astype(np.float32))
         mask = _moved(np.ones_like(scaled[..., :1]), homography, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)[..., None]
         if not mask.any():
-            raise _NotAlignedError("the best homography leaves nothing of the picture")
+            raise _NotAlignedError("the best homography leaves nothing of the image")
         moved = _moved(scaled, homography, cv2.INTER_CUBIC, cv2.BORDER_REFLECT)
     except _NotAlignedError as error:
         return Aligned(restored, sharp, np.ones_like(sharp[..., :1]), str(error))
     return Aligned(moved * mask, sharp * mask, mask, None)
 
 
-def _of_same_intensity(restored: FloatPicture, sharp: FloatPicture) -> FloatPicture:
-    for name, picture in (("restored picture", restored), ("ground truth", sharp)):
-        if not np.ptp(picture, axis=(0, 1)).any():
+def _of_same_intensity(restored: FloatImage, sharp: FloatImage) -> FloatImage:
+    for name, image in (("restored image", restored), ("ground truth", sharp)):
+        if not np.ptp(image, axis=(0, 1)).any():
             raise _NotAlignedError(f"the {name} is of one colour")
     return (sharp * restored).sum() / (restored * restored).sum() * restored
 
 
 def _homography(restored: NDArray[np.float32], sharp: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the matrix (3, 3) that maps positions in the sharp picture to those in the restored one."""
-    grey_restored, grey_sharp = (cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in (restored, sharp))
+    """Return the matrix (3, 3) that maps positions in the sharp image to those in the restored one."""
+    grey_restored, grey_sharp = (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (restored, sharp))
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, STEPS, 0)
     start, everywhere = np.eye(3, dtype=np.float32), np.ones_like(grey_restored, np.uint8)
     try:
         found = cv2.findTransformECC(
             grey_sharp, grey_restored, start, cv2.MOTION_HOMOGRAPHY, criteria, everywhere, SMOOTHING
         )
-    except cv2.error as error:  # pictures of different things
+    except cv2.error as error:  # images of different things
         reason = " ".join(str(error.err).split())
         raise _NotAlignedError(f"OpenCV's search for a homography failed: {reason}") from error
     return np.asarray(found[1], np.float32)
 
 
 def _moved(
-    picture: NDArray[np.float32], homography: NDArray[np.float32], interpolation: int, border: int
+    image: NDArray[np.float32], homography: NDArray[np.float32], interpolation: int, border: int
 ) -> NDArray[np.float64]:
-    """Move a picture to the place of the ground truth."""
-    size = picture.shape[1], picture.shape[0]
+    """Move an image to the place of the ground truth."""
+    size = image.shape[1], image.shape[0]
     flags = interpolation | cv2.WARP_INVERSE_MAP
-    return cv2.warpPerspective(picture, homography, size, flags=flags, borderMode=border).astype(np.float64)
+    return cv2.warpPerspective(image, homography, size, flags=flags, borderMode=border).astype(np.float64)

@@ -11,7 +11,7 @@ LOADERS: dict[str, Callable[[], Any]] = {calculate_lpips.__name__: lpips_network
 
 
 def unavailable_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Try to load now what the metrics need, rather than after hours of restoring pictures.
+    """Try to load now what the metrics need, rather than after hours of restoring images.
 
     Args:
         metrics: Sections with a ``type`` by name, as ``val: metrics`` of an option file has them.

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import MetricUnavailableError
-from deeprftv2_arch.metrics.pictures import AnyPicture, FloatPicture, comparable
+from deeprftv2_arch.metrics.images import AnyImage, FloatImage, comparable
 
 SMALLEST = 31  # below, AlexNet's poolings leave nothing
 PATIENCE = 20  # seconds without an answer, after which weights count as not to be had
 
 
-def calculate_lpips(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
-    """Return the distance of two pictures in the features of AlexNet; 0 where they are equal.
+def calculate_lpips(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
+    """Return the distance of two images in the features of AlexNet; 0 where they are equal.
 
     The first call loads the network, see :func:`lpips_network`.
 
@@ -32,7 +32,7 @@ def calculate_lpips(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_
         crop_border: How many pixels to leave out at each edge.
 
     Raises:
-        DataError: The pictures cannot be compared.
+        DataError: The images cannot be compared.
         MetricUnavailableError: The package or its weights cannot be had.
     """
     restored, sharp = comparable(img, img2, crop_border, smallest=SMALLEST)
@@ -42,7 +42,7 @@ def calculate_lpips(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_
 
 
 def lpips_network() -> nn.Module:
-    """Return the network that compares pictures (1, 3, H, W) RGB in -1..1.
+    """Return the network that compares images (1, 3, H, W) RGB in -1..1.
 
     The first call loads it; where that needs a download that fails, no later call tries again.
 
@@ -85,9 +85,9 @@ def _patience() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _as_input(picture: FloatPicture) -> Tensor:
+def _as_input(image: FloatImage) -> Tensor:
     """Turn BGR in 0..1 into RGB in -1..1, (1, 3, H, W) of float32."""
-    rgb = picture[..., ::-1].transpose(2, 0, 1)[None]
+    rgb = image[..., ::-1].transpose(2, 0, 1)[None]
     return torch.from_numpy(np.ascontiguousarray(2 * rgb - 1, dtype=np.float32))
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from deeprftv2_arch.metrics.pictures import AnyPicture, comparable
+from deeprftv2_arch.metrics.images import AnyImage, comparable
 
 
-def calculate_mae(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
-    """Return the mean absolute difference of two pictures in 0..1, as published for DPDD.
+def calculate_mae(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
+    """Return the mean absolute difference of two images in 0..1, as published for DPDD.
 
     Args:
         img: (H, W, 3): uint8, uint16, or floats in 0..1.
@@ -16,7 +16,7 @@ def calculate_mae(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: 
         crop_border: How many pixels to leave out at each edge.
 
     Raises:
-        DataError: The pictures cannot be compared.
+        DataError: The images cannot be compared.
     """
     restored, sharp = comparable(img, img2, crop_border)
     return float(np.abs(restored - sharp).mean())

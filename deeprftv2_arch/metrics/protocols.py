@@ -9,7 +9,7 @@ from deeprftv2_arch.errors import OptionError
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a picture.
+    """One figure of an image.
 
     Attributes:
         metric: What measures it, by its name in METRIC_REGISTRY.
@@ -31,11 +31,11 @@ class Protocol:
 
     Attributes:
         name: What the user calls it.
-        test_sets: Number of pictures of every published test set that is measured so.
-        output: ``uint8``: restored pictures are clamped and rounded to 8 bits; ``float``: clamped only.
-        figures: What is measured on every picture, by the names that option files give metrics; the first one ranks
-            the pictures.
-        parts: Parts of the test set that have averages of their own, where the prepared data name their pictures.
+        test_sets: Number of images of every published test set that is measured so.
+        output: ``uint8``: restored images are clamped and rounded to 8 bits; ``float``: clamped only.
+        figures: What is measured on every image, by the names that option files give metrics; the first one ranks
+            the images.
+        parts: Parts of the test set that have averages of their own, where the prepared data name their images.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Protocol:
     figures: Mapping[str, Figure]
     parts: tuple[str, ...] = ()
 
-    def published_pictures(self, data_set: str) -> int | None:
-        """Return how many pictures the test set has that a data set stands for; None if it is no published one.
+    def published_images(self, data_set: str) -> int | None:
+        """Return how many images the test set has that a data set stands for; None if it is no published one.
 
         Where all published sets are of one size, the data set may have any name.
         """

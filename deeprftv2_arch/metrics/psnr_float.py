@@ -1,15 +1,15 @@
-"""Peak signal-to-noise ratio of pictures that need not be quantised."""
+"""Peak signal-to-noise ratio of images that need not be quantised."""
 
 import math
 from typing import Any
 
-from deeprftv2_arch.metrics.pictures import AnyPicture, comparable
+from deeprftv2_arch.metrics.images import AnyImage, comparable
 
 
-def calculate_psnr_float(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
-    """Return ``10 log10(1 / mean squared difference)`` of pictures in 0..1, in dB; infinity where they are equal.
+def calculate_psnr_float(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
+    """Return ``10 log10(1 / mean squared difference)`` of images in 0..1, in dB; infinity where they are equal.
 
-    On uint8 pictures the same as BasicSR's ``calculate_psnr``; float and uint16 pictures keep their precision.
+    On uint8 images the same as BasicSR's ``calculate_psnr``; float and uint16 images keep their precision.
 
     Args:
         img: (H, W, 3): uint8, uint16, or floats in 0..1.
@@ -17,7 +17,7 @@ def calculate_psnr_float(img: AnyPicture, img2: AnyPicture, crop_border: int = 0
         crop_border: How many pixels to leave out at each edge.
 
     Raises:
-        DataError: The pictures cannot be compared.
+        DataError: The images cannot be compared.
     """
     restored, sharp = comparable(img, img2, crop_border)
     error = float(((restored - sharp) ** 2).mean())

@@ -4,11 +4,11 @@ from typing import Any
 
 from scipy.ndimage import gaussian_filter
 
-from deeprftv2_arch.metrics.pictures import AnyPicture, comparable
+from deeprftv2_arch.metrics.images import AnyImage, comparable
 from deeprftv2_arch.metrics.structural_similarity import RADIUS, SIGMA, Values, similarity_map
 
 
-def calculate_ssim_3d(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, **_: Any) -> float:
+def calculate_ssim_3d(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: Any) -> float:
     """Return the SSIM published for GoPro, HIDE and REDS: an 11x11x11 Gaussian window over the volume H x W x 3.
 
     The window has a standard deviation of 1.5 and sees the border values repeated outside; the mean runs over the
@@ -20,7 +20,7 @@ def calculate_ssim_3d(img: AnyPicture, img2: AnyPicture, crop_border: int = 0, *
         crop_border: How many pixels to leave out at each edge.
 
     Raises:
-        DataError: The pictures cannot be compared.
+        DataError: The images cannot be compared.
     """
     restored, sharp = comparable(img, img2, crop_border)
     return float(similarity_map(restored, sharp, _volume_mean).mean())

@@ -15,16 +15,16 @@ RADIUS = 5  # of the Gaussian window, 11 wide
 
 
 def similarity_map(x: Values, y: Values, mean: Callable[[Values], Values], bias_correction: float = 1.0) -> Values:
-    """Return the similarity of two pictures in 0..1 around every value.
+    """Return the similarity of two images in 0..1 around every value.
 
     Args:
-        x: A picture.
+        x: An image.
         y: Another of the same shape.
         mean: The mean over the window around every value; keeps the shape.
         bias_correction: Factor of variances and covariances; N / (N - 1) for those of a sample of N values.
 
     Returns:
-        Of the shape of the pictures; 1 where they are equal.
+        Of the shape of the images; 1 where they are equal.
     """
     c1, c2 = K1**2, K2**2
     mean_x, mean_y = mean(x), mean(y)
@@ -34,6 +34,6 @@ def similarity_map(x: Values, y: Values, mean: Callable[[Values], Values], bias_
     return (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
 
 
-def gaussian_mean(picture: Values) -> Values:
-    """Average each channel of a picture (H, W, C) by the 11x11 Gaussian window, mirrored at the borders."""
-    return gaussian_filter(picture, (SIGMA, SIGMA, 0), mode="reflect", truncate=RADIUS / SIGMA)
+def gaussian_mean(image: Values) -> Values:
+    """Average each channel of an image (H, W, C) by the 11x11 Gaussian window, mirrored at the borders."""
+    return gaussian_filter(image, (SIGMA, SIGMA, 0), mode="reflect", truncate=RADIUS / SIGMA)

@@ -14,11 +14,11 @@ from deeprftv2_arch.ops.reblur import reblur
 
 
 class KernelEstimationModel(RestorationModel):
-    """Self-supervised kernel estimation: the kernels are right if they turn the sharp picture into the blurred one.
+    """Self-supervised kernel estimation: the kernels are right if they turn the sharp image into the blurred one.
 
     ``network_g`` is the estimator; ``network_flow``, which decodes its codes, stays as the first stage has left it and
     is not saved with the run. Training draws codes; validation takes the mean ones and so no random numbers, and
-    measures the sharp pictures, blurred again, against the blurred pictures. Options beyond those of
+    measures the sharp images, blurred again, against the blurred images. Options beyond those of
     :class:`RestorationModel`:
 
         network_flow                 {type: KernelFlow, ...}
@@ -38,21 +38,21 @@ class KernelEstimationModel(RestorationModel):
         """Take a batch: ``lq``, ``gt`` (B, 3, H, W), ``lq_path``, and in training ``scheduled``.
 
         Raises:
-            DataError: The pictures are smaller than the kernels.
+            DataError: The images are smaller than the kernels.
         """
         super().feed_data(data)
         require_room_for_kernels(self.lq, self.net_flow.kernel_size, self.lq_paths)
 
     def compute_losses(self) -> dict[str, Tensor]:
-        """Estimate the kernels of the batch and blur its sharp pictures with them."""
+        """Estimate the kernels of the batch and blur its sharp images with them."""
         with self.precision.autocast():
             field = estimate_kernel_field(self.net_g, self.net_flow, self.lq)
         return self.criterion(self.gt, field, self.lq)
 
     def output_of(self, net: nn.Module) -> Tensor:
-        """Return the sharp pictures, blurred with the kernels of the mean codes."""
+        """Return the sharp images, blurred with the kernels of the mean codes."""
         return reblur(self.gt, estimate_kernel_field(net, self.net_flow, self.lq, mean_code=True))
 
     def get_current_visuals(self) -> dict[str, Tensor]:
-        """Return what is compared: the sharp pictures as they are (``lq``) and blurred again, with the blurred ones."""
+        """Return what is compared: the sharp images as they are (``lq``) and blurred again, with the blurred ones."""
         return {"lq": self.gt.cpu(), "result": self.output.cpu(), "gt": self.lq.cpu()}

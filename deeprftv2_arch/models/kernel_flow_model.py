@@ -13,7 +13,7 @@ from deeprftv2_arch.models.kernel_sheet import kernel_sheet, side_by_side
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
-SHOWN = 64  # kernels in each half of the picture
+SHOWN = 64  # kernels in each half of the image
 MEASURED_AT_ONCE = 1000
 SEED = 0  # of the noise in validation, so that equal weights have equal figures
 
@@ -22,7 +22,7 @@ class KernelFlowModel(TrainingModel):
     """Maximum likelihood: the mean negative log-likelihood of simulated kernels is minimised.
 
     In validation it is that of held-out kernels, with the running statistics of the normalisation; lower is better.
-    With ``val: save_img``, kernels drawn from the prior are saved as a picture, beside held-out ones.
+    With ``val: save_img``, kernels drawn from the prior are saved as an image, beside held-out ones.
 
     Options of the section ``train`` are those of :class:`TrainingModel`.
     """
@@ -61,7 +61,7 @@ class KernelFlowModel(TrainingModel):
             dataloader: Its data set is read.
             current_iter: Number of the iteration; in tests, the name of the run.
             tb_logger: TensorBoard's writer, or None.
-            save_img: Whether to save a picture of kernels drawn from the prior.
+            save_img: Whether to save an image of kernels drawn from the prior.
         """
         dataset: Any = dataloader.dataset
         name, held_out = dataset.opt["name"], dataset.pool(0).to(self.device)
@@ -78,8 +78,8 @@ class KernelFlowModel(TrainingModel):
         generator = torch.Generator(self.device).manual_seed(SEED)
         drawn = flow.sample(SHOWN, generator).cpu().numpy()
         simulated = held_out[:SHOWN].cpu().unflatten(1, drawn.shape[1:]).numpy()
-        picture = side_by_side([kernel_sheet(drawn), kernel_sheet(simulated)])
-        imwrite(picture, str(Path(self.opt["path"]["visualization"]) / path))
+        image = side_by_side([kernel_sheet(drawn), kernel_sheet(simulated)])
+        imwrite(image, str(Path(self.opt["path"]["visualization"]) / path))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Kernels as a picture."""
+"""Kernels as an image."""
 
 import math
 from collections.abc import Sequence
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 ZOOM = 4  # pixels that an entry of a kernel is wide
 GAP, PAPER = 4, 255  # between kernels
 
 
-def kernel_sheet(kernels: NDArray[np.floating]) -> Picture:
+def kernel_sheet(kernels: NDArray[np.floating]) -> Image:
     """Draw kernels in rows of equal length, each as bright as its own peak allows.
 
     Args:
         kernels: (N, height, width), N at least 1; negative entries are drawn as 0.
 
     Returns:
-        A grey picture, (rows of kernels, ...) 0..255.
+        A grey image, (rows of kernels, ...) 0..255.
     """
     columns = math.ceil(math.sqrt(len(kernels)))
     kernels = np.maximum(kernels, 0)
@@ -30,6 +30,6 @@ def kernel_sheet(kernels: NDArray[np.floating]) -> Picture:
     return np.pad(np.vstack(rows), ((GAP, 0), (GAP, 0)), constant_values=PAPER)
 
 
-def side_by_side(sheets: Sequence[Picture]) -> Picture:
+def side_by_side(sheets: Sequence[Image]) -> Image:
     """Put sheets of equal height beside each other."""
     return np.hstack([np.pad(sheet, ((0, 0), (0, 4 * GAP)), constant_values=PAPER) for sheet in sheets])

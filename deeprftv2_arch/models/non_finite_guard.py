@@ -22,7 +22,7 @@ class NonFiniteGuard:
         skipped: Number of steps skipped since the last good one.
     """
 
-    def __init__(self, max_skipped_steps: int, samples: str = "pictures") -> None:
+    def __init__(self, max_skipped_steps: int, samples: str = "images") -> None:
         self.max_skipped_steps = max_skipped_steps
         self.samples = samples
         self.skipped = 0
@@ -33,7 +33,7 @@ class NonFiniteGuard:
         Args:
             iteration: Its number.
             values: Losses and gradient norm, the same in all processes, so that all decide alike.
-            names: Those of this process's samples, such as the paths of the degraded pictures.
+            names: Those of this process's samples, such as the paths of the degraded images.
 
         Returns:
             Whether every value is finite; if not, the step must be skipped.

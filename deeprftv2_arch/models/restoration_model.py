@@ -15,9 +15,9 @@ from deeprftv2_arch.models.validating_model import ValidatingModel
 
 
 class RestorationModel(TrainingModel, ValidatingModel, ABC):
-    """A model whose network is trained on pairs of pictures; how it compares them is left to the subclasses.
+    """A model whose network is trained on pairs of images; how it compares them is left to the subclasses.
 
-    The network returns its restored picture in eval mode. Options of the section ``train`` beyond those of
+    The network returns its restored image in eval mode. Options of the section ``train`` beyond those of
     :class:`TrainingModel`:
 
         losses             terms by name, each of LOSS_REGISTRY
@@ -60,7 +60,7 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
                 )
 
     def batch_names(self) -> list[str]:
-        """Return the paths of the degraded pictures."""
+        """Return the paths of the degraded images."""
         return self.lq_paths
 
     def compute_losses(self) -> dict[str, Tensor]:

@@ -40,7 +40,7 @@ class TrainingModel(SRModel, ABC):
         scheduler          also of type CosineAnnealingLR: {T_max, eta_min}
         clip_grad_norm     largest norm of the gradient; absent or 0: as it is
         amp                bf16 or fp16; absent: float32. Validation is always in float32.
-        channels_last      memory layout of the weights and pictures
+        channels_last      memory layout of the weights and images
         compile            torch.compile
         max_skipped_steps  so many steps in a row may be skipped for a loss or gradient that is not finite
 
@@ -59,7 +59,7 @@ class TrainingModel(SRModel, ABC):
     """
 
     weights: Weights | None = None
-    samples = "pictures"
+    samples = "images"
 
     def __init__(self, opt: dict[str, Any]) -> None:
         set_backend_of_options(opt.get("scan_backend", "auto"))
@@ -171,7 +171,7 @@ class TrainingModel(SRModel, ABC):
         """Write ``models/<label>_<iteration>.pth``: the weights of every network under its key.
 
         Raises:
-            CheckpointError: It cannot be written; an earlier file of the name is still there.
+            WriteError: It cannot be written; an earlier file of the name is still there.
         """
         nets, keys = ([value] if not isinstance(value, list) else value for value in (net, param_key))
         states = {key: plain(self.get_bare_model(net_).state_dict()) for net_, key in zip(nets, keys, strict=True)}
@@ -182,7 +182,7 @@ class TrainingModel(SRModel, ABC):
         """Write ``training_states/<iteration>.state``: what ``resume_training`` restores; every process must call.
 
         Raises:
-            CheckpointError: It cannot be written; an earlier file of the name is still there.
+            WriteError: It cannot be written; an earlier file of the name is still there.
         """
         if current_iter == -1:
             return

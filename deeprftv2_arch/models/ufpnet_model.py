@@ -17,7 +17,7 @@ class UFPNetModel(RestorationModel):
     Its estimator and its flow come from the stages before, are frozen, and are no part of what the optimiser decays;
     they are saved with the network. Options beyond those of :class:`RestorationModel`:
 
-        train: reblur_losses           terms by name that compare the restored pictures, blurred again, with the blurred
+        train: reblur_losses           terms by name that compare the restored images, blurred again, with the blurred
                                        ones; absent: none
         path: pretrain_network_kernel  the kernel estimator, from the second stage
         path: pretrain_network_flow    the flow, from the first one
@@ -47,13 +47,13 @@ class UFPNetModel(RestorationModel):
         """Take a batch: ``lq``, ``gt`` (B, 3, H, W), ``lq_path``, and in training ``scheduled``.
 
         Raises:
-            DataError: The pictures are smaller than the kernels.
+            DataError: The images are smaller than the kernels.
         """
         super().feed_data(data)
         require_room_for_kernels(self.lq, self.get_bare_model(self.net_g).flow.kernel_size, self.lq_paths)
 
     def compute_losses(self) -> dict[str, Tensor]:
-        """Restore the batch, and compare it with the sharp pictures and, blurred again, with the blurred ones."""
+        """Restore the batch, and compare it with the sharp images and, blurred again, with the blurred ones."""
         with self.precision.autocast():
             restored = self.net_g(self.lq)
         return self.criterion(restored, self.gt, self.lq)

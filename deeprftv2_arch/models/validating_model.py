@@ -18,12 +18,12 @@ from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.measuring import figures_of
 from deeprftv2_arch.models.collectives import gathered
 from deeprftv2_arch.models.eval_mode import in_eval_mode
-from deeprftv2_arch.models.picture_name import picture_name
+from deeprftv2_arch.models.image_name import image_name
 from deeprftv2_arch.models.unavailable import unavailable_anywhere
 
-Picture = NDArray[np.uint8]
-# Makes a picture of the size (height, width) from the degraded one.
-Baseline = Callable[[Picture, tuple[int, int]], Picture]
+Image = NDArray[np.uint8]
+# Makes an image of the size (height, width) from the degraded one.
+Baseline = Callable[[Image, tuple[int, int]], Image]
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,21 @@ class SetMeans:
     """Averages over a data set.
 
     Attributes:
-        pictures: Number of its pictures.
-        network: Mean of every metric over the restored pictures, by the metric's name in the options.
-        baseline: The same over what the baseline makes of the degraded pictures; None where there is no baseline.
+        images: Number of its images.
+        network: Mean of every metric over the restored images, by the metric's name in the options.
+        baseline: The same over what the baseline makes of the degraded images; None where there is no baseline.
     """
 
-    pictures: int
+    images: int
     network: dict[str, float]
     baseline: dict[str, float] | None
 
 
 class ValidatingModel(SRModel):
-    """BasicSR's model, with the pictures of a validation set shared out over all processes.
+    """BasicSR's model, with the images of a validation set shared out over all processes.
 
-    Every process restores and measures every ``world_size``-th picture. The values of all are then added up in the
-    order of the pictures, so that the means do not depend on the number of processes, and every process knows them.
+    Every process restores and measures every ``world_size``-th image. The values of all are then added up in the
+    order of the images, so that the means do not depend on the number of processes, and every process knows them.
 
     Metrics that some process cannot measure, for want of a package or weights, are left out everywhere; that is found
     and logged when the model is built.
@@ -67,7 +67,7 @@ class ValidatingModel(SRModel):
 
     def test(self) -> None:
         """Restore ``self.lq`` (B, 3, H, W) to ``self.output``, with the average weights if there are any."""
-        # The bare network: DistributedDataParallel would wait for processes whose share is one picture smaller.
+        # The bare network: DistributedDataParallel would wait for processes whose share is one image smaller.
         net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
         with in_eval_mode(net), torch.no_grad():
             self.output = self.output_of(net)
@@ -83,13 +83,13 @@ class ValidatingModel(SRModel):
     def nondist_validation(
         self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
-        """Restore, save and measure the pictures of this process; log the means over all processes.
+        """Restore, save and measure the images of this process; log the means over all processes.
 
         Args:
-            dataloader: Its data set and how it batches; pictures are read one by one.
+            dataloader: Its data set and how it batches; images are read one by one.
             current_iter: Number of the iteration; in tests, the name of the run.
             tb_logger: TensorBoard's writer, or None.
-            save_img: Whether to save the restored pictures.
+            save_img: Whether to save the restored images.
         """
         dataset: Any = dataloader.dataset
         name = dataset.opt["name"]
@@ -101,20 +101,20 @@ class ValidatingModel(SRModel):
         for index in tqdm(share, desc=f"Validating {name}", unit="image", disable=hidden):
             self.feed_data(dataloader.collate_fn([dataset[index]]))
             self.test()
-            pictures = self._take_pictures()
+            images = self._take_images()
             if save_img:
-                imwrite(pictures["network"]["img"], str(self._save_path(dataset, current_iter)))
-            measured[index] = {row: self._measure(compared, metrics) for row, compared in pictures.items()}
+                imwrite(images["network"]["img"], str(self._save_path(dataset, current_iter)))
+            measured[index] = {row: self._measure(compared, metrics) for row, compared in images.items()}
         if metrics:
             everything = {index: values for part in gathered(measured) for index, values in part.items()}
-            self.set_means[name] = _mean_over_pictures([everything[index] for index in sorted(everything)])
+            self.set_means[name] = _mean_over_images([everything[index] for index in sorted(everything)])
             self.metric_results = dict(self.set_means[name].network)
             self._initialize_best_metric_results(name)
             for metric, value in self.metric_results.items():
                 self._update_best_metric_result(name, metric, value, current_iter)
             self._log_validation_metric_values(current_iter, name, tb_logger)
 
-    def _take_pictures(self) -> dict[str, dict[str, Picture]]:
+    def _take_images(self) -> dict[str, dict[str, Image]]:
         """Return what the metrics compare, (H, W, 3) BGR of 8 bits, and let go of the tensors.
 
         Returns:
@@ -130,13 +130,13 @@ class ValidatingModel(SRModel):
             known["img2"] = tensor2img([visuals["gt"]])
             del self.gt
         del self.lq, self.output
-        return {row: {"img": picture, **known} for row, picture in restored.items()}
+        return {row: {"img": image, **known} for row, image in restored.items()}
 
-    def _measure(self, compared: dict[str, Picture], metrics: Mapping[str, dict[str, Any]]) -> dict[str, float]:
-        """Return the value of every metric for the current picture.
+    def _measure(self, compared: dict[str, Image], metrics: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        """Return the value of every metric for the current image.
 
         Raises:
-            DataError: A metric has no value, as where a picture is too small for it.
+            DataError: A metric has no value, as where an image is too small for it.
         """
         try:
             return figures_of(compared, metrics)
@@ -144,8 +144,8 @@ class ValidatingModel(SRModel):
             raise DataError(f"{self.lq_paths[0]}: {error}") from error
 
     def _save_path(self, dataset: Any, current_iter: int | str) -> Path:
-        """Return where BasicSR would save the current picture, in sub-folders as the data set has them."""
-        name = Path(picture_name(self.lq_paths[0], dataset.opt.get("dataroot_lq")))
+        """Return where BasicSR would save the current image, in sub-folders as the data set has them."""
+        name = Path(image_name(self.lq_paths[0], dataset.opt.get("dataroot_lq")))
         folder = Path(self.opt["path"]["visualization"])
         if self.opt["is_train"]:
             return folder / name / f"{name.name}_{current_iter}.png"
@@ -158,8 +158,8 @@ class ValidatingModel(SRModel):
         self.lq_paths = list(data.get("lq_path", ()))
 
 
-def _mean_over_pictures(values: list[dict[str, dict[str, float]]]) -> SetMeans:
-    """Average the metrics of every row over the pictures, in their order."""
+def _mean_over_images(values: list[dict[str, dict[str, float]]]) -> SetMeans:
+    """Average the metrics of every row over the images, in their order."""
     means = {
         row: {metric: sum(value[row][metric] for value in values) / len(values) for metric in metrics}
         for row, metrics in values[0].items()

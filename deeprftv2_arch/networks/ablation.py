@@ -44,7 +44,7 @@ class SourceSubUNet(SubUNet):
     """A sub-unet whose estimator looks at something else than the decoder's last features d1.
 
     Args:
-        source: ``from_blurred``, the scale's blurred picture; ``from_restored``, that picture as the decoder restores
+        source: ``from_blurred``, the scale's blurred image; ``from_restored``, that image as the decoder restores
             it; ``from_e1``, the encoder's finest features.
         dim: As of :class:`SubUNet`, like all that follow.
         blocks: Number of blocks of every level, finest first.
@@ -77,15 +77,15 @@ class SourceSubUNet(SubUNet):
         self.fke = SourceKernelEstimator(channels, dim, fke_blocks, fke_kind, first, memory)
 
     def decode(
-        self, picture: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
+        self, image: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
     ) -> tuple[ScaleFeatures, list[Tensor]]:
         """As :meth:`SubUNet.decode`, with kernels from the source."""
         *levels, decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
-        restored = self.decoded_head(decoded) + picture
-        source = {"from_blurred": picture, "from_restored": restored, "from_e1": encoded[0]}[self.source]
+        restored = self.decoded_head(decoded) + image
+        source = {"from_blurred": image, "from_restored": restored, "from_e1": encoded[0]}[self.source]
         deblurred, kernels = self.fke.deblur_from(source, decoded, previous.kernels if previous else None)
-        pictures = [restored, self.deblurred_head(deblurred) + picture]
-        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), pictures
+        images = [restored, self.deblurred_head(deblurred) + image]
+        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), images
 
 
 class DeepRFTv2Ablation(DeepRFTv2):
@@ -99,7 +99,7 @@ class DeepRFTv2Ablation(DeepRFTv2):
         variant: ``spatial``: kernels are estimated in space. ``no_activation``: in Fourier space, by ResBlocks without
             their ReLU. ``added``: kernels are added to the spectrum instead of multiplied. ``without_skip``: estimators
             do not fuse features of the unit before. ``from_blurred``, ``from_restored``, ``from_e1``: kernels are
-            estimated from the blurred picture, the picture as the decoder restores it, or the encoder's finest
+            estimated from the blurred image, the image as the decoder restores it, or the encoder's finest
             features, instead of from the decoder's.
         dim: As of :class:`DeepRFTv2`, like all that follow.
         units: Number of DMS-UNets, one after the other.

@@ -38,10 +38,10 @@ class ATD(nn.Module):
     estimator of the group, which also reads what the estimator before it kept.
 
     Args:
-        upscale: Factor by which pictures are enlarged.
-        in_chans: Channels of the pictures, 3 (RGB) or 1.
+        upscale: Factor by which images are enlarged.
+        in_chans: Channels of the images, 3 (RGB) or 1.
         img_size: Height and width of the low-resolution patches that the network is trained on. In eval mode a network
-            with ``fke`` works on larger pictures in tiles of this size, a multiple of the window; without ``fke`` it
+            with ``fke`` works on larger images in tiles of this size, a multiple of the window; without ``fke`` it
             has no effect, as in the public implementation.
         embed_dim: Channels of the features. ATD-light has 48, ATD 210.
         depths: Transformer layers of every residual group.
@@ -53,7 +53,7 @@ class ATD(nn.Module):
         convffn_kernel_size: Kernel size in the feed-forward parts, odd.
         mlp_ratio: Hidden channels of the feed-forward parts, as a multiple of ``embed_dim``.
         qkv_bias: Whether queries, keys and values have a bias.
-        img_range: Largest value of the pictures inside the network.
+        img_range: Largest value of the images inside the network.
         upsampler: ``pixelshuffledirect`` (ATD-light), ``pixelshuffle`` (ATD) or ``nearest+conv``.
         resi_connection: ``1conv`` or ``3conv``, at the end of every residual group and of all.
         use_checkpoint: Whether training keeps the inputs of layers and estimators alone and runs them again for the
@@ -145,7 +145,7 @@ class ATD(nn.Module):
         """Choose the tiles of eval mode anew.
 
         Args:
-            tile: Height and width, in pixels of the low resolution, of the tiles in which larger pictures are enlarged;
+            tile: Height and width, in pixels of the low resolution, of the tiles in which larger images are enlarged;
                 None: whole.
             overlap: Pixels that neighbouring tiles share.
 
@@ -158,7 +158,7 @@ class ATD(nn.Module):
         self.tile_overlap = overlap
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge pictures.
+        """Enlarge images.
 
         Args:
             x: (B, in_chans, H, W) in 0..1, of any size: it is continued by its mirror image to a multiple of the
@@ -172,7 +172,7 @@ class ATD(nn.Module):
         """
         if x.dim() != 4 or x.shape[1] != self.in_chans:
             raise OptionError(
-                f"this ATD enlarges pictures (B, {self.in_chans}, H, W), got a tensor of shape {tuple(x.shape)}"
+                f"this ATD enlarges images (B, {self.in_chans}, H, W), got a tensor of shape {tuple(x.shape)}"
             )
         height, width = x.shape[2:]
         x = _mirrored_to_multiple(x, self.window_size)
@@ -187,7 +187,7 @@ class ATD(nn.Module):
         return enlarged[:, :, : height * self.upscale, : width * self.upscale]
 
     def enlarge(self, shallow: Tensor) -> Tensor:
-        """Shallow features (B, C, H, W) -> the enlarged picture, in the network's range and without its mean."""
+        """Shallow features (B, C, H, W) -> the enlarged image, in the network's range and without its mean."""
         x = self.patch_embed(shallow)
         kernels = None
         for index, group in enumerate(self.layers):
@@ -202,7 +202,7 @@ class ATD(nn.Module):
 
 
 def _mirrored_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Continue pictures (B, C, H, W) at the bottom and the right by their mirror images to multiples of a size."""
+    """Continue images (B, C, H, W) at the bottom and the right by their mirror images to multiples of a size."""
     for axis in (2, 3):
         length = x.shape[axis]
         if length % multiple:

@@ -84,39 +84,39 @@ class SubUNet(nn.Module):
             self.fke.window, self.fke.window_overlap = window, overlap
 
     def encode(
-        self, picture: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
+        self, image: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
     ) -> list[Tensor]:
-        """Picture (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
+        """Image (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
         deblurred, levels = (previous.deblurred, previous.levels) if previous else (None, [None] * LEVELS)
-        return self.encoder(picture, levels, links, embed=partial(self.embed_features, deblurred=deblurred))
+        return self.encoder(image, levels, links, embed=partial(self.embed_features, deblurred=deblurred))
 
-    def embed_features(self, picture: Tensor, deblurred: Tensor | None) -> Tensor:
-        """Picture and the deblurred features of the unit before -> the encoder's input, (B, dim, H, W)."""
-        x = self.embed(picture)
+    def embed_features(self, image: Tensor, deblurred: Tensor | None) -> Tensor:
+        """Image and the deblurred features of the unit before -> the encoder's input, (B, dim, H, W)."""
+        x = self.embed(image)
         if self.merge is None or deblurred is None:
             return x
         return self.merge(torch.cat([x, deblurred], dim=1))
 
     def decode(
-        self, picture: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
+        self, image: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
     ) -> tuple[ScaleFeatures, list[Tensor]]:
-        """Latent and encoder features -> features for the next unit, and this scale's restored pictures."""
+        """Latent and encoder features -> features for the next unit, and this scale's restored images."""
         *levels, decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
-        pictures, deblurred, kernels = call(
-            self.tail, picture, decoded, previous.kernels if previous else None, keep=self.keep
+        images, deblurred, kernels = call(
+            self.tail, image, decoded, previous.kernels if previous else None, keep=self.keep
         )
-        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), pictures
+        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), images
 
     def tail(
-        self, picture: Tensor, decoded: Tensor, kernels: list[Tensor] | None
+        self, image: Tensor, decoded: Tensor, kernels: list[Tensor] | None
     ) -> tuple[list[Tensor], Tensor, list[Tensor] | None]:
-        """The decoder's last output -> restored pictures, deblurred features and features of the estimator."""
-        pictures = [self.decoded_head(decoded) + picture]
+        """The decoder's last output -> restored images, deblurred features and features of the estimator."""
+        images = [self.decoded_head(decoded) + image]
         if self.fke is None or self.deblurred_head is None:
-            return pictures, decoded, None
+            return images, decoded, None
         deblurred, kernels = self.fke(decoded, kernels)
-        pictures.append(self.deblurred_head(deblurred) + picture)
-        return pictures, deblurred, kernels
+        images.append(self.deblurred_head(deblurred) + image)
+        return images, deblurred, kernels
 
 
 class DMSUNet(nn.Module):
@@ -156,19 +156,19 @@ class DMSUNet(nn.Module):
     def forward(
         self, pyramid: Sequence[Tensor], previous: Sequence[ScaleFeatures] | None
     ) -> tuple[list[ScaleFeatures], list[list[Tensor]]]:
-        """Blurred pictures of every scale -> features for the next unit and restored pictures, of every scale."""
+        """Blurred images of every scale -> features for the next unit and restored images, of every scale."""
         before: Sequence[ScaleFeatures | None] = previous or [None] * len(pyramid)
         encoded = self.full_scale.encode(pyramid[0], before[0])
         latent = encoded[-1]
-        features, pictures = [], []
+        features, images = [], []
         if self.half_scale is not None:
             links = [down(level) for down, level in zip(self.full_to_half, encoded, strict=True)]
             half_encoded = self.half_scale.encode(pyramid[1], before[1], links)
-            half_features, half_pictures = self.half_scale.decode(pyramid[1], half_encoded[-1], half_encoded, before[1])
+            half_features, half_images = self.half_scale.decode(pyramid[1], half_encoded[-1], half_encoded, before[1])
             latent = call(self.join, half_features.deblurred, latent, keep=self.keep)
-            features, pictures = [half_features], [half_pictures]
-        full_features, full_pictures = self.full_scale.decode(pyramid[0], latent, encoded, before[0])
-        return [full_features, *features], [full_pictures, *pictures]
+            features, images = [half_features], [half_images]
+        full_features, full_images = self.full_scale.decode(pyramid[0], latent, encoded, before[0])
+        return [full_features, *features], [full_images, *images]
 
     def sub_unets(self) -> list[SubUNet]:
         """Full scale first."""
@@ -193,14 +193,14 @@ class DeepRFTv2(nn.Module):
         fke_kind: Block kind of the estimators; the paper's ablation compares VS, NAF and Res.
         memory: What training keeps for the backward pass, for all units or one by one: ``none`` (everything),
             ``reversible`` (the level outputs; the levels run again) or ``lean`` (less, and block by block).
-        tile: In eval mode, height and width of the tiles in which larger pictures are restored; None: whole.
+        tile: In eval mode, height and width of the tiles in which larger images are restored; None: whole.
         tile_overlap: Pixels that neighbouring tiles share; without ``tile`` of no effect.
-        smallest_size: In eval mode, height and width to which smaller pictures are padded with zeros at the bottom and
+        smallest_size: In eval mode, height and width to which smaller images are padded with zeros at the bottom and
             the right before they are restored; multiples of 8. The paper's for RealBlur is [776, 680].
         train_size: Where channel attention is to average over windows of 1.5 times this size (at half resolution half
             of it, and so on) instead of over the whole map, in training as in evaluation: local pooling, TLC. The
             paper's is 256 for REDS and 320 for DPDD, half of the patches of those trainings.
-        fke_window: Height and width of the windows in which the estimators work on larger pictures (at half resolution
+        fke_window: Height and width of the windows in which the estimators work on larger images (at half resolution
             half of it). The paper's is 320 for DPDD.
         fke_overlap: Pixels that neighbouring windows share in eval mode, where they are blended; without
             ``fke_window`` of no effect.
@@ -271,7 +271,7 @@ class DeepRFTv2(nn.Module):
         self.tile_overlap = overlap
 
     def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
-        """Restore blurred pictures.
+        """Restore blurred images.
 
         Args:
             x: (B, 3, H, W), RGB in 0..1. In eval mode of any size: it is zero-padded at the bottom and the right to a
@@ -279,7 +279,7 @@ class DeepRFTv2(nn.Module):
                 back. In training height and width must be such multiples.
 
         Returns:
-            In eval mode the restored pictures (B, 3, H, W), not clamped. In training every supervised picture by
+            In eval mode the restored images (B, 3, H, W), not clamped. In training every supervised image by
             scale: ``full`` (B, 3, H, W) and, with two scales, ``half`` (B, 3, H/2, W/2), in the order of the network.
 
         Raises:
@@ -297,14 +297,14 @@ class DeepRFTv2(nn.Module):
         return restored[:, :, :height, :width]
 
     def restore(self, pyramid: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Blurred pictures of every scale -> all restored pictures of every scale, the best of each scale last."""
-        pictures: list[list[Tensor]] = [[] for _ in pyramid]
+        """Blurred images of every scale -> all restored images of every scale, the best of each scale last."""
+        images: list[list[Tensor]] = [[] for _ in pyramid]
         features = None
         for unit in self.units:
             features, restored = unit(pyramid, features)
-            for scale, new in zip(pictures, restored, strict=True):
+            for scale, new in zip(images, restored, strict=True):
                 scale.extend(new)
-        return pictures
+        return images
 
     def _padded(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -315,11 +315,11 @@ class DeepRFTv2(nn.Module):
 
     def _check_input(self, x: Tensor) -> tuple[int, int]:
         if x.dim() != 4 or x.shape[1] != 3:
-            raise OptionError(f"DeepRFTv2 restores RGB pictures (B, 3, H, W), got a tensor of shape {tuple(x.shape)}")
+            raise OptionError(f"DeepRFTv2 restores RGB images (B, 3, H, W), got a tensor of shape {tuple(x.shape)}")
         height, width = x.shape[2:]
         if self.training and (height % self.size_multiple or width % self.size_multiple):
             raise OptionError(
-                f"DeepRFTv2 trains on pictures whose height and width are multiples of {self.size_multiple}, "
+                f"DeepRFTv2 trains on images whose height and width are multiples of {self.size_multiple}, "
                 f"got {height}x{width}; change patch_size"
             )
         return height, width

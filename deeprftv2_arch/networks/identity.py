@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Identity(nn.Module):
-    """Returns its input, so that evaluating it measures the degraded pictures themselves; it has no weights."""
+    """Returns its input, so that evaluating it measures the degraded images themselves; it has no weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same."""

@@ -22,7 +22,7 @@ class KernelGuidedNetwork(nn.Module, ABC):
         estimator: Estimates codes.
         flow: Decodes them.
         size_multiple: Of what :meth:`deblur` takes height and width to be multiples.
-        samples: 0: every code is the mean of its distribution; 1: it is drawn once, as in the paper; more: the picture
+        samples: 0: every code is the mean of its distribution; 1: it is drawn once, as in the paper; more: the image
             of eval mode is the mean of what so many draws give. Training draws once unless ``samples`` is 0.
         seed: In eval mode every call draws the same noise, on devices of one kind; None: every call draws anew.
 
@@ -63,18 +63,18 @@ class KernelGuidedNetwork(nn.Module, ABC):
     def forward(
         self, x: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor | dict[str, Tensor]:
-        """Restore blurred pictures.
+        """Restore blurred images.
 
         Args:
             x: (B, 3, H, W), RGB in 0..1, of any size above half of ``size_multiple``: it is padded by reflection at
                 the bottom and the right to multiples of that, and cropped back.
             noise: Standard normal noise (B, D, H', W') of the padded size, D = kernel_size**2, that a single draw takes
                 instead of its own, whatever ``samples``.
-            generator: Draws the noise, picture by picture and row by row; by default PyTorch's own, or one with
+            generator: Draws the noise, image by image and row by row; by default PyTorch's own, or one with
                 ``seed``.
 
         Returns:
-            In eval mode the restored pictures (B, 3, H, W) in 0..1. In training these as ``restored``, and as
+            In eval mode the restored images (B, 3, H, W) in 0..1. In training these as ``restored``, and as
             ``kernels`` the kernel field (B, D, H, W) that they were restored with, which has no gradients.
 
         Raises:
@@ -97,7 +97,7 @@ class KernelGuidedNetwork(nn.Module, ABC):
 
     @abstractmethod
     def deblur(self, x: Tensor, kernels: Tensor) -> Tensor:
-        """Restore pictures of which the kernels are known.
+        """Restore images of which the kernels are known.
 
         Args:
             x: (B, 3, H, W), RGB in 0..1, height and width multiples of ``size_multiple``.
@@ -110,10 +110,10 @@ class KernelGuidedNetwork(nn.Module, ABC):
     def estimate_kernels(
         self, x: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """The kernel field (B, D, H, W) of blurred pictures, drawn once, or the mean code's if ``samples`` is 0.
+        """The kernel field (B, D, H, W) of blurred images, drawn once, or the mean code's if ``samples`` is 0.
 
         Arguments and errors as of :meth:`forward`. A generator in the same state gives the kernels that it restores
-        with. Channel = row * kernel_size + column; the blurred picture is about the correlation of the sharp one with
+        with. Channel = row * kernel_size + column; the blurred image is about the correlation of the sharp one with
         these kernels.
         """
         height, width = self._check_input(x)
@@ -143,12 +143,12 @@ class KernelGuidedNetwork(nn.Module, ABC):
 
     def _check_input(self, x: Tensor) -> tuple[int, int]:
         if x.dim() != 4 or x.shape[1] != 3:
-            raise OptionError(f"{self.name} restores RGB pictures (B, 3, H, W), got a tensor of shape {tuple(x.shape)}")
+            raise OptionError(f"{self.name} restores RGB images (B, 3, H, W), got a tensor of shape {tuple(x.shape)}")
         height, width = x.shape[2:]
         smallest = self.size_multiple // 2 + 1
         if min(height, width) < smallest:
             raise DataError(
-                f"{self.name} restores pictures of at least {smallest}x{smallest} pixels, got {width}x{height}; "
+                f"{self.name} restores images of at least {smallest}x{smallest} pixels, got {width}x{height}; "
                 "pad smaller ones"
             )
         return height, width

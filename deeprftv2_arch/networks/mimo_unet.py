@@ -17,19 +17,19 @@ SIZE_MULTIPLE = 8
 
 
 class MIMOUNet(nn.Module):
-    """One encoder that takes the picture at three scales, and one decoder that restores it at three (Table 6, row 2).
+    """One encoder that takes the image at three scales, and one decoder that restores it at three (Table 6, row 2).
 
         e_l = blocks(fuse[down e_{l-1}, embed B_l]);  d_l = blocks(skip[up d_{l+1}, e_l]);  S_l = head d_l + B_l
 
     The paper gives the row's 36.42 GMACs and no layout. This one has them, 36.425, with the parts of the paper's other
-    networks where MIMO-UNet has heavier ones: the smaller pictures are embedded by a 3x3 convolution like the full one
+    networks where MIMO-UNet has heavier ones: the smaller images are embedded by a 3x3 convolution like the full one
     (for SCM), fused by concatenation and a 1x1 convolution (for FAM), and levels see their own encoder features by
     concatenation and a 1x1 convolution, without asymmetric feature fusion. None of these convolutions has a bias.
 
     Args:
         dim: Channels of the finest level.
         blocks: NAFBlocks of the three encoder levels, finest first; the decoder mirrors them.
-        tile: In eval mode, height and width of the tiles in which larger pictures are restored; None: whole.
+        tile: In eval mode, height and width of the tiles in which larger images are restored; None: whole.
         tile_overlap: Pixels that neighbouring tiles share.
 
     Raises:
@@ -76,14 +76,14 @@ class MIMOUNet(nn.Module):
         self.tile, self.tile_overlap = tile, overlap
 
     def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
-        """Restore blurred pictures.
+        """Restore blurred images.
 
         Args:
             x: (B, 3, H, W), RGB in 0..1; in training H and W are multiples of 8. In eval mode it is padded with zeros
                 at the bottom and the right and cropped back.
 
         Returns:
-            In eval mode the restored pictures (B, 3, H, W), not clamped. In training one picture at each of the scales
+            In eval mode the restored images (B, 3, H, W), not clamped. In training one image at each of the scales
             ``full``, ``half`` and ``quarter``, in lists.
 
         Raises:
@@ -92,12 +92,12 @@ class MIMOUNet(nn.Module):
         height, width = x.shape[2:]
         below, right = -height % SIZE_MULTIPLE, -width % SIZE_MULTIPLE
         if x.shape[1] != 3 or (self.training and (below or right)):
-            raise OptionError(f"MIMOUNet: no RGB pictures of a multiple of {SIZE_MULTIPLE} pixels: {tuple(x.shape)}")
+            raise OptionError(f"MIMOUNet: no RGB images of a multiple of {SIZE_MULTIPLE} pixels: {tuple(x.shape)}")
         pyramid = image_pyramid(
             F.pad(x, (0, right, 0, below)).contiguous(memory_format=torch.channels_last), len(SCALES)
         )
         if self.training:
-            return {scale: [picture] for scale, picture in zip(SCALES, self.restore(pyramid), strict=True)}
+            return {scale: [image] for scale, image in zip(SCALES, self.restore(pyramid), strict=True)}
         if self.tile is not None and max(pyramid[0].shape[2:]) > self.tile:
             restored = run_in_tiles(lambda tiles: self.restore(tiles)[0], pyramid, self.tile, self.tile_overlap)
         else:
@@ -105,10 +105,10 @@ class MIMOUNet(nn.Module):
         return restored[:, :, :height, :width]
 
     def restore(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """Blurred pictures of every scale, finest first -> the restored ones."""
+        """Blurred images of every scale, finest first -> the restored ones."""
         encoded: list[Tensor] = []
-        for level, (picture, embed, blocks) in enumerate(zip(pyramid, self.embed, self.encoder, strict=True)):
-            e = embed(picture)
+        for level, (image, embed, blocks) in enumerate(zip(pyramid, self.embed, self.encoder, strict=True)):
+            e = embed(image)
             if level:
                 e = self.fuse[level - 1](torch.cat([self.down[level - 1](encoded[-1]), e], dim=1))
             encoded.append(blocks(e))

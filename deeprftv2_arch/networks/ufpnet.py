@@ -33,7 +33,7 @@ class UFPNet(KernelGuidedNetwork):
         flow_blocks: ``blocks`` of the flow.
         flow_hidden: ``hidden`` of the flow.
         samples: 0: restore with the kernels of the mean codes; n: with those of drawn codes, in eval mode the mean of n
-            restored pictures. The paper draws one.
+            restored images. The paper draws one.
         seed: In eval mode every call draws the same noise, on devices of one kind; None: every call draws anew.
         train_size: Where channel attention is to average over windows of 1.5 times this size (at half resolution half
             of it, and so on) instead of over the whole map: local pooling, TLC. The paper's is 256.

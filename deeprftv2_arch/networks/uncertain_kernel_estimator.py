@@ -10,9 +10,9 @@ MIDDLE_CONVS = 5
 
 
 class UncertainKernelEstimator(nn.Module):
-    """Estimate, for every pixel of a blurred picture, the code of its blur kernel, and how sure the code is.
+    """Estimate, for every pixel of a blurred image, the code of its blur kernel, and how sure the code is.
 
-    A U-Net of three levels at the picture's full resolution. A code has one entry for every entry of a kernel; the flow
+    A U-Net of three levels at the image's full resolution. A code has one entry for every entry of a kernel; the flow
     prior decodes it (:func:`deeprftv2_arch.layers.ufpnet.kernel_field.estimate_kernel_field`).
 
     Args:
@@ -45,7 +45,7 @@ class UncertainKernelEstimator(nn.Module):
         """Estimate codes.
 
         Args:
-            x: Blurred pictures (B, 3, H, W), RGB in 0..1, of any size.
+            x: Blurred images (B, 3, H, W), RGB in 0..1, of any size.
 
         Returns:
             The codes (B, D, H, W), softmax over D = kernel_size**2, still to be standardised; and sigma (B, 1, H, W) in

@@ -1,4 +1,4 @@
-"""Blurring a picture with a kernel of its own for every pixel (UFPNet's reblur operator)."""
+"""Blurring an image with a kernel of its own for every pixel (UFPNet's reblur operator)."""
 
 import math
 from collections.abc import Iterator
@@ -9,24 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Values of a strip of rows of the picture. On a CPU a strip stays in the cache; on a GPU it is as large as the strip of
+# Values of a strip of rows of the image. On a CPU a strip stays in the cache; on a GPU it is as large as the strip of
 # the field allows, which takes 120 times as much for three channels and kernels of 19x19.
 STRIP_ON_CPU, STRIP_ON_GPU = 2**16, 2**20
 
 
-def reblur(picture: Tensor, field: Tensor) -> Tensor:
-    """Blur a picture: ``(x * K)(c, p) = sum over q of K_p[q] x(c, p + q - r)``.
+def reblur(image: Tensor, field: Tensor) -> Tensor:
+    """Blur an image: ``(x * K)(c, p) = sum over q of K_p[q] x(c, p + q - r)``.
 
     A correlation: kernels are not turned. ``r`` is half of the odd kernel size, rounded down; all channels of a pixel
-    share its kernel; the picture is continued by its border pixels. Every sample of a batch is blurred by its own
-    kernels. Pictures may have any size, also a smaller one than the kernels.
+    share its kernel; the image is continued by its border pixels. Every sample of a batch is blurred by its own
+    kernels. Images may have any size, also a smaller one than the kernels.
 
     The offsets ``q`` are taken one after the other, in strips of rows. Beside inputs and results only the continued
-    picture is held, and one strip of a field that is in half precision or laid out in ``channels_last``. The backward
-    pass needs nothing but the inputs, the picture for the gradient of the field and the field for that of the picture.
+    image is held, and one strip of a field that is in half precision or laid out in ``channels_last``. The backward
+    pass needs nothing but the inputs, the image for the gradient of the field and the field for that of the image.
 
     Args:
-        picture: x (B, C, H, W).
+        image: x (B, C, H, W).
         field: K (B, D, H, W). Channel ``row * size + column`` holds that row and column of every kernel; the sum of a
             kernel may have any value.
 
@@ -36,24 +36,24 @@ def reblur(picture: Tensor, field: Tensor) -> Tensor:
     Raises:
         ValueError: The shapes do not belong together, or D is not the square of an odd number.
     """
-    _check(picture, field)
-    dtype = torch.promote_types(torch.promote_types(picture.dtype, field.dtype), torch.float32)
-    blurred: Tensor = _Reblur.apply(picture.to(dtype), field)
+    _check(image, field)
+    dtype = torch.promote_types(torch.promote_types(image.dtype, field.dtype), torch.float32)
+    blurred: Tensor = _Reblur.apply(image.to(dtype), field)
     return blurred
 
 
 class _Reblur(torch.autograd.Function):
-    """:func:`reblur` of a picture in the precision of the result."""
+    """:func:`reblur` of an image in the precision of the result."""
 
     @staticmethod
-    def forward(ctx: Any, picture: Tensor, field: Tensor) -> Tensor:
+    def forward(ctx: Any, image: Tensor, field: Tensor) -> Tensor:
         ctx.field = torch.empty_like(field, device="meta")  # its shape, layout and precision
-        ctx.save_for_backward(picture if ctx.needs_input_grad[1] else None, field if ctx.needs_input_grad[0] else None)
+        ctx.save_for_backward(image if ctx.needs_input_grad[1] else None, field if ctx.needs_input_grad[0] else None)
         radius = _radius(field.shape)
-        padded = F.pad(picture, [radius] * 4, mode="replicate")
-        blurred = torch.zeros_like(picture, memory_format=torch.contiguous_format)
-        for rows in _strips(picture):
-            kernels = _strip_of_field(field, rows, picture.dtype)
+        padded = F.pad(image, [radius] * 4, mode="replicate")
+        blurred = torch.zeros_like(image, memory_format=torch.contiguous_format)
+        for rows in _strips(image):
+            kernels = _strip_of_field(field, rows, image.dtype)
             for q, window in _windows(padded, rows, radius):
                 blurred[:, :, rows].addcmul_(kernels[:, q, None], window)
             del kernels  # before the next strip is made
@@ -62,16 +62,16 @@ class _Reblur(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        picture, field = ctx.saved_tensors
+        image, field = ctx.saved_tensors
         grad = grad.contiguous()
         return (
-            None if field is None else _gradient_of_picture(grad, field),
-            None if picture is None else _gradient_of_field(grad, picture, ctx.field),
+            None if field is None else _gradient_of_image(grad, field),
+            None if image is None else _gradient_of_field(grad, image, ctx.field),
         )
 
 
-def _gradient_of_picture(grad: Tensor, field: Tensor) -> Tensor:
-    """Gradient of the result -> that of the picture."""
+def _gradient_of_image(grad: Tensor, field: Tensor) -> Tensor:
+    """Gradient of the result -> that of the image."""
     radius = _radius(field.shape)
     padded = F.pad(torch.zeros_like(grad), [radius] * 4)
     for rows in _strips(grad):
@@ -82,10 +82,10 @@ def _gradient_of_picture(grad: Tensor, field: Tensor) -> Tensor:
     return _folded(_folded(padded, 2, radius), 3, radius)
 
 
-def _gradient_of_field(grad: Tensor, picture: Tensor, field: Tensor) -> Tensor:
+def _gradient_of_field(grad: Tensor, image: Tensor, field: Tensor) -> Tensor:
     """Gradient of the result -> that of the field, in the field's layout and precision."""
     radius = _radius(field.shape)
-    padded = F.pad(picture, [radius] * 4, mode="replicate")
+    padded = F.pad(image, [radius] * 4, mode="replicate")
     gradient = torch.empty_like(field, device=grad.device)
     for rows in _strips(grad):
         wanted = gradient[:, :, rows]
@@ -101,17 +101,17 @@ def _gradient_of_field(grad: Tensor, picture: Tensor, field: Tensor) -> Tensor:
     return gradient
 
 
-def _strips(picture: Tensor) -> Iterator[slice]:
-    """Stretches of rows that divide a picture."""
-    batch, channels, height, width = picture.shape
-    values = STRIP_ON_CPU if picture.device.type == "cpu" else STRIP_ON_GPU
+def _strips(image: Tensor) -> Iterator[slice]:
+    """Stretches of rows that divide an image."""
+    batch, channels, height, width = image.shape
+    values = STRIP_ON_CPU if image.device.type == "cpu" else STRIP_ON_GPU
     rows = max(1, values // max(1, batch * channels * width))
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
 
 
 def _windows(padded: Tensor, rows: slice, radius: int) -> Iterator[tuple[int, Tensor]]:
-    """Every offset q, and the view of a continued picture that lies at this offset from the rows."""
+    """Every offset q, and the view of a continued image that lies at this offset from the rows."""
     size, width = 2 * radius + 1, padded.shape[3] - 2 * radius
     for q in range(size**2):
         down, right = divmod(q, size)
@@ -137,14 +137,14 @@ def _radius(field: torch.Size) -> int:
     return math.isqrt(field[1]) // 2
 
 
-def _check(picture: Tensor, field: Tensor) -> None:
-    fitting = picture.dim() == field.dim() == 4 and (picture.shape[0], *picture.shape[2:]) == (
+def _check(image: Tensor, field: Tensor) -> None:
+    fitting = image.dim() == field.dim() == 4 and (image.shape[0], *image.shape[2:]) == (
         field.shape[0],
         *field.shape[2:],
     )
     if not fitting:
         raise ValueError(
-            f"reblur: a picture {tuple(picture.shape)} and a field {tuple(field.shape)} do not belong together; "
+            f"reblur: an image {tuple(image.shape)} and a field {tuple(field.shape)} do not belong together; "
             "expected (B, C, H, W) and (B, D, H, W)"
         )
     size = math.isqrt(field.shape[1])

@@ -1,1 +1,1 @@
-"""Restoring pictures with trained networks: in Python, and as a command."""
+"""Restoring images with trained networks: in Python, and as a command."""

@@ -1,14 +1,14 @@
-"""A picture before and after, side by side."""
+"""An image before and after, side by side."""
 
 import numpy as np
 
-from deeprftv2_arch.restoring.conversion import Picture
+from deeprftv2_arch.restoring.conversion import Image
 
 GAP = 8  # pixels
 
 
-def side_by_side(before: Picture, after: Picture) -> Picture:
-    """Lay a picture and its restored version out beside each other, with a white gap between them.
+def side_by_side(before: Image, after: Image) -> Image:
+    """Lay an image and its restored version out beside each other, with a white gap between them.
 
     Args:
         before: (h, w) or (h, w, C), enlarged pixel by pixel to the size of the other.

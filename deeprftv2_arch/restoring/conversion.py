@@ -1,4 +1,4 @@
-"""Pictures of every kind as the tensors that networks work on, and back."""
+"""Images of every kind as the tensors that networks work on, and back."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deeprftv2_arch.errors import DataError
 
-Picture = NDArray[Any]
+Image = NDArray[Any]
 
 PEAKS = {
     np.dtype(np.uint8): 255,
@@ -19,44 +19,44 @@ PEAKS = {
     np.dtype(np.float32): 1,
     np.dtype(np.float64): 1,
 }
-OVERSHOOT = 0.5  # beyond 0..1, of sharpened or resampled pictures; what goes further was scaled otherwise
+OVERSHOOT = 0.5  # beyond 0..1, of sharpened or resampled images; what goes further was scaled otherwise
 
 
-def check_picture(picture: Picture) -> None:
-    """Refuse an array that is no picture.
+def check_image(image: Image) -> None:
+    """Refuse an array that is no image.
 
     Raises:
         DataError: Its shape, type or values are other than :class:`Restorer` says.
     """
-    if picture.dtype not in PEAKS:
-        raise DataError(f"a picture is of uint8, uint16 or floating point, not {picture.dtype}; convert it first")
-    flat = picture.ndim == 2
-    has_channels = picture.ndim == 3 and picture.shape[2] in (1, 3, 4)
-    if not (flat or has_channels) or not picture.size:
-        raise DataError(f"a picture has the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {picture.shape}")
-    if PEAKS[picture.dtype] == 1:
-        check_range(float(picture.min()), float(picture.max()))
+    if image.dtype not in PEAKS:
+        raise DataError(f"an image is of uint8, uint16 or floating point, not {image.dtype}; convert it first")
+    flat = image.ndim == 2
+    has_channels = image.ndim == 3 and image.shape[2] in (1, 3, 4)
+    if not (flat or has_channels) or not image.size:
+        raise DataError(f"an image has the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}")
+    if PEAKS[image.dtype] == 1:
+        check_range(float(image.min()), float(image.max()))
 
 
 def check_range(lowest: float, highest: float) -> None:
-    """Refuse a picture of floats that is not scaled to 0..1.
+    """Refuse an image of floats that is not scaled to 0..1.
 
     Raises:
         DataError: A value lies far outside, or is not finite.
     """
     if not (lowest >= -OVERSHOOT and highest <= 1 + OVERSHOOT):  # NaN is neither
-        raise DataError(f"a picture of floats has finite values in 0..1, not {lowest:g} to {highest:g}; scale it first")
+        raise DataError(f"an image of floats has finite values in 0..1, not {lowest:g} to {highest:g}; scale it first")
 
 
-def to_tensor(picture: Picture) -> Tensor:
+def to_tensor(image: Image) -> Tensor:
     """(H, W), (H, W, 1), or (H, W, 3 or 4) without its alpha -> (1, 3, H, W) float32 in 0..1; grey in all channels."""
-    colours = picture[:, :, None] if picture.ndim == 2 else picture[:, :, :3]
-    scaled = np.divide(colours, PEAKS[picture.dtype], dtype=np.float32)
+    colours = image[:, :, None] if image.ndim == 2 else image[:, :, :3]
+    scaled = np.divide(colours, PEAKS[image.dtype], dtype=np.float32)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
 
 
-def to_picture(restored: Tensor, like: Picture) -> Picture:
-    """(1, 3, H, W) -> a picture of the kind of ``like``; grey as the mean of the channels, alpha enlarged as needed.
+def to_image(restored: Tensor, like: Image) -> Image:
+    """(1, 3, H, W) -> an image of the kind of ``like``; grey as the mean of the channels, alpha enlarged as needed.
 
     ``restored`` is overwritten.
     """
@@ -68,13 +68,13 @@ def to_picture(restored: Tensor, like: Picture) -> Picture:
     channels.clamp_(0, 1)
     if peak != 1:
         channels.mul_(peak).round_()
-    picture = np.ascontiguousarray(channels.permute(1, 2, 0).numpy().astype(like.dtype))
+    image = np.ascontiguousarray(channels.permute(1, 2, 0).numpy().astype(like.dtype))
     if like.ndim == 2:
-        return picture[:, :, 0]
-    return np.dstack([picture, _alpha(like, picture)]) if like.shape[2] == 4 else picture
+        return image[:, :, 0]
+    return np.dstack([image, _alpha(like, image)]) if like.shape[2] == 4 else image
 
 
-def _alpha(like: Picture, restored: Picture) -> Picture:
+def _alpha(like: Image, restored: Image) -> Image:
     height, width = restored.shape[:2]
     alpha = np.ascontiguousarray(like[:, :, 3])
     if alpha.shape == (height, width):

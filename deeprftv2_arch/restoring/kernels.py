@@ -1,4 +1,4 @@
-"""The blur kernels that a network estimates for a picture, and a picture of them."""
+"""The blur kernels that a network estimates for an image, and an image of them."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 
 RADIUS = 10  # of the kernels that are shown, in pixels
 ROWS, COLUMNS = 3, 4
-ZOOM = 8  # pixels of the picture for each of a kernel
+ZOOM = 8  # pixels of the image for each of a kernel
 MARGIN = 8
 PAPER = 255
 ADDS, TAKES_AWAY = (255.0, 190.0, 90.0), (90.0, 160.0, 255.0)  # RGB
@@ -27,7 +27,7 @@ def last_estimator(network: nn.Module) -> FourierKernelEstimator:
     Raises:
         OptionError: The network has none.
     """
-    # Those of the half scale see a coarser picture, whose kernels are half as large.
+    # Those of the half scale see a coarser image, whose kernels are half as large.
     full = [part for name, part in estimators(network).items() if "half_scale" not in name]
     if not full:
         raise OptionError("this network has no Fourier Kernel Estimators, whose kernels alone are shown")
@@ -39,7 +39,7 @@ def estimated_kernels(network: nn.Module, run: Callable[[], object]) -> NDArray[
 
     Args:
         network: In eval mode.
-        run: Runs it on one picture.
+        run: Runs it on one image.
 
     Returns:
         (C, H, W), one kernel for every channel, zero lag in the corner; H and W are those of the last features that the
@@ -77,8 +77,8 @@ def strongest_kernels(kernels: NDArray[np.float32], number: int) -> NDArray[np.f
     return centres / np.maximum(np.abs(centres).max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
 
-def kernel_picture(kernels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The strongest kernels of (C, H, W), row by row, as a picture (h, w, 3) RGB; see :func:`coloured`."""
+def kernel_image(kernels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The strongest kernels of (C, H, W), row by row, as an image (h, w, 3) RGB; see :func:`coloured`."""
     strongest = strongest_kernels(kernels, ROWS * COLUMNS)
     tiles = [coloured(kernel).repeat(ZOOM, axis=0).repeat(ZOOM, axis=1) for kernel in strongest]
     height, width = (side + MARGIN for side in tiles[0].shape[:2])

@@ -22,8 +22,8 @@ def network_of_options(option_file: Path, checkpoint: Path) -> nn.Module:
     # Only now, since nothing else here needs BasicSR, whose registry has the networks by name.
     from basicsr.utils.registry import ARCH_REGISTRY
 
-    from deeprftv2_arch.launch.option_checks import check_registered
-    from deeprftv2_arch.launch.options import read_option_file
+    from deeprftv2_arch.options.checks import check_registered
+    from deeprftv2_arch.options.loading import read_option_file
 
     options = read_option_file(option_file)
     section: dict[str, Any] = options.get("network_g") or {}

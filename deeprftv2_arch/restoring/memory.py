@@ -20,7 +20,7 @@ UNKNOWN_MEMORY = 4 * 2**30  # bytes taken to be free where the system does not s
 SHARE = 0.8  # of the free memory, the rest is for other programs and for what the model below does not know
 
 # A network takes so many bytes for every pixel that it works on at once and every channel of its first features, beyond
-# its weights and the pictures themselves. Measured on a CPU in float32: DeepRFTv2-S 111 at 256x256 and 99 at 512x512,
+# its weights and the images themselves. Measured on a CPU in float32: DeepRFTv2-S 111 at 256x256 and 99 at 512x512,
 # -B 95 at 512x512 and 118 with 24 channels instead of 48, ATD-light 111 at x2 and 113 at x4, ATD 97 at 192x192.
 BYTES = 120
 # An ATD with estimators works on its own small tiles; for every pixel around them it keeps shallow features alone
@@ -58,7 +58,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def budget(device: torch.device, limit: int | None) -> int:
-    """Bytes that restoring a picture may take now.
+    """Bytes that restoring an image may take now.
 
     Args:
         device: Where the network is.
@@ -91,8 +91,8 @@ def _free() -> Iterator[int]:
         yield int(most.read_text(encoding="ascii")) - int(taken.read_text(encoding="ascii"))
 
 
-def picture_bytes(pixels: int, upscale: int) -> int:
-    """What a picture takes beside its tiles: as float32 before and after, a strip of tiles, and the result."""
+def image_bytes(pixels: int, upscale: int) -> int:
+    """What an image takes beside its tiles: as float32 before and after, a strip of tiles, and the result."""
     before, after = 3 * 4, 2 * 3 * 4
     return pixels * (before + after * upscale**2)
 
@@ -110,12 +110,12 @@ def pixels_that_fit(network: nn.Module, free: int) -> int:
 
 
 def tiles_that_fit(network: nn.Module, height: int, width: int, free: int, largest: int | None = None) -> Tiles | None:
-    """The largest tiles that a network can work on in so much memory; None for the picture as a whole.
+    """The largest tiles that a network can work on in so much memory; None for the image as a whole.
 
     Args:
         network: The network.
-        height: Of the picture.
-        width: Of the picture.
+        height: Of the image.
+        width: Of the image.
         free: Bytes.
         largest: Size of tiles that are not to be exceeded.
 
@@ -129,7 +129,7 @@ def tiles_that_fit(network: nn.Module, height: int, width: int, free: int, large
     size = min(size, largest or size)
     if size < SMALLEST:
         raise DataError(
-            f"a picture of {width}x{height} does not fit into the memory even in tiles of {SMALLEST}; raise the memory "
+            f"an image of {width}x{height} does not fit into the memory even in tiles of {SMALLEST}; raise the memory "
             "limit or end other programs"
         )
     return tiles_of(size)

@@ -1,4 +1,4 @@
-"""What pictures say about themselves: which way up the camera was held, and what their colours mean."""
+"""What images say about themselves: which way up the camera was held, and what their colours mean."""
 
 import struct
 import zlib
@@ -45,7 +45,7 @@ def colour_profile(data: bytes, is_jpeg: bool, is_grey: bool) -> bytes | None:
     """The ICC profile of a whole JPEG or PNG, as the content of a PNG's chunk.
 
     Returns:
-        None where there is none, it is damaged, or one of other colours than the decoded picture has, such as CMYK.
+        None where there is none, it is damaged, or one of other colours than the decoded image has, such as CMYK.
     """
     if is_jpeg:
         parts = {

@@ -1,4 +1,4 @@
-"""Which pictures and videos to restore, and where what becomes of them goes."""
+"""Which images and videos to restore, and where what becomes of them goes."""
 
 import os
 import re
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_prep.pictures import EXTENSIONS
+from deeprftv2_arch.common.images import EXTENSIONS
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.restoring.picture_files import has_alpha
+from deeprftv2_arch.restoring.image_files import has_alpha
 from deeprftv2_arch.restoring.video_reading import VIDEO_EXTENSIONS
 
 WILDCARDS = frozenset("*?[")
@@ -16,10 +16,10 @@ WILDCARDS = frozenset("*?[")
 
 @dataclass(frozen=True)
 class Job:
-    """A picture or a video to restore.
+    """An image or a video to restore.
 
     Attributes:
-        source: The picture or video.
+        source: The image or video.
         target: What it is restored to.
         comparison: Both side by side; None if nobody wants it.
         kernels: The estimated kernels; None if nobody wants them.
@@ -42,7 +42,7 @@ class Plan:
     Attributes:
         jobs: What can be restored, by the names of the results.
         failures: One line for every input that cannot.
-        other_kinds: Files of folders that are neither pictures nor videos.
+        other_kinds: Files of folders that are neither images nor videos.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -51,24 +51,24 @@ class Plan:
 
 
 def plan(
-    inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool = False, picture_format: str = "png"
+    inputs: Sequence[str], out: Path, compare: bool = False, kernels: bool = False, image_format: str = "png"
 ) -> Plan:
-    """Find the pictures and videos, and give every output a name of its own below ``out``.
+    """Find the images and videos, and give every output a name of its own below ``out``.
 
     A file of a folder keeps its place in it, one that matches a pattern that below the folder with which the pattern
-    begins, one that is named alone goes to ``out`` itself. Pictures become PNGs, or JPEGs, videos MP4s. The names of
+    begins, one that is named alone goes to ``out`` itself. Images become PNGs, or JPEGs, videos MP4s. The names of
     the results depend on that of the source alone, so that they are the same whatever else is restored: ``photo.png``
     stays ``photo.png``, ``photo.jpg`` becomes ``photo.jpg.png``.
 
     Args:
-        inputs: Pictures, videos, folders, and patterns such as ``photos/**/*.jpg``. In folders, PNGs, JPEGs and videos
+        inputs: Images, videos, folders, and patterns such as ``photos/**/*.jpg``. In folders, PNGs, JPEGs and videos
             by their names at any depth, but no hidden ones and nothing in ``out``. What is named twice, or also by a
             link, is restored once.
         out: Folder of the results.
         compare: Whether comparisons are wanted, ``<name>_compare`` in the same format.
         kernels: Whether kernels are wanted, ``<name>_kernels.png``; of a video ``<name>.mp4_kernels.png``, since phones
             give the same name to a photo and a short video of it.
-        picture_format: "png" or "jpg"; pictures with alpha become PNGs.
+        image_format: "png" or "jpg"; images with alpha become PNGs.
 
     Raises:
         OptionError: There is nothing to restore.
@@ -78,7 +78,7 @@ def plan(
     sources = set(map(os.path.realpath, places))
     taken: dict[Path, Path] = {}
     for source, place in places.items():
-        job = _job(source, out / place, compare, kernels, picture_format)
+        job = _job(source, out / place, compare, kernels, image_format)
         clash = next((path for path in job.outputs() if path in taken), None)
         spoilt = next((path for path in job.outputs() if os.path.realpath(path) in sources), None)
         if clash:
@@ -105,10 +105,10 @@ def _once(found: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
     return dict(first.values())
 
 
-def _job(source: Path, place: Path, compare: bool, kernels: bool, picture_format: str) -> Job:
+def _job(source: Path, place: Path, compare: bool, kernels: bool, image_format: str) -> Job:
     if is_video(source):
         suffix = ".mp4"
-    elif picture_format == "jpg" and not has_alpha(source):
+    elif image_format == "jpg" and not has_alpha(source):
         suffix = ".jpg"
     else:
         suffix = ".png"
@@ -122,7 +122,7 @@ def _job(source: Path, place: Path, compare: bool, kernels: bool, picture_format
 
 
 def _sources(word: str, out: Path, found: Plan) -> Iterator[tuple[Path, Path]]:
-    """The pictures and videos of an input, and the place of each below the folder of the results."""
+    """The images and videos of an input, and the place of each below the folder of the results."""
     matches = list(_expand(word, os.path.realpath(out)))
     if not matches:
         found.failures.append(f"{word}: there is no such file or folder; check the path")

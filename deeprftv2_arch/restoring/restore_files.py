@@ -1,4 +1,4 @@
-"""Restoring many pictures and videos, one after the other, whatever becomes of a single one."""
+"""Restoring many images and videos, one after the other, whatever becomes of a single one."""
 
 import os
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.restoring.comparison import side_by_side
-from deeprftv2_arch.restoring.kernels import kernel_picture
-from deeprftv2_arch.restoring.picture_files import read_picture, write_picture
+from deeprftv2_arch.restoring.image_files import read_image, write_image
+from deeprftv2_arch.restoring.kernels import kernel_image
 from deeprftv2_arch.restoring.plan import Job, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.restore_video import restore_video
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -21,7 +21,7 @@ MOST_KINDS = 5  # of files that the summary names
 
 @dataclass
 class Outcome:
-    """What became of the pictures and videos.
+    """What became of the images and videos.
 
     Attributes:
         restored: How many were restored.
@@ -29,7 +29,7 @@ class Outcome:
         failures: One line for every other one.
         tiles: Size of the tiles of every one that was restored in tiles.
         silent: How many videos were written without their sound.
-        left_out: Files that are neither pictures nor videos.
+        left_out: Files that are neither images nor videos.
     """
 
     restored: int = 0
@@ -57,11 +57,11 @@ class Outcome:
 
 
 def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = False) -> Outcome:
-    """Restore pictures and videos, and write what is wanted of each; a file appears when it is complete.
+    """Restore images and videos, and write what is wanted of each; a file appears when it is complete.
 
     Args:
         restorer: What restores them.
-        plan: The pictures and videos, and what is wrong with others.
+        plan: The images and videos, and what is wrong with others.
         out: Folder outside of which nothing is written.
         overwrite: Whether to replace files that are there. Otherwise a source is left out if all of its files are
             there, and only the missing ones are written if some are.
@@ -93,20 +93,20 @@ def _restore_one(restorer: Restorer, job: Job, missing: Sequence[Path], out: Pat
     if is_video(job.source):
         restore_video(restorer, job, missing)
     else:
-        _restore_picture(restorer, job, missing)
+        _restore_image(restorer, job, missing)
 
 
-def _restore_picture(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None:
-    picture, profile = read_picture(job.source, restorer.max_pixels)
-    restored = restorer(picture)
+def _restore_image(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None:
+    image, profile = read_image(job.source, restorer.max_pixels)
+    restored = restorer(image)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     for path in missing:
         if path == job.comparison:
-            write_picture(path, side_by_side(picture, restored), profile)
+            write_image(path, side_by_side(image, restored), profile)
         elif path == job.kernels:
-            write_picture(path, kernel_picture(restorer.kernels(picture)))
+            write_image(path, kernel_image(restorer.kernels(image)))
         else:
-            write_picture(path, restored, profile)
+            write_image(path, restored, profile)
 
 
 def _line(source: Path, error: Exception) -> str:

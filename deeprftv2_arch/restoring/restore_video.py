@@ -9,9 +9,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deeprftv2_arch.restoring.comparison import GAP, side_by_side
-from deeprftv2_arch.restoring.conversion import Picture
-from deeprftv2_arch.restoring.kernels import kernel_picture
-from deeprftv2_arch.restoring.picture_files import write_picture
+from deeprftv2_arch.restoring.conversion import Image
+from deeprftv2_arch.restoring.image_files import write_image
+from deeprftv2_arch.restoring.kernels import kernel_image
 from deeprftv2_arch.restoring.plan import Job
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.video_reading import Video
@@ -37,7 +37,7 @@ def restore_video(restorer: Restorer, job: Job, missing: Sequence[Path]) -> None
             _restore_frames(restorer, job, video, films)
     if job.kernels is not None and job.kernels in missing:
         frame = _middle_frame(job.source, restorer.max_pixels)
-        write_picture(job.kernels, kernel_picture(restorer.kernels(frame)))
+        write_image(job.kernels, kernel_image(restorer.kernels(frame)))
 
 
 def _restore_frames(restorer: Restorer, job: Job, video: Video, films: Sequence[Path]) -> None:
@@ -59,7 +59,7 @@ def _restore_frames(restorer: Restorer, job: Job, video: Video, films: Sequence[
                 write(side_by_side(frame, restored) if path == job.comparison else restored)
 
 
-def _middle_frame(path: Path, max_pixels: int) -> Picture:
+def _middle_frame(path: Path, max_pixels: int) -> Image:
     """The frame in the middle of those that there are, which may be others than the file announces."""
     with closing(Video(path, max_pixels)) as video:
         number = sum(1 for _ in video.frames())

@@ -1,4 +1,4 @@
-"""Restoring pictures of any kind and any size with a trained network."""
+"""Restoring images of any kind and any size with a trained network."""
 
 import logging
 from collections.abc import Generator, Iterable
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from deeprftv2_arch.restoring.conversion import Picture, check_picture, to_picture, to_tensor
+from deeprftv2_arch.restoring.conversion import Image, check_image, to_image, to_tensor
+from deeprftv2_arch.restoring.image_files import MAX_PIXELS, read_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_options
-from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, picture_bytes, tiles_that_fit
-from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, read_picture
+from deeprftv2_arch.restoring.memory import budget, image_bytes, is_out_of_memory, parse_bytes, tiles_that_fit
 from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles, tiles_of
 
 KERNEL_WINDOW = 256  # pixels
@@ -26,11 +26,11 @@ LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
 
 logger = logging.getLogger(__name__)
 
-PictureOrTensor = TypeVar("PictureOrTensor", Picture, Tensor)
+ImageOrTensor = TypeVar("ImageOrTensor", Image, Tensor)
 
 
 class Restorer:
-    """Deblurs pictures, or enlarges them, with a trained network.
+    """Deblurs images, or enlarges them, with a trained network.
 
     >>> import numpy as np
     >>> from deeprftv2_arch import Restorer
@@ -40,21 +40,21 @@ class Restorer:
     >>> restored.shape, restored.dtype
     ((30, 41, 3), dtype('uint8'))
 
-    A picture is restored whole if it fits into the memory, otherwise in tiles, which overlap and are blended. The
+    An image is restored whole if it fits into the memory, otherwise in tiles, which overlap and are blended. The
     result depends somewhat on their size, since the networks estimate kernels from the spectrum of what they see at
     once.
 
     Args:
         network: Maps (1, 3, H, W), RGB in 0..1 and of any size, to (1, 3, s H, s W); s is its ``upscale``, or 1.
         device: Where it is to work; the GPU by default, if there is one.
-        tile: Size and overlap of the tiles for larger pictures, in pixels of the input; by default as few as possible.
+        tile: Size and overlap of the tiles for larger images, in pixels of the input; by default as few as possible.
         memory_limit: The most bytes to take, also as "3G" or "500M": resident memory of the whole process or, on a GPU,
             tensors on it. By default 80 % of what is free. How much a tile takes is estimated from measured figures.
         max_pixels: The most pixels of a file that is decoded.
 
     Attributes:
-        tiles: The tiles in which the last picture was restored; None: whole.
-        progress: Whether a bar shows how many tiles of a picture are done; False at first.
+        tiles: The tiles in which the last image was restored; None: whole.
+        progress: Whether a bar shows how many tiles of an image are done; False at first.
 
     Raises:
         OptionError: There are no such tiles, no such limits or no such device, or both tiles and a limit of the memory
@@ -136,11 +136,11 @@ class Restorer:
             network.use_tiles(None)
         return cls(network, device, tile, memory_limit, max_pixels)
 
-    def __call__(self, picture: Path | str | PictureOrTensor) -> PictureOrTensor | Picture:
-        """Restore one picture, or each of a batch.
+    def __call__(self, image: Path | str | ImageOrTensor) -> ImageOrTensor | Image:
+        """Restore one image, or each of a batch.
 
         Args:
-            picture: One of
+            image: One of
 
                 * the path of a PNG or a JPEG, which is turned upright as its Exif data say,
                 * a NumPy array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGB with alpha, of uint8, uint16, or
@@ -154,31 +154,31 @@ class Restorer:
             Floats are clamped to 0..1. Grey comes back as grey; alpha as it was, or enlarged bicubically.
 
         Raises:
-            DataError: The picture is none of these, cannot be read, does not fit into the memory even in small tiles,
+            DataError: The image is none of these, cannot be read, does not fit into the memory even in small tiles,
                 or the network makes something of it that is not finite.
         """
-        if isinstance(picture, Tensor):
-            return self._restore_tensor(picture)
-        if isinstance(picture, np.ndarray):
-            check_picture(picture)
-            return to_picture(self.restore(to_tensor(picture)), picture)
-        if isinstance(picture, str | Path):
-            return self(read_picture(Path(picture), self.max_pixels)[0])
-        raise DataError(f"a picture is a path, a NumPy array or a tensor, not a {type(picture).__name__}")
+        if isinstance(image, Tensor):
+            return self._restore_tensor(image)
+        if isinstance(image, np.ndarray):
+            check_image(image)
+            return to_image(self.restore(to_tensor(image)), image)
+        if isinstance(image, str | Path):
+            return self(read_image(Path(image), self.max_pixels)[0])
+        raise DataError(f"an image is a path, a NumPy array or a tensor, not a {type(image).__name__}")
 
-    def _restore_tensor(self, pictures: Tensor) -> Tensor:
-        if pictures.dim() not in (3, 4) or pictures.shape[-3] not in (1, 3, 4) or not pictures.numel():
-            shape = tuple(pictures.shape)
-            raise DataError(f"a tensor of pictures is (C, H, W) or (B, C, H, W) with 1, 3 or 4 channels, not {shape}")
-        if pictures.dim() == 4:
-            return torch.stack([self._restore_tensor(picture) for picture in pictures])
-        picture = pictures.detach().cpu().permute(1, 2, 0)
-        array = (picture.float() if picture.dtype == torch.bfloat16 else picture).numpy()
-        return torch.from_numpy(self(array)).permute(2, 0, 1).to(pictures.device, pictures.dtype)
+    def _restore_tensor(self, images: Tensor) -> Tensor:
+        if images.dim() not in (3, 4) or images.shape[-3] not in (1, 3, 4) or not images.numel():
+            shape = tuple(images.shape)
+            raise DataError(f"a tensor of images is (C, H, W) or (B, C, H, W) with 1, 3 or 4 channels, not {shape}")
+        if images.dim() == 4:
+            return torch.stack([self._restore_tensor(image) for image in images])
+        image = images.detach().cpu().permute(1, 2, 0)
+        array = (image.float() if image.dtype == torch.bfloat16 else image).numpy()
+        return torch.from_numpy(self(array)).permute(2, 0, 1).to(images.device, images.dtype)
 
     @torch.no_grad()
     def restore(self, x: Tensor) -> Tensor:
-        """Restore one picture (1, 3, H, W), float32 in 0..1 on the CPU, in as large tiles as the memory allows.
+        """Restore one image (1, 3, H, W), float32 in 0..1 on the CPU, in as large tiles as the memory allows.
 
         Returns:
             (1, 3, s H, s W) on the CPU, not clamped.
@@ -192,8 +192,8 @@ class Restorer:
         while restored is None:
             tiles = halved(tiles, height, width)
             if tiles is None:
-                raise DataError(f"a picture of {width}x{height} does not fit into the memory; end other programs")
-            logger.warning("Out of memory with a picture of %dx%d; trying %s", width, height, tiles)
+                raise DataError(f"an image of {width}x{height} does not fit into the memory; end other programs")
+            logger.warning("Out of memory with an image of %dx%d; trying %s", width, height, tiles)
             self._largest = tiles.size
             restored = self._attempt(x, tiles)
         self.tiles = tiles if tiles and max(height, width) > tiles.size else None
@@ -201,29 +201,29 @@ class Restorer:
             raise DataError("the network's output is not finite")
         return restored
 
-    def frames(self, pictures: Iterable[Picture]) -> Generator[tuple[Picture, Picture], None, None]:
+    def frames(self, images: Iterable[Image]) -> Generator[tuple[Image, Image], None, None]:
         """Restore the frames of a video, all in the tiles of the first one, so that nothing flickers.
 
         Args:
-            pictures: NumPy arrays as above, of one size.
+            images: NumPy arrays as above, of one size.
 
         Yields:
             Every frame, and what it is restored to.
         """
         tile = self.tile
         try:
-            for picture in pictures:
-                yield picture, self(picture)
-                self.tile = self.tiles or Tiles(max(picture.shape[:2]), 0)
+            for image in images:
+                yield image, self(image)
+                self.tile = self.tiles or Tiles(max(image.shape[:2]), 0)
         finally:
             self.tile = tile
 
     @torch.no_grad()
-    def kernels(self, picture: Picture) -> NDArray[np.float32]:
-        """The blur kernels that the network estimates in the middle of a picture.
+    def kernels(self, image: Image) -> NDArray[np.float32]:
+        """The blur kernels that the network estimates in the middle of an image.
 
         Args:
-            picture: A NumPy array as above.
+            image: A NumPy array as above.
 
         Returns:
             (C, h, w), those of the last estimator, one for every channel of its features, zero lag in the corner; h and
@@ -232,9 +232,9 @@ class Restorer:
         Raises:
             OptionError: The network has no estimators.
         """
-        check_picture(picture)
+        check_image(image)
         sizes = [KERNEL_WINDOW, self.tiles and self.tiles.size, getattr(self.network, "tile", None)]
-        x = middle(to_tensor(picture), min(size for size in sizes if size))
+        x = middle(to_tensor(image), min(size for size in sizes if size))
         return estimated_kernels(self.network, lambda: self._run(x))
 
     def _first_tiles(self, height: int, width: int) -> Tiles | None:
@@ -242,9 +242,9 @@ class Restorer:
         if self.tile is not None:
             return self.tile if self._largest is None else min(self.tile, tiles_of(self._largest))
         free = budget(self.device, self.memory_limit)
-        # Where the tiles are on a GPU, the picture itself is not.
-        pictures = 0 if self.device.type == "cuda" else picture_bytes(height * width, self.upscale)
-        return tiles_that_fit(self.network, height, width, free - pictures, self._largest)
+        # Where the tiles are on a GPU, the image itself is not.
+        images = 0 if self.device.type == "cuda" else image_bytes(height * width, self.upscale)
+        return tiles_that_fit(self.network, height, width, free - images, self._largest)
 
     def _attempt(self, x: Tensor, tiles: Tiles | None) -> Tensor | None:
         """Restore in these tiles; None where the memory is not enough."""

@@ -1,4 +1,4 @@
-"""The tiles in which a picture that is too large to be restored whole is restored."""
+"""The tiles in which an image that is too large to be restored whole is restored."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -43,7 +43,7 @@ def check_tiles(tiles: Sequence[int]) -> Tiles:
 
 
 def halved(tiles: Tiles | None, height: int, width: int) -> Tiles | None:
-    """Tiles half as large, or of half the picture where it was whole; None where they were the smallest."""
+    """Tiles half as large, or of half the image where it was whole; None where they were the smallest."""
     longest = max(height, width)
     size = min(tiles.size, longest) if tiles else longest
     return tiles_of(max(SMALLEST, size // 2 // STEP * STEP)) if size > SMALLEST else None
@@ -52,16 +52,16 @@ def halved(tiles: Tiles | None, height: int, width: int) -> Tiles | None:
 def run_in_tiles(
     run: Callable[[Tensor], Tensor], x: Tensor, tiles: Tiles | None, upscale: int, progress: bool = False
 ) -> Tensor:
-    """Restore a picture in tiles, one after the other, and blend them.
+    """Restore an image in tiles, one after the other, and blend them.
 
     What two tiles share is context, which is cut off but for the two or three pixels in its middle, where they are
     blended. So a network whose receptive field, from end to end, is smaller than the
-    overlap shows no seams: what it makes of the tiles is what it makes of the whole picture.
+    overlap shows no seams: what it makes of the tiles is what it makes of the whole image.
 
     Args:
         run: Restores (1, C, h, w).
         x: (1, C, H, W).
-        tiles: The tiles; None for the whole picture at once.
+        tiles: The tiles; None for the whole image at once.
         upscale: Factor by which ``run`` enlarges.
         progress: Whether to show a bar if it takes longer than a moment.
 

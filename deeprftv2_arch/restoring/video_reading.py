@@ -9,8 +9,8 @@ import cv2
 
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.containers import require_whole_video
-from deeprftv2_arch.restoring.conversion import Picture
-from deeprftv2_arch.restoring.picture_files import MAX_PIXELS, require_few_pixels, require_file
+from deeprftv2_arch.restoring.conversion import Image
+from deeprftv2_arch.restoring.image_files import MAX_PIXELS, require_few_pixels, require_file
 
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 LARGEST_DENOMINATOR = 100_000  # of frame rates, such as 30000/1001, which OpenCV gives as floats
@@ -71,7 +71,7 @@ class Video:
         """Close the file."""
         self._capture.release()
 
-    def frames(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[Image]:
         """Every frame (H, W, 3), uint8 RGB, turned upright as the file says.
 
         Raises:

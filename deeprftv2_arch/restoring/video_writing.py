@@ -12,10 +12,10 @@ from typing import IO, cast
 import cv2
 import numpy as np
 
+from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.restoring.conversion import Picture
+from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.video_reading import Video
-from deeprftv2_arch.restoring.whole_files import written_whole
 
 QUALITY = "16"  # constant rate factor of H.264; one cannot tell the frames from those before, or hardly
 SOUND_IN_MP4 = ("aac", "ac3", "alac", "eac3", "mp3", "opus")  # copied; other sound becomes AAC, which all can play
@@ -24,7 +24,7 @@ SOUND_RATE = "192k"
 COLOURS = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
 COLOUR_TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv")
 
-Write = Callable[[Picture], None]
+Write = Callable[[Image], None]
 
 
 def ffmpeg() -> str | None:
@@ -46,7 +46,8 @@ def writing_video(path: Path, height: int, width: int, like: Video) -> Iterator[
         Writes one frame, (height, width, 3) uint8 RGB.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: The program that writes it has failed.
+        WriteError: It cannot be written.
     """
     padding = ((0, height % 2), (0, width % 2), (0, 0))
     size = width + width % 2, height + height % 2
@@ -85,7 +86,7 @@ def _by_ffmpeg(program: str, target: Path, size: tuple[int, int], like: Video) -
                 reason = next((line.strip() for line in reversed(said) if line.strip()), "without a reason")
                 raise DataError(f"{like.path}: ffmpeg could not write the restored video: {reason}")
 
-        def put(frame: Picture) -> None:
+        def put(frame: Image) -> None:
             try:
                 frames.write(frame.tobytes())
             except BrokenPipeError:  # it has ended early, and said why
@@ -129,7 +130,7 @@ def _by_opencv(target: Path, size: tuple[int, int], like: Video) -> Iterator[Wri
     writer = cv2.VideoWriter(str(target), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), float(like.rate), size)
     number = 0
 
-    def put(frame: Picture) -> None:
+    def put(frame: Image) -> None:
         nonlocal number
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         number += 1

@@ -1,4 +1,4 @@
-"""The networks of this package for spandrel, the loader on which other programs for pictures are built."""
+"""The networks of this package for spandrel, the loader on which other programs for images are built."""
 
 from deeprftv2_arch.errors import OptionError
 

@@ -40,7 +40,7 @@ class ATDWithEstimatorsArchitecture(Architecture[nn.Module]):
 
 
 class UFPNetArchitecture(Architecture[nn.Module]):
-    """UFPNet, under this package's names or those of the authors' reference; a picture always becomes the same one."""
+    """UFPNet, under this package's names or those of the authors' reference; an image always becomes the same one."""
 
     def __init__(self) -> None:
         super().__init__(id="UFPNet", detect=lambda state: ufpnet_variant.MARK in _ours(state))
@@ -79,6 +79,6 @@ def _descriptor(
         scale=scale,
         input_channels=channels,
         output_channels=channels,
-        # No requirements as to size: the networks themselves continue a picture as they were trained to.
+        # No requirements as to size: the networks themselves continue an image as they were trained to.
         tiling=tiling,
     )

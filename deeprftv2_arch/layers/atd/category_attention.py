@@ -44,7 +44,7 @@ class CategoryAttention(nn.Module):
 
         # Sort. Not stable, as in the public implementation: another order of equals puts other pixels into a group.
         order = similarity.argmax(dim=-1).sort(dim=-1, stable=False).indices
-        order = order + pixels * torch.arange(batch, device=order.device)[:, None]  # rows of all pictures, one by one
+        order = order + pixels * torch.arange(batch, device=order.device)[:, None]  # rows of all images, one by one
         # Fill up the last group with the pixels before its end, mirrored.
         missing = -pixels % size
         filled_order = torch.cat([order, order[:, pixels - missing :].flip(1)], dim=1)

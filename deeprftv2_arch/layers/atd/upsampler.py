@@ -1,4 +1,4 @@
-"""From features to the enlarged picture: the three ways of the public ATD."""
+"""From features to the enlarged image: the three ways of the public ATD."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ SLOPE = 0.2  # of the leaky rectifiers around nearest neighbours
 
 
 def upsampling_steps(kind: UpsamplerKind, upscale: int, dim: int, channels: int) -> dict[str, nn.Module]:
-    """Modules that make a picture (B, channels, upscale H, upscale W) of features (B, dim, H, W), one after the other.
+    """Modules that make an image (B, channels, upscale H, upscale W) of features (B, dim, H, W), one after the other.
 
     They come by name instead of as one module, because the public checkpoints have them at their top level.
 
@@ -23,7 +23,7 @@ def upsampling_steps(kind: UpsamplerKind, upscale: int, dim: int, channels: int)
             ``nearest+conv``: two steps of 2 by nearest neighbours.
         upscale: Any factor; 3 or a power of two with ``pixelshuffle``; 4 with ``nearest+conv``.
         dim: Channels of the features.
-        channels: Of the picture.
+        channels: Of the image.
 
     Raises:
         OptionError: The kind is unknown or cannot enlarge by ``upscale``.

@@ -21,7 +21,7 @@ def relative_position_index(window: int) -> Tensor:
 def border_masks(window: int, shift: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """What keeps the pixels of two borders apart in the windows that both share.
 
-    After shifting, the last ``shift`` rows of the lowest windows come from the upper border of the picture, and so do
+    After shifting, the last ``shift`` rows of the lowest windows come from the upper border of the image, and so do
     the last columns of the rightmost ones from the left border. With a window of 2 and a shift of 1, the pixels
     0 1 / 2 3 of a lowest window see those of their own row, and those of a rightmost one those of their own column.
 

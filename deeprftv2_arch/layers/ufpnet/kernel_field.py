@@ -1,4 +1,4 @@
-"""From a blurred picture to a blur kernel for every pixel: codes are estimated, drawn, and decoded by a flow."""
+"""From a blurred image to a blur kernel for every pixel: codes are estimated, drawn, and decoded by a flow."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -35,13 +35,13 @@ def estimate_kernel_field(
     mean_code: bool = False,
     chunk: int | None = None,
 ) -> Tensor:
-    """Estimate the kernel field of blurred pictures; gradients reach the estimator.
+    """Estimate the kernel field of blurred images; gradients reach the estimator.
 
     Args:
-        estimator: Pictures -> codes (B, D, H, W) and sigma (B, 1, H, W), as
+        estimator: Images -> codes (B, D, H, W) and sigma (B, 1, H, W), as
             :class:`deeprftv2_arch.networks.uncertain_kernel_estimator.UncertainKernelEstimator`.
         flow: Decodes the codes, in eval mode.
-        x: Blurred pictures (B, 3, H, W), RGB in 0..1.
+        x: Blurred images (B, 3, H, W), RGB in 0..1.
         noise: As the other arguments, see :func:`decode_kernel_field`.
         generator: See there.
         mean_code: See there.
@@ -79,9 +79,9 @@ def decode_kernel_field(
         mean: Codes (B, D, H, W) as the estimator has them.
         sigma: (B, 1, H, W) in 0..1.
         noise: Standard normal noise (B, D, H, W), instead of drawn one or of none.
-        generator: Draws the noise, picture by picture and row by row, on its own device; by default PyTorch's own.
+        generator: Draws the noise, image by image and row by row, on its own device; by default PyTorch's own.
         mean_code: Whether to take the mean of the distribution, noise = 0, instead of drawing.
-        chunk: Pixels that are decoded at once, of all pictures together, rounded up to a multiple of 4096; by default
+        chunk: Pixels that are decoded at once, of all images together, rounded up to a multiple of 4096; by default
             4096 on a CPU and 32768 elsewhere. The noise does not depend on it.
 
     Returns:

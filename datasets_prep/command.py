@@ -1,0 +1,258 @@
+"""The command line of `python -m datasets_prep`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from datasets_prep.crops import CropRule
+from datasets_prep.data_set import DataSet
+from datasets_prep.df2k import DF2K
+from datasets_prep.dpdd import DPDD
+from datasets_prep.engine import Request, absent, describe, describe_space, make_plans, prepare
+from datasets_prep.gopro import GOPRO
+from datasets_prep.hide import HIDE
+from datasets_prep.plan import name_part
+from datasets_prep.realblur import REALBLUR
+from datasets_prep.reds import REDS
+from datasets_prep.sr_benchmarks import SR_BENCHMARKS
+from datasets_prep.verify import is_begun, verify
+from deeprftv2_arch.errors import PreparationError
+
+DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
+
+_DESCRIPTION = """\
+Prepares a data set for training and testing with BasicSR: from the tree as it is downloaded, or one of the repacks in
+circulation, to one LMDB (or folder) per side and split:
+
+  python -m datasets_prep gopro --root GOPRO_Large --out datasets/GoPro
+  -> datasets/GoPro/train/{blur,sharp}.lmdb    crops
+     datasets/GoPro/test/{blur,sharp}.lmdb     whole images
+  python -m datasets_prep realblur --root DIR --out datasets/RealBlur
+  -> datasets/RealBlur/{RealBlur_J,RealBlur_R}/{train,test}/{blur,sharp}.lmdb    whole images
+  python -m datasets_prep reds --root DIR --out datasets/REDS
+  -> datasets/REDS/{train,val,val300}/{blur,sharp}.lmdb      whole images
+  python -m datasets_prep dpdd --root dd_dp_dataset_png --out datasets/DPDD
+  -> datasets/DPDD/{train,val,test}/{blur,sharp}.lmdb        16 bits; crops for training, else whole images
+  python -m datasets_prep df2k --root DIR --out datasets/DF2K
+  -> datasets/DF2K/train/{HR,LRx2,LRx3,LRx4}.lmdb    crops, one HR for all scales
+  python -m datasets_prep sr-benchmarks --root DIR --out datasets/SR
+  -> datasets/SR/Set5/{HRx2,LRx2,...}.lmdb            whole images
+
+The tree is only read; nothing in it is moved or deleted. Images are paired by their names or by the list that comes
+with them, by their order only where there is nothing else (DPDD), and counted against the published number. For
+super-resolution, low resolutions that are not there are made from the ground truth as MATLAB's imresize makes them. A
+database gets its name when it is complete; until then the name ends in .partial. A command that was interrupted, even
+killed, goes on where it stopped when it is run again; one that was finished does nothing. Exit status: 0, or 2 with the
+reason on the error output."""
+
+_EPILOG = "python -m datasets_prep DATA_SET --help tells which trees are accepted, and all options."
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _add_crop_options(parser: argparse.ArgumentParser, data_set: DataSet) -> None:
+    crop = data_set.crop
+    if crop is None:
+        parser.set_defaults(crop=0)
+        return
+    cropped = " and ".join(name for name, split in data_set.splits.items() if split.cropped)
+    parser.add_argument(
+        "--crop",
+        type=_whole,
+        default=crop.size,
+        metavar="PIXELS",
+        help=f"side of the square crops of {cropped}; 0 keeps whole images (default: {crop.size})",
+    )
+    parser.add_argument(
+        "--step",
+        type=_positive,
+        default=crop.step,
+        metavar="PIXELS",
+        help="distance between crops; the last row and column are aligned to the image's far edge "
+        f"(default: {crop.step})",
+    )
+
+
+def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", data_set: DataSet) -> None:
+    parser = commands.add_parser(
+        data_set.command,
+        help=data_set.title,
+        description=f"{data_set.title}\n\n{data_set.description}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(data_set=data_set)
+    parser.add_argument("--root", type=Path, help="the tree to read (not needed with --verify)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result; must not lie in ROOT")
+    default_splits = " ".join(data_set.default_splits) if data_set.default_splits else "those that are in ROOT"
+    parser.add_argument(
+        "--splits", nargs="+", choices=tuple(data_set.splits), help=f"what to prepare (default: {default_splits})"
+    )
+    parser.set_defaults(scales=data_set.scales)
+    if data_set.scales != (1,):
+        parser.add_argument(
+            "--scales",
+            nargs="+",
+            type=int,
+            choices=data_set.scales,
+            help=f"how many times smaller the low resolution is (default: {' '.join(map(str, data_set.scales))}); "
+            "another one can be added later by the same command",
+        )
+    parser.set_defaults(flags=[])
+    for flag, text in data_set.flags.items():
+        parser.add_argument(f"--{flag}", action="append_const", dest="flags", const=flag, help=text)
+    _add_crop_options(parser, data_set)
+    parser.add_argument("--folders", action="store_true", help="write flat folders of PNG files instead of LMDBs")
+    parser.add_argument(
+        "--compression",
+        type=int,
+        choices=range(10),
+        default=1,
+        metavar="0..9",
+        help="zlib level of PNGs that are encoded anew, 0 is fastest, 9 smallest (default: 1); whole images that are "
+        "PNGs already, and in LMDBs also JPEGs, are copied byte for byte",
+    )
+    processors = os.cpu_count() or 1
+    parser.add_argument(
+        "--workers", type=_positive, default=processors, metavar="N", help=f"processes (default: {processors})"
+    )
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="find, pair and count the images, say what would be made, write nothing",
+    )
+    action.add_argument(
+        "--verify",
+        action="store_true",
+        help="check an earlier result in OUT, LMDBs or folders: every image decodes, pairs are complete, sizes fit; "
+        "PNGs have checksums, but JPEGs do not: only their structure is checked, a JPEG that is garbled in the middle "
+        "may pass",
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, one sub-command per data set."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets_prep",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="data sets", metavar="DATA_SET", required=True)
+    for data_set in DATA_SETS:
+        _add_command(commands, data_set)
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
+
+
+def _made(request: Request, split: str, scale: int) -> list[Path]:
+    """The LMDBs or folders of one part: of the form that is asked for, unless only the other one is there."""
+    sides = request.data_set.side_names(scale, request.flags)
+    forms = [
+        [replace(request, folders=folders).target(split, side) for side in sides]
+        for folders in (request.folders, not request.folders)
+    ]
+    return next((targets for targets in forms if any(map(is_begun, targets))), forms[0])
+
+
+def _verify(request: Request) -> None:
+    problems = []
+    checked = False
+    for split in request.splits:
+        for scale in request.scales:
+            targets = _made(request, split, scale)
+            if request.only_present and not any(is_begun(target) for target in targets):
+                continue
+            name = name_part(split, scale)
+            count, found = verify(targets, name, request.workers)
+            checked = True
+            problems += found
+            _say(f"{name}: checked {count:,} pairs, {len(found):,} problems")
+    if not checked:
+        raise PreparationError(f"no {request.data_set.command} in {request.out}: run the same without --verify")
+    if problems:
+        # Several scales may share the database of the ground truth.
+        listed = "\n  ".join(dict.fromkeys(problems))
+        raise PreparationError(f"the result is damaged; move it away and prepare it again\n  {listed}")
+
+
+def _run(request: Request, dry_run: bool) -> None:
+    plans = make_plans(request)
+    warned: set[str] = set()
+    for plan in plans:
+        _say(describe(request, plan))
+        for text in (*plan.warnings, *(f"{line}; it is left out" for line in plan.too_small)):
+            # Several scales share their ground truth, and what is wrong with it.
+            if text not in warned:
+                _warn(text)
+            warned.add(text)
+    missing = absent(request, plans)
+    if missing:
+        _say(f"not in {request.root}, so not prepared: {', '.join(missing)}")
+    space = describe_space(request, plans)
+    _say(space)
+    if not dry_run:
+        prepare(request, plans, _say)
+        return
+    problems = list(dict.fromkeys(problem for plan in plans for problem in plan.problems))
+    if problems:
+        raise PreparationError(f"{len(problems):,} images are not usable\n  " + "\n  ".join(problems))
+    _say("dry run: nothing was written")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.root is None and not options.verify:
+        parser.error("--root is required, except with --verify")
+    data_set: DataSet = options.data_set
+    only_present = options.splits is None and data_set.default_splits is None
+    request = Request(
+        data_set=data_set,
+        root=options.root or Path(),
+        out=options.out,
+        splits=tuple(dict.fromkeys(options.splits or data_set.default_splits or data_set.splits)),
+        scales=tuple(sorted(set(options.scales))),
+        only_present=only_present,
+        flags=frozenset(options.flags),
+        crop=CropRule(options.crop, options.step) if options.crop else None,
+        folders=options.folders,
+        compression=options.compression,
+        workers=options.workers,
+    )
+    try:
+        if options.verify:
+            _verify(request)
+        else:
+            _run(request, options.dry_run)
+    except PreparationError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: run the same command again to go on\n")
+        return 130
+    return 0

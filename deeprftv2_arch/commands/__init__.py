@@ -1,0 +1,1 @@
+"""The commands of ``python -m deeprftv2_arch``: thin, and without PyTorch until one of them runs."""

@@ -1,0 +1,140 @@
+"""The command line of ``python -m deeprftv2_arch restore``."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deeprftv2_arch.commands.network_arguments import add_network, restorer_of
+from deeprftv2_arch.errors import OptionError
+
+FAILED = 1  # exit code where an input could not be restored
+
+DESCRIPTION = """\
+Restore images and videos with a trained network: deblur them, or enlarge them, whatever the checkpoint was trained
+for.
+
+  python -m deeprftv2_arch restore photo.jpg -o restored --checkpoint net_g_latest.pth
+  python -m deeprftv2_arch restore holiday 'scans/**/*.png' -o restored --checkpoint net_g_latest.pth --compare
+  python -m deeprftv2_arch restore clip.mov -o restored --checkpoint net_g_latest.pth
+
+Inputs are PNGs, JPEGs and videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as
+in the folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written
+outside of OUT, and what is in OUT already is not restored again.
+
+Images become PNGs, since a JPEG would lose again what was restored (--format jpg for small files): photo.png keeps
+its name, photo.jpg becomes photo.jpg.png, so that no other file's result is taken for its own. 8 and 16 bits, grey,
+alpha and colour profiles stay what they are. JPEGs are turned upright as their Exif data say; of these data nothing
+else is kept.
+
+Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame: clip.mov becomes
+clip.mov.mp4. With the program ffmpeg on the PATH they are H.264 with the sound of the original; without it they are
+larger and silent. Their sizes are even: an odd last row or column is there twice.
+
+What does not fit into the memory is restored in overlapping tiles. An input that cannot be restored does not stop the
+others; all such are named at the end, and how many files of other kinds the folders hold.
+
+Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
+mistake in the command line, the option file or the checkpoint.
+"""
+
+
+def add_restore(commands: Any) -> None:
+    """Add ``restore`` to the commands of ``python -m deeprftv2_arch``."""
+    parser = commands.add_parser(
+        "restore",
+        help="deblur or enlarge images and videos, folders of them, and patterns",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="an image, a video, a folder, or a pattern in quotes"
+    )
+    parser.add_argument("-o", "--out", required=True, type=_folder, metavar="OUT", help="folder of the results")
+    add_network(parser)
+    parser.add_argument(
+        "--format",
+        choices=("png", "jpg"),
+        default="png",
+        help="of the restored images (default: png, which loses nothing); JPEGs have quality 95 and 8 bits, and "
+        "images with alpha become PNGs all the same",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="also write NAME_compare.png beside NAME.png (.jpg, .mp4): before and after, side by side",
+    )
+    parser.add_argument(
+        "--save-kernels",
+        action="store_true",
+        help="also write NAME_kernels.png: the strongest blur kernels estimated in the middle of the image; of a "
+        "video, those of the frame in the middle, with its whole name before them, such as clip.mp4_kernels.png",
+    )
+    tiles = parser.add_mutually_exclusive_group()
+    tiles.add_argument(
+        "--tile",
+        nargs=2,
+        type=int,
+        metavar=("SIZE", "OVERLAP"),
+        help="restore larger images in tiles of SIZE that share OVERLAP pixels, whatever the memory allows",
+    )
+    tiles.add_argument(
+        "--memory-limit",
+        metavar="BYTES",
+        help="the most memory to take, such as 3G: of the process or of the GPU (default: 80 %% of what is free)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="refuse images and frames that announce more pixels, which may be made to fill the memory (default: "
+        "250,000,000)",
+    )
+    parser.set_defaults(run=_restore)
+
+
+def _folder(word: str) -> Path:
+    if not word:  # as of a variable of the shell that is not set
+        raise argparse.ArgumentTypeError("expected the name of a folder")
+    return Path(word)
+
+
+def _restore(args: argparse.Namespace) -> Iterator[str]:
+    # Only now, so that the other commands start as fast as without them.
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from deeprftv2_arch.restoring.image_files import MAX_PIXELS
+    from deeprftv2_arch.restoring.kernels import last_estimator
+    from deeprftv2_arch.restoring.plan import plan
+    from deeprftv2_arch.restoring.restore_files import restore_files
+    from deeprftv2_arch.restoring.video_reading import silence_decoders
+
+    planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
+    restorer = restorer_of(
+        args,
+        tile=args.tile and tuple(args.tile),
+        memory_limit=args.memory_limit,
+        max_pixels=MAX_PIXELS if args.max_pixels is None else args.max_pixels,
+    )
+    if args.save_kernels:
+        last_estimator(restorer.network)  # refused now rather than once for every image
+    _make_folder(args.out)
+    restorer.progress = True
+    silence_decoders()
+    with logging_redirect_tqdm():  # so that no warning is written into a bar
+        outcome = restore_files(restorer, planned, args.out, args.overwrite)
+    for failure in outcome.failures:
+        sys.stderr.write(f"{failure}\n")
+    yield f"{args.out}: {outcome}"
+    if outcome.failures:
+        raise SystemExit(FAILED)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error

@@ -1,1 +1,0 @@
-"""Measuring a network as the published figures of a data set were measured."""

@@ -1,0 +1,1 @@
+"""Measuring trained networks: testing as BasicSR does, evaluation by published protocols, and their reports."""

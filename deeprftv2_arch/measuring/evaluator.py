@@ -1,0 +1,88 @@
+"""A network, a protocol and test sets: what is restored and measured."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+from torch import nn
+from tqdm import tqdm
+
+from deeprftv2_arch.checkpoints.weights import Weights
+from deeprftv2_arch.common.parallel import Map
+from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
+from deeprftv2_arch.measuring.pairs import Measured, measure
+from deeprftv2_arch.measuring.restoring import Restorer
+from deeprftv2_arch.measuring.results import SetResult
+from deeprftv2_arch.measuring.test_sets import parts_of
+from deeprftv2_arch.metrics.protocols import Protocol
+from deeprftv2_arch.models.collectives import gathered
+from deeprftv2_arch.models.unavailable import unavailable_anywhere
+from deeprftv2_arch.options.loading import Options
+
+logger = logging.getLogger(__name__)
+
+
+class Evaluator:
+    """What one process of an evaluation works with. Figures that cannot be had are said when it is made.
+
+    Args:
+        opt: The options.
+        protocol: How to measure.
+        network: The network, in eval mode.
+        weights: Where its weights are from; None where it has none.
+        datasets: The test sets by their names.
+
+    Attributes:
+        metrics: What is measured, as ``val: metrics`` of an option file.
+        unavailable: Why a metric cannot be measured, by its name.
+        tasks: How many images fall to this process.
+
+    Raises:
+        DataError: What the preparation of the data says of their parts is damaged.
+    """
+
+    def __init__(
+        self,
+        opt: Options,
+        protocol: Protocol,
+        network: nn.Module,
+        weights: Weights | None,
+        datasets: Mapping[str, ImagePairDataset],
+    ) -> None:
+        self.opt = opt
+        self.protocol = protocol
+        self.network = network
+        self.datasets = datasets
+        self.metrics = protocol.metrics(opt.get("scale", 1))
+        self.weights = weights
+        self.parts = {name: parts_of(dataset, protocol.parts) for name, dataset in datasets.items()}
+        self.tasks = sum(len(self._share(name)) for name in datasets)
+        self.unavailable = unavailable_anywhere(self.metrics)
+        if opt["rank"] == 0:
+            for name, reason in self.unavailable.items():
+                logger.warning("%s will not be measured: %s", name, reason)
+
+    def _share(self, name: str) -> range:
+        """Return the numbers of the images of a test set that fall to this process."""
+        return range(self.opt["rank"], len(self.datasets[name]), self.opt["world_size"])
+
+    def restorer(self, name: str) -> Restorer:
+        """Return what restores the images of a test set."""
+        return Restorer(self.network, self.datasets[name], self.protocol.output)
+
+    def measured(self, name: str, map_: Map) -> SetResult:
+        """Restore and measure a test set, together with the other processes; each gets the result."""
+        share = self._share(name)
+        metrics = {key: metric for key, metric in self.metrics.items() if key not in self.unavailable}
+        pairs = map(self.restorer(name).restore, share)
+        found: list[Measured] = list(
+            tqdm(
+                map_(partial(measure, metrics=metrics), pairs),
+                desc=f"Evaluating {name}",
+                total=len(share),
+                unit="image",
+                disable=self.opt["rank"] != 0,
+            )
+        )
+        images = sorted((image for part in gathered(found) for image in part), key=lambda image: image.index)
+        return SetResult(name, self.protocol.published_images(name), images, self.parts[name])

@@ -1,0 +1,217 @@
+"""Exported networks against the networks themselves, at sizes that tracing never saw; refusals; the command."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deeprftv2_arch.__main__ import build_parser
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, ExportError, OptionError, WriteError
+from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
+from deeprftv2_arch.export import program as program_file
+from deeprftv2_arch.export.fourier import irfft2, rfft2
+from deeprftv2_arch.export.program import OLDEST_TORCH, traced
+from deeprftv2_arch.export.scan import GROUP, selective_scan_in_groups
+from deeprftv2_arch.networks.atd import ATD
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.identity import Identity
+from deeprftv2_arch.networks.ufpnet import UFPNet
+from deeprftv2_arch.ops.scan.reference import selective_scan_reference
+
+torch_is_too_old = tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH
+needs_export = pytest.mark.skipif(torch_is_too_old, reason=f"export needs PyTorch {OLDEST_TORCH}")
+
+TINY = {"dim": 2, "units": 1, "scales": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": ()}
+TINY_ATD = {
+    "embed_dim": 4,
+    "depths": (2,),
+    "num_heads": (2,),
+    "window_size": 4,
+    "category_size": 10,
+    "num_tokens": 4,
+}
+TINY_UFPNET = {
+    "width": 4,
+    "enc_blocks": (1, 1, 1),
+    "dec_blocks": (1, 1, 1),
+    "kernel_width": 4,
+    "kernel_size": 5,
+    "flow_blocks": 2,
+    "flow_hidden": 4,
+}
+
+
+def with_a_scan() -> DeepRFTv2:
+    return DeepRFTv2(**TINY | {"fke_blocks": (1,), "fke_kind": "VS"})
+
+
+def trained(network: nn.Module) -> nn.Module:
+    """In eval mode, with no parameter at a zero that would silence a branch, and without tiles."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    network.use_tiles(None)
+    return network.eval()
+
+
+# Neither is what is traced, a multiple less one; one needs no padding, the other in both directions.
+SIZES = [(24, 40), (33, 19)]
+
+
+NETWORKS = {"DeepRFTv2": with_a_scan, "ATD": lambda: ATD(**TINY_ATD)}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request):
+    """A network whose tracing, which takes the longest, is done once for all kinds of files."""
+    torch.manual_seed(0)
+    network = trained(NETWORKS[request.param]())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "CHUNK", 4)  # shorter loops, which are traced in less time
+        patch.setattr(scan, "GROUP", 16)
+        program = traced(network)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (onnx_model, program_file):
+            patch.setattr(module, "traced", lambda exported: program if exported is network else traced(exported))
+        yield network
+
+
+@needs_export
+def test_a_program_runs_without_this_package(tmp_path, network):
+    export_program(network, tmp_path / "network.pt2")
+    images = [torch.rand(1, 3, *size) for size in SIZES]
+    torch.save(images, tmp_path / "images.pth")
+    script = (
+        "import sys, torch; program = torch.export.load('network.pt2').module();"
+        "torch.save([program(x) for x in torch.load('images.pth')], 'restored.pth');"
+        "assert not any(name.startswith('deeprftv2') for name in sys.modules)"
+    )
+    # Isolated, so that neither the folder nor the environment brings the package in.
+    subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", script], cwd=tmp_path, check=True)
+    for image, restored in zip(images, torch.load(tmp_path / "restored.pth"), strict=True):
+        with torch.no_grad():
+            torch.testing.assert_close(restored, network(image), rtol=0, atol=1e-5)
+
+
+@needs_export
+def test_an_onnx_model_restores_the_same(tmp_path, monkeypatch, network):
+    if isinstance(network, ATD):  # of equal numbers the first is the first, as in ONNX
+        sort = Tensor.sort
+        monkeypatch.setattr(Tensor, "sort", lambda x, dim, stable: sort(x, dim=dim, stable=True))
+    tolerance = 1e-4 if isinstance(network, ATD) else 1e-5
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export_onnx(network, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    for size in SIZES:
+        image = torch.rand(1, 3, *size)
+        (restored,) = session.run(["restored"], {"picture": image.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(restored, network(image).numpy(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("length", [1, GROUP, 2 * GROUP + 3])
+def test_the_scan_in_groups_is_the_scan(length):
+    batch, channels, states = 2, 3, 4
+    u, delta = torch.randn(2, batch, channels, length, dtype=torch.float64)
+    B, C = torch.randn(2, batch, states, length, dtype=torch.float64)
+    A = -torch.rand(channels, states, dtype=torch.float64).exp()
+    D, bias = torch.randn(2, channels, dtype=torch.float64)
+    with torch.no_grad():
+        found = selective_scan_in_groups(u, delta, A, B, C, D, bias, True)
+    torch.testing.assert_close(found, selective_scan_reference(u, delta, A, B, C, D, bias, True))
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 10), (5, 7), (1, 2)])
+def test_transforms_by_matrices_are_numpys(height, width):
+    image = torch.rand(2, height, width, dtype=torch.float64)
+    spectrum = np.fft.rfft2(image.numpy())
+    np.testing.assert_allclose(rfft2(image).numpy(), spectrum, atol=1e-12)
+    found = irfft2(torch.from_numpy(spectrum), (height, width))
+    torch.testing.assert_close(found, image, rtol=0, atol=1e-12)
+
+
+def test_transforms_of_large_images_keep_their_digits():
+    image = torch.rand(1, 1000)
+    error = rfft2(image).numpy() - np.fft.rfft2(image.double().numpy())
+    assert np.abs(error).max() < 1e-5 * np.abs(np.fft.rfft2(image.numpy()))[0, 0]
+
+
+@needs_export
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Identity(), "only DeepRFTv2 and ATD can be exported, not Identity"),
+        (DeepRFTv2(**TINY, tile=16), "tiles .*use_tiles"),
+        (DeepRFTv2(**TINY, smallest_size=(16, 16)), "smallest_size"),
+        (DeepRFTv2(**TINY, train_size=16), "train_size"),
+        (DeepRFTv2(**TINY | {"fke_blocks": (1,)}, fke_window=16), "fke_window"),
+    ],
+)
+def test_what_depends_on_the_size_is_refused(tmp_path, network, message):
+    for export in (export_program, export_onnx):
+        with pytest.raises(ExportError, match=message):
+            export(network, tmp_path / "network")
+    assert not list(tmp_path.iterdir())
+
+
+@needs_export
+def test_a_checkpoint_of_a_network_that_cannot_be_exported_is_refused(tmp_path):
+    torch.save({"params": UFPNet(**TINY_UFPNET).state_dict()}, tmp_path / "weights.pth")
+    files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
+    args = build_parser().parse_args(["export", *files, "--format", "pt2"])
+    with pytest.raises(ExportError, match="only DeepRFTv2 and ATD can be exported, not UFPNet"):
+        list(args.run(args))
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+@needs_export
+def test_no_file_is_replaced(tmp_path):
+    for name in ("mine", "network.pt2.tmp"):
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(ExportError, match="mine: exists already"):
+        export_program(DeepRFTv2(**TINY), tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "precious"
+    for folder in ("none", "mine"):  # there is none of the first name, and the second one is a file
+        with pytest.raises(WriteError, match=r"network\.pt2: cannot be written"):
+            # Refused for its tiles as soon as it is traced, which takes a while; so this comes before.
+            export_program(DeepRFTv2(**TINY, tile=16), tmp_path / folder / "network.pt2")
+    with pytest.raises(ExportError, match="tiles"):
+        export_program(DeepRFTv2(**TINY, tile=16), tmp_path / "network.pt2")
+    assert (tmp_path / "network.pt2.tmp").read_text() == "precious"
+
+
+@needs_export
+def test_the_command_finds_the_network_of_a_checkpoint(tmp_path, caplog):
+    network = trained(DeepRFTv2(**TINY | {"scales": 2}))
+    torch.save({"params": network.state_dict()}, tmp_path / "weights.pth")
+    files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
+    args = build_parser().parse_args(["export", *files])
+    (line,) = args.run(args)
+    assert line.startswith(f"{tmp_path / 'network.pt2'}: DeepRFTv2 with dim 2")
+    assert line.endswith(" s")
+    stages = [record.message for record in caplog.records if record.name.startswith("deeprftv2_arch.export")]
+    assert stages == ["tracing the network", "replacing operators of this package", "writing the program"]
+    image = torch.rand(1, 3, 21, 30)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.export.load(tmp_path / "network.pt2").module()(image), network(image))
+    with pytest.raises(DeepRFTv2Error, match="exists already"):
+        list(args.run(args))
+
+
+def test_the_format_is_that_of_the_name(tmp_path):
+    def run(name, *words):
+        args = build_parser().parse_args(["export", "--checkpoint", "none.pth", "-o", str(tmp_path / name), *words])
+        list(args.run(args))
+
+    for name, format_ in (("a.pt2", "onnx"), ("a.onnx", "pt2")):
+        with pytest.raises(OptionError, match=rf"{name}: ends in \.{name[2:]}, but --format is {format_}"):
+            run(name, "--format", format_)
+    with pytest.raises(OptionError, match=r"a: end the name in \.pt2 or \.onnx, or give --format"):
+        run("a")
+    for words in (("a.pt2",), ("a.onnx", "--format", "onnx"), ("a", "--format", "pt2")):
+        with pytest.raises(CheckpointError, match=r"none\.pth: there is no such file"):  # the name is no hindrance
+            run(*words)

@@ -1,0 +1,133 @@
+"""torch.compile on blocks and networks: no graph breaks, the values and gradients of eager mode, dynamic sizes."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.naf_block import NAFBlock
+from deeprftv2_arch.layers.nafevs_block import NAFEVSBlock
+from deeprftv2_arch.layers.vs_block import VSBlock
+from deeprftv2_arch.networks.atd import ATD
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.ops import scan_backend
+
+BLOCKS = {
+    "NAF": lambda: NAFBlock(4),
+    "NAFEVS, transposing": lambda: NAFEVSBlock(4, 0),
+    "NAFEVS, turning": lambda: NAFEVSBlock(4, 1),
+    "VS": lambda: VSBlock(4),
+    "FKE": lambda: FourierKernelEstimator(4, (1,), "VS", True, "none"),
+}
+TINY = {"dim": 2, "scales": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before():
+    """And the eps of a norm a constant at once: else PyTorch traces every graph a second time to make it one."""
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(specialize_float=True):
+        yield
+
+
+def with_all_branches(module: nn.Module) -> nn.Module:
+    """The module in float64, with no parameter at a zero that would silence a branch."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return module.double()
+
+
+def tensors(output: object) -> Iterator[Tensor]:
+    """All tensors of an output, in their order."""
+    if isinstance(output, Tensor):
+        yield output
+    elif output is not None:
+        for part in output.values() if isinstance(output, dict) else output:
+            yield from tensors(part)
+
+
+def values_and_gradients(run, module: nn.Module, *inputs: Tensor | None) -> list[Tensor]:
+    outputs = list(tensors(run(*inputs)))
+    sources = [*module.parameters(), *(x for x in inputs if x is not None and x.requires_grad)]
+    return [*outputs, *torch.autograd.grad(sum((y * y).sum() for y in outputs), sources)]
+
+
+def assert_same(found: list[Tensor], expected: list[Tensor], tolerance: float = 1e-9) -> None:
+    assert len(found) == len(expected)
+    for ours, eager in zip(found, expected, strict=True):
+        assert (ours - eager).norm() <= tolerance * eager.norm()
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_is_one_graph_for_all_sizes(name):
+    block = with_all_branches(BLOCKS[name]())
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(block, fullgraph=True, dynamic=True, backend=counter)
+    more = (None,) if name == "FKE" else ()
+    with scan_backend("torch"):
+        for height, width in [(8, 12), (6, 20), (10, 16)]:
+            x = torch.randn(2, 4, height, width, dtype=torch.float64).to(memory_format=torch.channels_last)
+            x.requires_grad_()
+            assert_same(values_and_gradients(compiled, block, x, *more), values_and_gradients(block, block, x, *more))
+            assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("memory", ["reversible", "lean"])
+def test_a_network_trains_as_one_graph(memory):
+    network = with_all_branches(DeepRFTv2(**TINY, fke_blocks=(1,), fke_kind="NAF", memory=memory))
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    image = torch.rand(1, 3, 8, 16, dtype=torch.float64)
+    assert_same(values_and_gradients(compiled, network, image), values_and_gradients(network, network, image))
+
+
+def test_a_network_restores_sizes_that_need_padding_in_one_graph():
+    network = with_all_branches(DeepRFTv2(**TINY, units=1, fke_blocks=())).eval()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(network, fullgraph=True, dynamic=True, backend=counter)
+    with torch.no_grad():
+        for height, width in [(9, 17), (13, 41), (22, 14)]:
+            image = torch.rand(2, 3, height, width, dtype=torch.float64)
+            assert_same([compiled(image)], [network(image)])
+            assert counter.frame_count == 1
+
+
+ATD_TINY = {"embed_dim": 8, "depths": (2,), "num_heads": (2,), "window_size": 4, "category_size": 10, "num_tokens": 4}
+
+
+def test_atd_trains_as_one_graph():
+    network = with_all_branches(ATD(**ATD_TINY))
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    assert_same(values_and_gradients(compiled, network, image), values_and_gradients(network, network, image))
+
+
+def test_atd_with_estimators_enlarges_in_one_graph():
+    network = with_all_branches(ATD(**ATD_TINY, fke=True)).eval()
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    image = torch.rand(1, 3, 7, 9, dtype=torch.float64)
+    with torch.no_grad():
+        assert_same([compiled(image)], [network(image)])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the default compiler of torch.compile needs g++ on a CPU")
+def test_a_scan_runs_in_generated_code():
+    block = with_all_branches(VSBlock(4))
+    x = torch.randn(1, 4, 6, 10, dtype=torch.float64)
+    with torch.no_grad(), scan_backend("torch"):
+        assert_same([torch.compile(block, fullgraph=True)(x)], [block(x)])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["NAFEVS, transposing", "VS"])
+def test_triton_kernels_run_in_generated_code(name):
+    block = with_all_branches(BLOCKS[name]()).float().cuda()
+    compiled = torch.compile(block, fullgraph=True, dynamic=True)
+    with scan_backend("triton"):
+        for height, width in [(8, 12), (6, 20)]:
+            x = torch.randn(2, 4, height, width, device="cuda", requires_grad=True)
+            assert_same(values_and_gradients(compiled, block, x), values_and_gradients(block, block, x), 1e-3)

@@ -1,0 +1,135 @@
+"""The Triton scan: by its interpreter, as code for a GPU that need not be there, and on one where there is one."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from deeprftv2_arch.ops.scan import triton_scan
+from deeprftv2_arch.ops.scan.chunked import selective_scan_chunked
+
+triton = pytest.importorskip("triton", reason="Triton is not installed", exc_type=ImportError)
+
+
+def test_outputs_and_gradients_under_the_interpreter():
+    """In a process of its own: Triton reads TRITON_INTERPRET when it is imported."""
+    script = Path(__file__).parents[1] / "helpers" / "triton_scan_interpreted.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(script)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": ""}
+    run = subprocess.run(
+        command, env=environment, capture_output=True, text=True, cwd=script.parents[2], timeout=900
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
+    assert " passed" in run.stdout
+
+
+def tensors(batch, channels, length, states, dtype, layout, device="cpu"):
+    g = torch.Generator().manual_seed(0)
+    u, delta = (torch.randn(batch, channels, length, generator=g) for _ in range(2))
+    if layout == "channels":
+        u, delta = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (u, delta))
+    B, C = (torch.randn(batch, states, length, generator=g) for _ in range(2))
+    A = -torch.rand(channels, states, generator=g) * 3
+    D, bias = torch.randn(channels, generator=g), torch.randn(channels, generator=g) - 2
+    return [x.to(device) for x in (u.to(dtype), delta.to(dtype), A, B.to(dtype), C.to(dtype), D, bias)]
+
+
+def recorded_launches(monkeypatch, arguments):
+    """Each kernel with the arguments that the forward and backward pass would launch it with, without a GPU."""
+    from deeprftv2_arch.ops.scan import triton_kernels
+
+    launches = []
+    for name in ("chunk_ends_kernel", "carries_kernel", "outputs_kernel", "gradients_kernel"):
+        kernel = getattr(triton_kernels, name)
+
+        class Recorder:
+            def __init__(self, kernel):
+                self.kernel = kernel
+
+            def __getitem__(self, grid):
+                return lambda *args, **kwargs: launches.append((self.kernel, args, kwargs))
+
+        monkeypatch.setattr(triton_kernels, name, Recorder(kernel))
+    arguments = [x.requires_grad_() for x in arguments]
+    triton_scan.selective_scan_triton(*arguments, True).sum().backward()
+    return launches
+
+
+def compile_for_hopper(kernel, args, kwargs):
+    """The PTX of one launch, specialised as Triton's launcher does: strides of 1, and what 16 divides."""
+    options = {name: kwargs.pop(name) for name in ("num_warps", "enable_fp_fusion")}
+    given = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
+    types = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
+    signature, constants, attributes = {}, {}, {}
+    for parameter in kernel.params:
+        name, value = parameter.name, given[parameter.name]
+        special = not parameter.do_not_specialize
+        if isinstance(value, torch.Tensor):
+            signature[name], divisible = types[value.dtype], True
+        elif parameter.is_constexpr or value is None or (special and value == 1):
+            signature[name], constants[name], divisible = "constexpr", value, False
+        else:
+            signature[name], divisible = "i32", special and value % 16 == 0
+        if divisible:
+            attributes[(parameter.num,)] = [["tt.divisibility", 16]]
+    source = triton.compiler.ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
+    target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
+    return triton.compile(source, target=target, options=options)
+
+
+@pytest.mark.parametrize(("layout", "dtype"), [("channels", torch.float32), ("length", torch.bfloat16)])
+def test_kernels_compile_for_a_gpu_as_intended(monkeypatch, tmp_path, layout, dtype):
+    """Real compile errors, and the properties that the speed rests on."""
+    if "constexprs" not in inspect.signature(triton.compiler.ASTSource).parameters:
+        pytest.skip("compiling without a GPU is written for Triton 3.3 and later")
+    if triton.knobs.runtime.interpret if hasattr(triton, "knobs") else os.environ.get("TRITON_INTERPRET"):
+        pytest.skip("TRITON_INTERPRET is set")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    launches = recorded_launches(monkeypatch, tensors(2, 96, 64, 8, dtype, layout))
+    assert len(launches) == 6
+    for kernel, args, kwargs in launches:
+        name = kernel.fn.__name__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compiled = compile_for_hopper(kernel, args, dict(kwargs))
+        ptx = compiled.asm["ptx"]
+        assert "ex2.approx.ftz.f32" in ptx, name
+        assert not re.search(r"\b(ld|st)\.local", ptx), name
+        if name in ("chunk_ends_kernel", "outputs_kernel"):
+            # A thread has a channel of its own: nothing is exchanged between threads, or goes through shared memory.
+            assert "shfl" not in ptx, name
+            assert "bar.sync" not in ptx, name
+            assert compiled.metadata.shared == 0, name
+            assert "ld.global.v4.b32" in ptx, name  # the states of B and C and, where time is fastest, u and delta
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("layout", ["channels", "length"])
+@pytest.mark.parametrize(
+    ("batch", "channels", "length", "states", "dtype"),
+    [
+        (1, 96, 33024, 8, torch.float32),
+        (2, 192, 16384, 8, torch.bfloat16),
+        (3, 100, 4097, 16, torch.float16),
+        (16, 384, 1000, 8, torch.float32),
+    ],
+)
+def test_agrees_with_the_torch_backend_on_a_gpu(batch, channels, length, states, dtype, layout):
+    given = tensors(batch, channels, length, states, dtype, layout, "cuda")
+    ours = [x.detach().requires_grad_() for x in given]
+    exact = [x.detach().double().requires_grad_() for x in given]
+    y, expected = triton_scan.selective_scan_triton(*ours, True), selective_scan_chunked(*exact, True)
+    assert y.stride() == given[0].stride()
+    dy = torch.randn_like(y)
+    results, exacts = torch.autograd.grad(y, ours, dy), torch.autograd.grad(expected, exact, dy.double())
+    for name, result, truth in zip(
+        ("y", "u", "delta", "A", "B", "C", "D", "bias"), (y, *results), (expected, *exacts), strict=True
+    ):
+        tolerance = {"rtol": torch.finfo(result.dtype).eps, "atol": 1e-5 * truth.detach().abs().max().item()}
+        torch.testing.assert_close(result.double(), truth, **tolerance, msg=lambda m, name=name: f"{name}: {m}")
