@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,34 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from datasets_prep.errors import PreparationError
-from datasets_prep.pictures import decode
+from deeprftv2_arch.common.images import decode
 from deeprftv2_arch.data import dihedral
+from deeprftv2_arch.data.image_stores import ImageDatabase, ImageFolder
 from deeprftv2_arch.data.patch_stages import height_and_width, read_stages
-from deeprftv2_arch.data.picture_stores import PictureDatabase, PictureFolder
 from deeprftv2_arch.data.progressive_sampler import PatchRequest
 from deeprftv2_arch.data.synthetic_blur import BlurSettings, Exposure, Image, draw_exposure, expose
-from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.errors import DataError, OptionError, PreparationError
 
 Place = tuple[float, float]  # top, left
 
-STORES: dict[str, type[PictureFolder | PictureDatabase]] = {"disk": PictureFolder, "lmdb": PictureDatabase}
+STORES: dict[str, type[ImageFolder | ImageDatabase]] = {"disk": ImageFolder, "lmdb": ImageDatabase}
 
 # First entries of numpy's spawn keys; 0 and 1 are those of ProgressiveBatchSampler.
 _TRAIN, _EVALUATION = 2, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curriculum:
+    """A training that begins with short paths.
+
+    Attributes:
+        longest: Longest path in pixels of the first pair; it grows evenly to that of the settings.
+        pairs: Number of the pair from which on paths are as long as the settings say.
+    """
+
+    longest: float
+    pairs: int
+
 
 _FLAT = 2.0  # mean difference of neighbours, in levels of 255, from which on a crop has detail
 
@@ -43,8 +57,7 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
             (default 0) decides what is drawn for bare numbers; ``pairs`` is the number of pairs (default: one for every
             photograph); ``cache_mb`` (default 0) is how much memory every worker may use to keep decoded photographs.
             In the phase ``train`` also ``patch_stages``; ``crop_tries`` (default 4), how many places are looked at for
-            a patch that has detail; and ``curriculum``: ``{longest, pairs}``, the longest path in pixels of the first
-            pair, which grows in equal steps to that of the settings over so many pairs (default: none).
+            a patch that has detail; and ``curriculum``, a :class:`Curriculum` (default: none).
 
     Raises:
         DataError: There are no photographs.
@@ -110,11 +123,11 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
     def longest_path(self, number: int) -> float:
         """Longest path in pixels of the training's pair of that number."""
         longest = self.settings.path[1]
-        curriculum: Mapping[str, float] | None = self.opt.get("curriculum")
-        if not curriculum:
+        if not self.opt.get("curriculum"):
             return longest
-        progress = min(1.0, number / curriculum["pairs"])
-        return curriculum["longest"] + progress * (longest - curriculum["longest"])
+        curriculum = Curriculum(**self.opt["curriculum"])
+        progress = min(1.0, number / curriculum.pairs)
+        return curriculum.longest + progress * (longest - curriculum.longest)
 
     def _request(self, number: int) -> PatchRequest:
         """Return what a bare number asks for."""

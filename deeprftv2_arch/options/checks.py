@@ -27,6 +27,8 @@ from deeprftv2_arch.options.schema import (
     KernelTrainingDataSection,
     LoggerSection,
     LoopSection,
+    SyntheticBlurDataSection,
+    SyntheticBlurTrainingDataSection,
     TestingOptions,
     TrainingDataSection,
     TrainingOptions,
@@ -55,18 +57,20 @@ TESTING_OPTIONS: dict[str, Callable[..., Any]] = {
     "KernelEstimationModel": KernelEstimationTestingOptions,
     "KernelFlowModel": KernelFlowTestingOptions,
 }
+BLURRED_AND_SHARP = ("DeblurPairDataset", "SyntheticBlurDataset")
 DATASETS = {
-    "DeblurModel": "DeblurPairDataset",
-    "KernelEstimationModel": "DeblurPairDataset",
-    "KernelFlowModel": "MotionKernelDataset",
-    "SuperResolutionModel": "SuperResolutionPairDataset",
-    "UFPNetModel": "DeblurPairDataset",
+    "DeblurModel": BLURRED_AND_SHARP,
+    "KernelEstimationModel": BLURRED_AND_SHARP,
+    "KernelFlowModel": ("MotionKernelDataset",),
+    "SuperResolutionModel": ("SuperResolutionPairDataset",),
+    "UFPNetModel": BLURRED_AND_SHARP,
 }
 # What training and held-out data sets of each type may hold.
 DATA_SECTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "DeblurPairDataset": (TrainingDataSection, EvaluationDataSection),
     "MotionKernelDataset": (KernelTrainingDataSection, KernelDataSection),
     "SuperResolutionPairDataset": (TrainingDataSection, EvaluationDataSection),
+    "SyntheticBlurDataset": (SyntheticBlurTrainingDataSection, SyntheticBlurDataSection),
 }
 
 
@@ -153,8 +157,8 @@ def check_dataset(phase: str, section: Mapping[str, Any], where: str, is_train: 
 
 def check_suits(data_set: str, model: str, where: str) -> None:
     """Check that model and data set, if both are this project's, are for the same task."""
-    if model in DATASETS and data_set in DATA_SECTIONS and data_set != DATASETS[model]:
-        raise OptionError(f"{where}: {model} takes {DATASETS[model]}, not {data_set}")
+    if model in DATASETS and data_set in DATA_SECTIONS and data_set not in DATASETS[model]:
+        raise OptionError(f"{where}: {model} takes {' or '.join(DATASETS[model])}, not {data_set}")
 
 
 def check_scale(opt: Mapping[str, Any], file: str) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from deeprftv2_arch.data.patch_stages import PatchStage
+from deeprftv2_arch.data.synthetic_blur import BlurSettings
+from deeprftv2_arch.data.synthetic_blur_dataset import Curriculum
 from deeprftv2_arch.options.bounds import AtLeast, Below, NotNegative, Positive
 
 
@@ -47,6 +49,32 @@ class TrainingDataSection(EvaluationDataSection):
     num_worker_per_gpu: NotNegative
     augment: bool | Literal["flips"] = True
     zero_pad: bool = False
+    dataset_enlarge_ratio: Positive = 1
+    prefetch_mode: Literal["cpu", "cuda"] | None = None
+    pin_memory: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticBlurDataSection(DataSection):
+    """Sharp photographs that are blurred when they are asked for, to validate or test with."""
+
+    dataroot_gt: str
+    io_backend: IoBackendSection
+    blur: BlurSettings | None = None
+    seed: NotNegative = 0
+    pairs: Positive | None = None
+    cache_mb: Annotated[float, AtLeast(0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticBlurTrainingDataSection(SyntheticBlurDataSection):
+    """Sharp photographs that are blurred when they are asked for, to train on."""
+
+    patch_stages: list[PatchStage]
+    batch_size_per_gpu: Positive
+    num_worker_per_gpu: NotNegative
+    curriculum: Curriculum | None = None
+    crop_tries: Positive = 4
     dataset_enlarge_ratio: Positive = 1
     prefetch_mode: Literal["cpu", "cuda"] | None = None
     pin_memory: bool = False
