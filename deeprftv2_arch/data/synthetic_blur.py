@@ -304,6 +304,30 @@ def expose(exposure: Exposure, scene: Image, textures: Sequence[Image]) -> tuple
     return _developed(exposure, blurred, exposure.linear), np.ascontiguousarray(sharp)
 
 
+def expose_photograph(
+    settings: BlurSettings, rng: np.random.Generator, photograph: Image
+) -> tuple[Image, Image, Exposure]:
+    """Shrink all of a photograph (H, W, 3), and blur it; the scene beyond its border is its mirror image.
+
+    Returns:
+        The blurred and the sharp image, and what happened.
+    """
+    factor = rng.uniform(*settings.resample)
+    height, width = (max(1, round(side * factor)) for side in photograph.shape[:2])
+    exposure = draw_exposure(settings, rng, height, width)
+    around = [(exposure.margin, exposure.margin)] * 2
+    scene = np.pad(shrunk(photograph, height, width), [*around, (0, 0)], mode="reflect")
+    textures = [np.ascontiguousarray(scene[:, ::-1])] * len(exposure.objects)
+    return *expose(exposure, scene, textures), exposure
+
+
+def shrunk(image: Image, height: int, width: int) -> Image:
+    """An image (H, W, 3) in another, smaller size: every pixel is the mean of what it covers."""
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _light(exposure: Exposure, image: Image) -> FloatImage:
     """What is averaged over the exposure: linear light, 1 and more where the image is white, or sRGB values 0..1."""
     if not exposure.linear:

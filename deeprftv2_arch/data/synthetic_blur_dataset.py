@@ -17,7 +17,7 @@ from deeprftv2_arch.data import dihedral
 from deeprftv2_arch.data.image_stores import ImageDatabase, ImageFolder
 from deeprftv2_arch.data.patch_stages import height_and_width, read_stages
 from deeprftv2_arch.data.progressive_sampler import PatchRequest
-from deeprftv2_arch.data.synthetic_blur import BlurSettings, Exposure, Image, draw_exposure, expose
+from deeprftv2_arch.data.synthetic_blur import BlurSettings, Image, draw_exposure, expose, expose_photograph, shrunk
 from deeprftv2_arch.errors import DataError, OptionError, PreparationError
 
 Place = tuple[float, float]  # top, left
@@ -101,24 +101,9 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
         if self.is_train:
             blurred, sharp = self._patch(asked, self._read(name), rng)
         else:
-            blurred, sharp, _ = self.whole(name, rng)
+            blurred, sharp, _ = expose_photograph(self.settings, rng, self._read(name))
         item = {"lq": _to_tensor(blurred), "gt": _to_tensor(sharp), "lq_path": address, "gt_path": address}
         return item | ({"scheduled": asked is request} if self.is_train else {})
-
-    def whole(self, name: str, rng: np.random.Generator) -> tuple[Image, Image, Exposure]:
-        """Blur all of a photograph; scene beyond the border is its mirror image.
-
-        Returns:
-            The blurred and the sharp image, both (H, W, 3) BGR of 8 bits, and what happened.
-        """
-        photograph = self._read(name)
-        factor = rng.uniform(*self.settings.resample)
-        height, width = (max(1, round(side * factor)) for side in photograph.shape[:2])
-        photograph = _resized(photograph, height, width)
-        exposure = draw_exposure(self.settings, rng, height, width)
-        scene = np.pad(photograph, [(exposure.margin,) * 2, (exposure.margin,) * 2, (0, 0)], mode="reflect")
-        textures = [np.ascontiguousarray(scene[:, ::-1])] * len(exposure.objects)
-        return *expose(exposure, scene, textures), exposure
 
     def longest_path(self, number: int) -> float:
         """Longest path in pixels of the training's pair of that number."""
@@ -224,13 +209,7 @@ def _cut(photograph: Image, at: Place, size: tuple[int, int], factor: float, mar
     region = photograph[slices[0], slices[1]]
     if np.any(missing):
         region = np.pad(region, [*missing, (0, 0)], mode="reflect")
-    return _resized(region, size[0] + 2 * margin, size[1] + 2 * margin)
-
-
-def _resized(image: Image, height: int, width: int) -> Image:
-    if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return shrunk(region, size[0] + 2 * margin, size[1] + 2 * margin)
 
 
 def _has_detail(image: Image) -> bool:
