@@ -4,8 +4,8 @@ import argparse
 import io
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def _kernels(exposure: Exposure, grid: tuple[int, int], size: int) -> bytes:
     y = (np.arange(rows) + 0.5) * exposure.height / rows - 0.5
     x = (np.arange(columns) + 0.5) * exposure.width / columns - 0.5
     points = np.stack(np.meshgrid(x, y), axis=2)
-    kernels = np.stack([[exposure.kernel(*point, size) for point in row] for row in points])
+    kernels = np.stack([[exposure.kernel(point[0], point[1], size) for point in row] for row in points])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, kernels=kernels, points=points)
     return buffer.getvalue()
@@ -159,8 +159,8 @@ def _described(exposure: Exposure) -> dict[str, Any]:
 
 def _settings(path: tuple[float, float], shake_only: bool) -> BlurSettings:
     """Whole photographs, all of them shaken."""
-    without: Mapping[str, float] = dict.fromkeys(("objects", "defocus", "highlights", "noise", "jpeg"), 0.0)
-    return BlurSettings(sharp=0, still=0, resample=(1, 1), path=path, **(without if shake_only else {}))
+    settings = BlurSettings(sharp=0, still=0, resample=(1, 1), path=path)
+    return replace(settings, objects=0, defocus=0, highlights=0, noise=0, jpeg=0) if shake_only else settings
 
 
 def _photographs(root: Path) -> dict[str, Path]:
