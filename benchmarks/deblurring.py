@@ -2,8 +2,8 @@
 
 Every photograph of a folder is shaken once by paths of each range of lengths, whole and by the camera alone. Beside the
 network stand the best unsharp mask and the best deconvolutions with a guessed Gaussian kernel, whose parameters are
-those that do best on these very images, range by range: an advantage that the network does not have. Sharp photographs,
-and pairs of real blurred and sharp images, are measured as well. The tables are printed, and written if a file is named.
+those that do best on these very images, range by range: an advantage that the network does not have. Sharp photographs
+and pairs of real blurred and sharp images are measured as well. The tables are printed, and written if a file is named.
 """
 
 import argparse
