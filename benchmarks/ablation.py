@@ -21,7 +21,7 @@ from benchmarks.ablation_training import ROW_FILES, Settings
 from benchmarks.environment import environment_lines
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
-from quickstart.command import positive
+from quickstart.steps import positive
 
 RESULTS = Path(__file__).parent / "results"
 DEFAULT_ROWS = ["table7_no_fke", "table7_spatial", "table7_no_activation", "table7_added", "table7_full"]

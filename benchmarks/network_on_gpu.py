@@ -92,7 +92,7 @@ def report(
             floors = Floors(arguments, size, rates)
             for task in PASSES:
                 torch.compiler.reset()  # so that no limit on the number of compiled versions is reached
-                times = _measure(task, arguments, size, variants, rounds, device)
+                times = measure(task, arguments, size, variants, rounds, device)
                 yield f"\n{name} at {size}, {task}:\n\n{COLUMNS}"
                 for variant in variants:
                     yield _row(variant, times[variant], times[baseline], floors.of(variant.precision, task))
@@ -144,19 +144,30 @@ def running_in(precision: str, device: torch.device, autocast: bool = True) -> I
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def _measure(
+def measure(
     task: str,
     arguments: dict[str, Any],
     size: Size,
     variants: Sequence[Variant],
     rounds: int,
     device: torch.device,
+    compiler: str = "inductor",
 ) -> dict[Variant, float | None]:
-    """Seconds of every variant, None where the device's memory does not suffice."""
+    """Seconds of every variant, None where the device's memory does not suffice; compilation is not in them.
+
+    Args:
+        task: One of :data:`PASSES`.
+        arguments: Of :class:`DeepRFTv2`.
+        size: Size and batch of the images.
+        variants: What to compare, side by side.
+        rounds: Measured rounds.
+        device: Where all runs.
+        compiler: Backend of ``torch.compile``.
+    """
     network = DeepRFTv2(**arguments).to(device)
     blurred, sharp = (torch.rand(size.batch, 3, size.height, size.width, device=device) for _ in range(2))
     once = inference(network, blurred) if task == "inference" else training_step(network, blurred, sharp)
-    forms: dict[bool, nn.Module] = {False: network, True: torch.compile(network)}  # type: ignore[dict-item]
+    forms: dict[bool, nn.Module] = {False: network, True: torch.compile(network, backend=compiler)}  # type: ignore[dict-item]
     calls = {variant: _in_variant(variant, once, forms[variant.compiled], device) for variant in variants}
     fitting = {variant: call for variant, call in calls.items() if _fits(call)}
     times = interleaved_medians(fitting, rounds, device)

@@ -10,7 +10,7 @@ forward and once more in the backward pass, over the rate of exponentials. Both 
 import argparse
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -147,6 +147,7 @@ def peak_memory(work: Work, name: str, threads: int) -> int | None:
     if work.device.type == "cuda":
         inputs = work.inputs()
         try:
+            work.run(scan, inputs)  # what is compiled and allocated only once
             return peak_of_gpu(lambda: work.run(scan, inputs), work.device)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
@@ -193,24 +194,34 @@ def interleaved_times(
     return times
 
 
-def measure(work: Work, rate: float, budget: float) -> str:
-    """Measure one piece of work; returns a table in Markdown.
+def measure(work: Work, names: Collection[str], budget: float) -> dict[str, list[float]]:
+    """Seconds of every run of the competitors that are named, which compute the same.
 
     Raises:
         ArithmeticError: The competitors do not agree, so that comparing their times would mean nothing.
     """
     scans, _ = competitors(work.device)
-    peaks = peaks_by_name(work, list(scans))
     inputs = work.inputs()
     expected = replace(work, backward=False).run(scans["torch"], inputs)
-    for name in peaks:
+    for name in names:
         if name in (LOOP, "reference") and work.backward:
             continue  # slow, and compared in the forward pass
         error = (work.run(scans[name], inputs) - expected).abs().max() / expected.abs().max()
         if not error < TOLERANCE:
             raise ArithmeticError(f"{name} differs from torch by {error:.1e}: {work}")
-    calls = {name: partial(work.run, scans[name], inputs) for name in peaks}
-    times = interleaved_times(calls, budget, work.device)
+    calls = {name: partial(work.run, scans[name], inputs) for name in names}
+    return interleaved_times(calls, budget, work.device)
+
+
+def table(work: Work, rate: float, budget: float) -> str:
+    """Measure one piece of work; returns a table in Markdown.
+
+    Raises:
+        ArithmeticError: As :func:`measure`.
+    """
+    scans, _ = competitors(work.device)
+    peaks = peaks_by_name(work, list(scans))
+    times = measure(work, peaks, budget)
     medians = {name: statistics.median(runs) for name, runs in times.items()}
 
     limit = work.limit(rate)
@@ -299,9 +310,9 @@ def main() -> None:
     text = introduction(device, described)
     print(text)
     for size, fastest, backward in product(shapes, args.fastest or layouts, (False, True)):
-        table = measure(Work(size, fastest, backward, device), rate, QUICK_SECONDS if args.quick else SECONDS)
-        print(table, flush=True)
-        text += "\n" + table
+        part = table(Work(size, fastest, backward, device), rate, QUICK_SECONDS if args.quick else SECONDS)
+        print(part, flush=True)
+        text += "\n" + part
     out = args.out or (None if args.quick or args.shapes else RESULTS / f"selective_scan_{device_slug(device)}.md")
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

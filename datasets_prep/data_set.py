@@ -1,14 +1,14 @@
 """What a data set has to declare to be prepared.
 
-A new one is a file beside gopro.py with its declaration, and an entry in `cli.DATA_SETS`.
+A new one is a file beside gopro.py with its declaration, and an entry in ``command_line.DATA_SETS``.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.sources import Sides
+from datasets_prep.views import CropRule
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,15 @@ class DataSet:
         command: Name of the sub-command.
         title: One line for the list of commands.
         description: The trees that are accepted, for the sub-command's help.
-        sides: Names of the two output databases of each split, the degraded side first; `{scale}` stands for the scale.
+        sides: Names of the two output databases of each split, the degraded side first; ``{scale}`` stands for the
+            scale.
         more_sides: Names of further output databases that a switch asks for: name of the switch -> names.
         splits: The parts, by name.
         default_splits: The parts that are prepared unless the user says otherwise; None for those that are there.
         crop: The crop rule of the cropped parts, None if there are none.
         find: (root, split, flags) -> the images of each side by key, at every scale; None if there are none. It lists
             names only and embodies the pairing rule: images with equal keys belong together.
-        flags: Additional switches of the sub-command: name -> help. Those not in `more_sides` change what the images
+        flags: Additional switches of the sub-command: name -> help. Those not in ``more_sides`` change what the images
             are, and are written into the metadata.
         scales: How many times smaller than the ground truth the degraded images are; each scale has its own pairs.
     """
@@ -63,6 +64,6 @@ class DataSet:
     more_sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def side_names(self, scale: int, flags: frozenset[str]) -> tuple[str, ...]:
-        """Names of the sides that belong together at one scale, the ground truth last."""
+        """Return the names of the sides that belong together at one scale, the ground truth last."""
         more = [side for flag, sides in self.more_sides.items() if flag in flags for side in sides]
         return tuple(side.format(scale=scale) for side in (*self.sides[:-1], *more, self.sides[-1]))

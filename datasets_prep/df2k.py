@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.low_resolution import low_key, made_from
+from datasets_prep.pairing import low_key, made_from
 from datasets_prep.sources import Side, Sides, SourceImage, find_side
+from datasets_prep.views import CropRule
 
 _SCALES = (2, 3, 4)
 # Crops that lie on multiples of this lie on whole pixels at every scale, so that one ground truth serves all.
@@ -22,7 +22,7 @@ def _key(part: str, scale: int, stem: str) -> str:
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """Both sets, or the one that is there; where one has no low resolution at a scale, it is to be made."""
+    """Find both sets, or the one that is there; where one has no low resolution at a scale, it is to be made."""
     truth: dict[str, SourceImage] = {}
     truth_folders: list[str] = []
     low: dict[int, dict[str, SourceImage]] = {scale: {} for scale in _SCALES}

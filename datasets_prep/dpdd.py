@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.sorted_order import natural, pair_in_order
+from datasets_prep.pairing import natural, pair_in_order
 from datasets_prep.sources import Sides
+from datasets_prep.views import CropRule
 from deeprftv2_arch.errors import PreparationError
 
 _DOWNLOADED = {"blur": "_c/source", "left": "_l/source", "right": "_r/source", "sharp": "_c/target"}
@@ -29,7 +29,7 @@ def _read_labels(path: Path) -> list[int]:
 
 
 def _find_groups(folders: list[Path], keys: list[str]) -> dict[str, tuple[str, ...]]:
-    """Keys of the indoor and outdoor images; empty if no folder holds the two lists of their numbers from 1 on."""
+    """Find the keys of the indoor and outdoor images; none where no folder has the two lists of their numbers."""
     for folder in folders:
         files = {group: folder / f"{group}_labels.npy" for group in _GROUPS}
         if not any(file.exists() for file in files.values()):
@@ -46,7 +46,7 @@ def _find_groups(folders: list[Path], keys: list[str]) -> dict[str, tuple[str, .
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """The tree as downloaded, else a repack; the test split with its groups, where they are known."""
+    """Find the tree as downloaded, else a repack; the test split with its groups, where they are known."""
     wanted = DPDD.side_names(1, flags)
     for base, names in ((split, _DOWNLOADED), (split, _REPACKED), (f"{split}/DPDD", _REPACKED)):
         folders = {side: f"{base}{names[side]}" for side in wanted}

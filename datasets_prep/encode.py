@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from datasets_prep.plan import Sample
 from datasets_prep.views import View
-from deeprftv2_arch.common.images import Image, decode, encode_png, is_plain_jpeg, is_plain_png
+from deeprftv2_arch.common.image_format import is_plain_jpeg, is_plain_png
+from deeprftv2_arch.common.images import Image, decode, encode_png
 from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.errors import PreparationError
 
@@ -17,7 +18,7 @@ Encoded = tuple[dict[str, dict[str, bytes]], list[str]]
 
 
 def _read_view(view: View, keep_jpegs: bool) -> tuple[bytes | None, Image]:
-    """The image that is wanted, with its bytes where they can be stored as they are."""
+    """Read the image that is wanted, with its bytes where they can be stored as they are."""
     data = view.image.read()
     image = decode(data)
     (height, width), kept, shrink = view.size, view.kept, view.image.shrink
@@ -32,7 +33,7 @@ def _read_view(view: View, keep_jpegs: bool) -> tuple[bytes | None, Image]:
 
 
 def encode_sample(sample: Sample, sides: Sequence[str], compression: int, keep_jpegs: bool) -> Encoded:
-    """Decodes the named sides of a sample and encodes their outputs as PNGs.
+    """Decode the named sides of a sample and encode their outputs as PNGs.
 
     Args:
         sample: The images, and what is made of them.

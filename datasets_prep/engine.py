@@ -10,15 +10,14 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.encode import Encoded, encode_sample
 from datasets_prep.plan import Plan, Sample, make_plan, name_part
 from datasets_prep.sources import Sides
-from deeprftv2_arch.common.folder_writer import FolderWriter
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from datasets_prep.views import CropRule
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 from deeprftv2_arch.common.parallel import map_in_order
-from deeprftv2_arch.common.partial_folder import is_finished
+from deeprftv2_arch.common.partial_folder import FolderWriter, is_finished
 from deeprftv2_arch.errors import PreparationError
 
 
@@ -29,7 +28,7 @@ class Request:
     Attributes:
         data_set: The declaration of the data set.
         root: The user's tree, which is only read.
-        out: Folder that gets `<split>/<side>.lmdb`, or `<split>/<side>/` for folders.
+        out: Folder that gets ``<split>/<side>.lmdb``, or ``<split>/<side>/`` for folders.
         splits: The parts to prepare.
         scales: The scales to prepare them at.
         only_present: Leave out what the root does not hold, rather than refuse.
@@ -53,11 +52,11 @@ class Request:
     workers: int
 
     def target(self, split: str, side: str) -> Path:
-        """The finished database or folder of one side of a split."""
+        """Return the finished database or folder of one side of a split."""
         return self.out / split / (side if self.folders else f"{side}.lmdb")
 
     def rule(self, split: str) -> CropRule | None:
-        """The crop rule that applies to a split."""
+        """Return the crop rule that applies to a split."""
         return self.crop if self.data_set.splits[split].cropped else None
 
 
@@ -74,7 +73,7 @@ class Writer(Protocol):
 
 
 def make_plans(request: Request) -> list[Plan]:
-    """Finds and checks the images of every requested split.
+    """Find and check the images of every requested split.
 
     Raises:
         PreparationError: The root is missing or holds no known tree, the output would lie in it, or images do not
@@ -104,7 +103,7 @@ def make_plans(request: Request) -> list[Plan]:
 
 
 def _find(request: Request) -> dict[tuple[str, int], Sides]:
-    """(split, scale) -> the sides of its pairs, for all that is asked for."""
+    """Find all that is asked for: (split, scale) -> the sides of its pairs."""
     data_set = request.data_set
     found: dict[tuple[str, int], Sides] = {}
     for split in request.splits:
@@ -134,7 +133,7 @@ def _nothing_found(request: Request, part: str | None = None) -> PreparationErro
 
 
 def absent(request: Request, plans: Sequence[Plan]) -> list[str]:
-    """What was left out because the root does not hold it: `Set14`, or `Set14 x3` where other scales are there."""
+    """Name what the root does not hold and was left out: ``Set14``, or ``Set14 x3`` where other scales are there."""
     planned = {(plan.split, plan.scale) for plan in plans}
     names = []
     for split in request.splits:
@@ -144,7 +143,7 @@ def absent(request: Request, plans: Sequence[Plan]) -> list[str]:
 
 
 def describe(request: Request, plan: Plan) -> str:
-    """One paragraph: what was found, what is made of it, and about how much that is."""
+    """Say in a paragraph what was found, what is made of it, and about how much that is."""
     rule = request.rule(plan.split)
     sources = " and ".join(dict.fromkeys(side.where for side in plan.sides.values()))
     targets = " and ".join(str(request.target(plan.split, side)) for side in plan.sides)
@@ -166,7 +165,7 @@ def describe(request: Request, plan: Plan) -> str:
 
 
 def _describe_rule(plan: Plan) -> list[str]:
-    """How the images were paired, with the first and the last of them, and the groups that they make."""
+    """Say how the images were paired, with the first and the last of them, and the groups that they make."""
     (first, _), *others = plan.sides.items()
     lines = []
     for name, side in others:
@@ -181,7 +180,7 @@ def _describe_rule(plan: Plan) -> list[str]:
 
 
 def describe_space(request: Request, plans: Sequence[Plan]) -> str:
-    """About how much will be written, and how much room there is."""
+    """Say about how much will be written, and how much room there is."""
     folder = request.out.resolve()
     while not folder.exists():
         folder = folder.parent
@@ -230,11 +229,11 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
 
 
 def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
-    """Writes every plan; a split that is there already, made with the same settings, is left alone.
+    """Write every plan; a split that is there already, made with the same settings, is left alone.
 
     Raises:
         PreparationError: Images are damaged (all of them are named), or the output cannot be written. What is
-            written so far stays, under a name that ends in `.partial`, and is taken up by the next run.
+            written so far stays, under a name that ends in ``.partial``, and is taken up by the next run.
     """
     problems: list[str] = []
     for plan in plans:
@@ -247,7 +246,7 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
 
 
 def _prepare_split(request: Request, plan: Plan, say: Say) -> list[str]:
-    """Writes one split at one scale; returns the problems of its images, with which nothing gets its final name."""
+    """Write one split at one scale; return the problems of its images, with which nothing gets its final name."""
     if plan.problems:
         return [*plan.problems, *_check_samples(request, plan)]
     targets = {side: request.target(plan.split, side) for side in plan.sides}
@@ -277,7 +276,7 @@ def _open_writer(request: Request, path: Path, settings: dict[str, Any]) -> Writ
 def _encode(
     request: Request, plan: Plan, samples: Sequence[Sample], sides: Sequence[str]
 ) -> Generator[Encoded, None, None]:
-    """The outputs of the samples that remain to be done, in order, under a progress bar of all."""
+    """Yield the outputs of the samples that remain to be done, in order, under a progress bar of all."""
     # The files of a folder are PNGs by their names, and pair with PNGs.
     encode = partial(encode_sample, sides=sides, compression=request.compression, keep_jpegs=not request.folders)
     done = len(plan.samples) - len(samples)
@@ -288,12 +287,12 @@ def _encode(
 
 
 def _check_samples(request: Request, plan: Plan) -> list[str]:
-    """The problems of all images."""
+    """Return the problems of all images."""
     return [problem for _, found in _encode(request, plan, plan.samples, tuple(plan.sides)) for problem in found]
 
 
 def _write_samples(request: Request, plan: Plan, writers: Mapping[str, Writer]) -> list[str]:
-    """Encodes and writes what the writers do not have yet; returns the problems of images.
+    """Encode and write what the writers do not have yet; return the problems of images.
 
     From the first damaged image on, the rest is only checked, so that all damage is reported at once, while what is
     written stays the beginning of the undamaged sequence.

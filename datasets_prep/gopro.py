@@ -3,21 +3,21 @@
 import re
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
 from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side_by_side, list_images
+from datasets_prep.views import CropRule
 
 _REPACKED = re.compile(r"(?P<sequence>GOPR\d{4}_\d{2}_\d{2})[-_](?P<frame>\d+)")
 
 
 def key_of(stem: str) -> str:
-    """`GOPR0372_07_00-000047` and `GOPR0372_07_00_000047` -> `GOPR0372_07_00/000047`; other stems stay as they are."""
+    """Turn ``GOPR0372_07_00-000047`` and ``GOPR0372_07_00_000047`` into ``GOPR0372_07_00/000047``; keep other stems."""
     match = _REPACKED.fullmatch(stem)
     return f"{match['sequence']}/{match['frame']}" if match else stem
 
 
 def _find_sequences(root: Path, split: str, blur: str) -> Sides | None:
-    """The tree as downloaded: `<split>/<sequence>/{blur,blur_gamma,sharp}/<frame>.png`."""
+    """Find the tree as downloaded: ``<split>/<sequence>/{blur,blur_gamma,sharp}/<frame>.png``."""
     sequences = sorted(
         {folder.parent for name in ("blur", "blur_gamma", "sharp") for folder in (root / split).glob(f"*/{name}")}
     )
@@ -37,7 +37,7 @@ def _find_sequences(root: Path, split: str, blur: str) -> Sides | None:
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """The tree as downloaded, else, unless gamma is asked for, one of the repacks."""
+    """Find the tree as downloaded, else, unless gamma is asked for, one of the repacks."""
     gamma = "gamma" in flags
     sides = _find_sequences(root, split, "blur_gamma" if gamma else "blur")
     if sides is None and not gamma:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet, Split
 from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side, find_side_by_side, list_images
+from datasets_prep.views import CropRule
 
 _TEST_FOLDERS = ("test-close-ups", "test-long-shot")
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """The tree as downloaded, with one GT folder for both splits, else a repack."""
+    """Find the tree as downloaded, with one GT folder for both splits, else a repack."""
     folders = ["train"] if split == "train" else [f"test/{name}" for name in _TEST_FOLDERS]
     blurred = [path for folder in folders for path in list_images(root / folder)]
     if not blurred:

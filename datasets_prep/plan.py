@@ -2,21 +2,19 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from datasets_prep.crops import CropRule, Window, windows
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.sorted_order import BY_ORDER
-from datasets_prep.sources import Side, Sides, SourceImage
-from datasets_prep.views import View, view_pair
-from deeprftv2_arch.common.folder_writer import file_name
-from deeprftv2_arch.common.images import Header
-from deeprftv2_arch.common.lmdb_writer import require_valid_key
-from deeprftv2_arch.common.wording import name_some
-from deeprftv2_arch.errors import PreparationError
+from datasets_prep.pairing import BY_ORDER
+from datasets_prep.sources import Side, Sides
+from datasets_prep.views import CropRule, View, Window, view_pair, windows
+from deeprftv2_arch.common.image_format import Header
+from deeprftv2_arch.common.lmdb_io import require_valid_key
+from deeprftv2_arch.common.partial_folder import file_name
+from deeprftv2_arch.errors import PreparationError, name_some
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Plan:
         found: In words, how many pairs of how many; with the figures of each part, where the split has parts.
         sides: What was found, the degraded side first.
         samples: In the order of their keys.
-        problems: What is wrong with images, one line each; samples with a problem are not in `samples`.
+        problems: What is wrong with images, one line each; samples with a problem are not in ``samples``.
         too_small: Images smaller than a crop, which give no crops, one line each.
         warnings: What is unusual but does not stop the preparation.
         estimated_bytes: Side -> about how much will be written.
@@ -60,13 +58,13 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """`test`, or with its scale `Set5 x2`."""
+        """``test``, or with its scale ``Set5 x2``."""
         return name_part(self.split, self.scale)
 
     @property
     def multiple(self) -> int:
         """Height and width of the ground truth are cut to a multiple of this."""
-        return list(self.sides.values())[-1].multiple
+        return _multiple(self.sides)
 
     @property
     def keys(self) -> list[str]:
@@ -74,18 +72,23 @@ class Plan:
         return [key for sample in self.samples for key, _ in sample.outputs]
 
     def fingerprint(self) -> str:
-        """Hash of all output keys with their windows and of the images too small to have any."""
+        """Return a hash of all output keys with their windows and of the images too small to have any."""
         described = [repr(sample.outputs) for sample in self.samples] + list(self.too_small)
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
 
 def name_part(split: str, scale: int) -> str:
-    """`test`, or with its scale `Set5 x2`."""
+    """Name a part: ``test``, or with its scale ``Set5 x2``."""
     return split if scale == 1 else f"{split} x{scale}"
 
 
+def _multiple(sides: Sides) -> int:
+    """Return what height and width of the ground truth, which comes last, are cut to a multiple of."""
+    return list(sides.values())[-1].multiple
+
+
 def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
-    """Keys that every side has, sorted; PreparationError if one side has an image that another lacks."""
+    """Return the keys that every side has, sorted; refuse an image that another side lacks."""
     for name, side in sides.items():
         for other_name, other in sides.items():
             lonely = sorted(side.images.keys() - other.images.keys())
@@ -99,7 +102,7 @@ def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
 
 
 def _count(split: Split, keys: list[str]) -> str:
-    """`3 of 3,450 expected pairs (DIV2K 3 of 800, Flickr2K 0 of 2,650)`."""
+    """Say ``3 of 3,450 expected pairs (DIV2K 3 of 800, Flickr2K 0 of 2,650)``."""
     firsts = Counter(key.split("/")[0] for key in keys)
     parts = ", ".join(f"{name} {firsts[name]:,} of {expected:,}" for name, expected in split.parts.items())
     return f"{len(keys):,} of {split.expected:,} expected pairs" + (f" ({parts})" if parts else "")
@@ -116,7 +119,7 @@ def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
 
 
 def _order_warnings(name: str, sides: Sides, keys: list[str], split: Split) -> list[str]:
-    """Two folders that each lack an image, but not of the same pair, are as many, and give wrong pairs by order."""
+    """Warn of pairs by order: two folders that lack images of different pairs may be as many, and pair wrongly."""
     if len(keys) == split.expected or not any(side.rule == BY_ORDER for side in sides.values()):
         return []
     return [
@@ -126,7 +129,7 @@ def _order_warnings(name: str, sides: Sides, keys: list[str], split: Split) -> l
 
 
 def _gaps(keys: list[str]) -> list[str]:
-    """Keys between the first and the last number of each sequence that are not in `keys`."""
+    """Return the keys between the first and the last number of each sequence that are not in ``keys``."""
     numbers: dict[tuple[str, int], set[int]] = {}
     for key in keys:
         prefix = key.rstrip("0123456789")
@@ -141,26 +144,13 @@ def _gaps(keys: list[str]) -> list[str]:
     ]
 
 
-def _read_headers(images: Iterable[SourceImage], problems: list[str]) -> list[tuple[Header, int]]:
-    """Header and bytes of each image; what cannot be read is added to `problems` instead."""
-    headers = []
-    for image in images:
-        try:
-            headers.append(image.read_header())
-        except PreparationError as error:
-            problems.append(f"{image} {error}")
-        except OSError as error:
-            problems.append(f"{image} cannot be read: {error.strerror}")
-    return headers
-
-
 def _full_view(views: Mapping[str, View]) -> View:
-    """A view of full size, so that what is said of the ground truth is the same at every scale."""
+    """Return a view of full size, so that what is said of the ground truth is the same at every scale."""
     return next(view for view in views.values() if view.scale == 1)
 
 
 def _make_sample(sides: Sides, key: str, headers: Sequence[Header], scale: int, rule: CropRule | None) -> Sample:
-    """What is made of one pair; it has no outputs if it is smaller than a crop.
+    """Say what is made of one pair; it has no outputs if it is smaller than a crop.
 
     Raises:
         PreparationError: The sizes do not fit together, or nothing is left of a whole image at this scale.
@@ -177,18 +167,77 @@ def _make_sample(sides: Sides, key: str, headers: Sequence[Header], scale: int, 
 
 def _estimate_bytes(
     sample: Sample, headers: Sequence[tuple[Header, int]], rule: CropRule | None, flat_names: bool
-) -> Iterator[tuple[str, float]]:
-    """Each side, with about how much will be written of it."""
+) -> dict[str, float]:
+    """Estimate for each side how much will be written of it."""
     height, width = _full_view(sample.views).size
     share = len(sample.outputs) * rule.size**2 / (height * width) if rule else 1.0
+    estimated = {}
     for (side, view), (header, size) in zip(sample.views.items(), headers, strict=True):
         if header.is_jpeg and (rule or flat_names):  # becomes a PNG, which takes about half of what the samples do
             size = header.height * header.width * header.channels // 2
-        yield side, share * size / view.image.shrink**2
+        estimated[side] = share * size / view.image.shrink**2
+    return estimated
+
+
+@dataclass(frozen=True)
+class _PlannedPair:
+    """What becomes of one pair: a sample, or why there is none.
+
+    Attributes:
+        sample: What is made of it.
+        bytes: Side -> about how much will be written.
+        problems: What is wrong with its images, one line each.
+        too_small: That it gives no crops, in one line.
+    """
+
+    sample: Sample | None = None
+    bytes: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    too_small: str = ""
+
+
+def _plan_pair(sides: Sides, key: str, scale: int, rule: CropRule | None, flat_names: bool) -> _PlannedPair:
+    """Read the headers of one pair and say what is made of it.
+
+    Raises:
+        PreparationError: The key of an output is not valid.
+    """
+    headers: list[tuple[Header, int]] = []
+    problems: list[str] = []
+    for side in sides.values():
+        image = side.images[key]
+        try:
+            headers.append(image.read_header())
+        except PreparationError as error:
+            problems.append(f"{image} {error}")
+        except OSError as error:
+            problems.append(f"{image} cannot be read: {error.strerror}")
+    if problems:
+        return _PlannedPair(problems=tuple(problems))
+    try:
+        sample = _make_sample(sides, key, [header for header, _ in headers], scale, rule)
+    except PreparationError as error:
+        return _PlannedPair(problems=(str(error),))
+    if rule is not None and not sample.outputs:
+        full = _full_view(sample.views)
+        size, crop = f"{full.size[1]}x{full.size[0]}", f"{rule.size}x{rule.size}"
+        return _PlannedPair(too_small=f"{full.image} is {size}, smaller than a crop of {crop}")
+    for output, _ in sample.outputs:
+        require_valid_key(output)
+    return _PlannedPair(sample, _estimate_bytes(sample, headers, rule, flat_names))
+
+
+def _require_whole_pixels(rule: CropRule | None, multiple: int) -> None:
+    """Refuse crops of a larger image that would not fall on whole pixels of a smaller one."""
+    if rule is not None and (rule.size % multiple or rule.step % multiple):
+        raise PreparationError(
+            f"--crop {rule.size} and --step {rule.step} must be multiples of {multiple}, so that crops are the same at "
+            "every scale"
+        )
 
 
 def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: CropRule | None, flat_names: bool) -> Plan:
-    """Pairs the images, reads their headers and lists what will be written.
+    """Pair the images, read their headers and list what will be written.
 
     Args:
         data_set: The declaration.
@@ -203,54 +252,25 @@ def make_plan(data_set: DataSet, split: str, scale: int, sides: Sides, rule: Cro
             crop, or the crops of a larger image would not fall on whole pixels of a smaller one.
     """
     keys = _require_pairs(sides)
-    multiple = list(sides.values())[-1].multiple
-    if rule is not None and (rule.size % multiple or rule.step % multiple):
-        raise PreparationError(
-            f"--crop {rule.size} and --step {rule.step} must be multiples of {multiple}, so that crops are the same at "
-            "every scale"
-        )
-    problems: list[str] = []
-    too_small: list[str] = []
-    samples: list[Sample] = []
-    estimated = dict.fromkeys(sides, 0.0)
-    name = name_part(split, scale)
-    for key in tqdm(keys, desc=f"{name}: reading headers", unit="pair", leave=False, delay=2):
-        images = [side.images[key] for side in sides.values()]
-        headers = _read_headers(images, problems)
-        if len(headers) < len(images):
-            continue
-        try:
-            sample = _make_sample(sides, key, [header for header, _ in headers], scale, rule)
-        except PreparationError as error:
-            problems.append(str(error))
-            continue
-        if rule is not None and not sample.outputs:
-            full = _full_view(sample.views)
-            too_small.append(
-                f"{full.image} is {full.size[1]}x{full.size[0]}, smaller than a crop of {rule.size}x{rule.size}"
-            )
-            continue
-        for output, _ in sample.outputs:
-            require_valid_key(output)
-        for side, size in _estimate_bytes(sample, headers, rule, flat_names):
-            estimated[side] += size
-        samples.append(sample)
-    if rule is not None and not samples and not problems:
-        raise PreparationError(f"{name}: nothing to cut: {too_small[0]}, and so are all; choose a smaller --crop")
+    _require_whole_pixels(rule, _multiple(sides))
+    name, declared = name_part(split, scale), data_set.splits[split]
+    pairs = [
+        _plan_pair(sides, key, scale, rule, flat_names)
+        for key in tqdm(keys, desc=f"{name}: reading headers", unit="pair", leave=False, delay=2)
+    ]
     plan = Plan(
         split=split,
         scale=scale,
-        found=_count(data_set.splits[split], keys),
+        found=_count(declared, keys),
         sides=sides,
-        samples=tuple(samples),
-        problems=tuple(dict.fromkeys(problems)),
-        too_small=tuple(too_small),
-        warnings=(
-            *_count_warnings(split, keys, data_set.splits[split]),
-            *_order_warnings(split, sides, keys, data_set.splits[split]),
-        ),
-        estimated_bytes={side: int(size) for side, size in estimated.items()},
+        samples=tuple(pair.sample for pair in pairs if pair.sample is not None),
+        problems=tuple(dict.fromkeys(problem for pair in pairs for problem in pair.problems)),
+        too_small=tuple(pair.too_small for pair in pairs if pair.too_small),
+        warnings=(*_count_warnings(split, keys, declared), *_order_warnings(split, sides, keys, declared)),
+        estimated_bytes={side: int(sum(pair.bytes.get(side, 0.0) for pair in pairs)) for side in sides},
     )
+    if rule is not None and not plan.samples and not plan.problems:
+        raise PreparationError(f"{name}: nothing to cut: {plan.too_small[0]}, and so are all; choose a smaller --crop")
     _require_unique(plan.keys, flat_names)
     return plan
 

@@ -4,10 +4,9 @@ import re
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.pair_list import read_keys_of_list, read_pair_list
+from datasets_prep.pairing import read_keys_of_list, read_pair_list
 from datasets_prep.sources import Side, Sides, find_side_by_side
-from deeprftv2_arch.common.wording import name_some
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, name_some
 
 _FOLDERS = {
     "RealBlur_J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref",  # "itensity" is what the folder is called
@@ -18,14 +17,14 @@ _REPACKED = re.compile(r"(?P<scene>scene\d+)[-_](blur|gt)_(?P<number>\d+)")
 
 
 def key_of_line(sharp: PurePosixPath, blurred: PurePosixPath) -> str | None:
-    """`<folder>/scene001/gt/gt_1.png` and `<folder>/scene001/blur/blur_1.png` -> `scene001/blur_1`."""
+    """Turn ``<folder>/scene001/gt/gt_1.png`` and ``<folder>/scene001/blur/blur_1.png`` into ``scene001/blur_1``."""
     scene = blurred.parent.parent
     is_pair = (sharp.parent, blurred.parent) == (scene / "gt", scene / "blur")
     return f"{scene.name}/{blurred.stem}" if is_pair and scene.name else None
 
 
 def key_of_stem(stem: str) -> str:
-    """`scene001-blur_1`, `scene001_blur_1`, the same with `gt` -> `scene001/blur_1`; other stems stay as they are."""
+    """Turn ``scene001-blur_1``, ``scene001_blur_1`` (or ``gt``) into ``scene001/blur_1``; keep other stems."""
     match = _REPACKED.fullmatch(stem)
     return f"{match['scene']}/blur_{match['number']}" if match else stem
 
@@ -48,7 +47,7 @@ def _find_repack(root: Path, subset: str, part: str) -> Sides | None:
 
 
 def _require_apart(root: Path, subset: str) -> None:
-    """Raises PreparationError if pairs are listed both for training and for testing."""
+    """Refuse lists that have a pair both for training and for testing."""
     lists = [root / _list_name(subset, part) for part in _PAIRS]
     if not all(path.exists() for path in lists):
         return
@@ -62,7 +61,7 @@ def _require_apart(root: Path, subset: str) -> None:
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """The pairs that the list of the tree as downloaded states, else a repack."""
+    """Find the pairs that the list of the tree as downloaded states, else a repack."""
     subset, part = split.split("/")
     folder = _FOLDERS[subset]
     if not (root / folder).is_dir():

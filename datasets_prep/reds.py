@@ -22,7 +22,7 @@ def _find_side(root: Path, folder: str) -> dict[str, SourceImage]:
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """All frames of the training or validation clips, or those of the validation clips that make REDS-val-300."""
+    """Find all frames of the training or validation clips, or those of the validation clips that make REDS-val-300."""
     part = "train" if split == "train" else "val"
     sides = {}
     for side, folder in (("blur", f"{part}/{part}_blur_jpeg"), ("sharp", f"{part}/{part}_sharp")):

@@ -4,18 +4,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deeprftv2_arch.common.images import EXTENSIONS, Header, read_header
-from deeprftv2_arch.common.lmdb_reader import open_readonly, read_meta_info, read_value
+from deeprftv2_arch.common.image_format import EXTENSIONS, PNG_HEADER_BYTES, Header, read_header
+from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info, read_value
 from deeprftv2_arch.errors import PreparationError
-
-_PNG_HEADER_BYTES = 33
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One encoded image: the file `path`, or the value of `key` in the LMDB `path`.
+    """One encoded image: the file ``path``, or the value of ``key`` in the LMDB ``path``.
 
-    With `shrink` above 1 it stands for an image that is not there and is made from this one, so many times smaller.
+    With ``shrink`` above 1 it stands for an image that is not there and is made from this one, so many times smaller.
     """
 
     path: Path
@@ -26,14 +24,14 @@ class SourceImage:
         return str(self.path) if self.key is None else f"{self.path}: {self.key}"
 
     def read(self) -> bytes:
-        """All its bytes."""
+        """Read all its bytes."""
         return self.path.read_bytes() if self.key is None else read_value(self.path, self.key)
 
     def read_header(self) -> tuple[Header, int]:
-        """Its header and its number of bytes, without reading more of a PNG file than that needs."""
+        """Read its header and its number of bytes, without reading more of a PNG file than that needs."""
         if self.key is None and self.path.suffix.lower() == ".png":
             with self.path.open("rb") as file:
-                return read_header(file.read(_PNG_HEADER_BYTES)), self.path.stat().st_size
+                return read_header(file.read(PNG_HEADER_BYTES)), self.path.stat().st_size
         data = self.read()
         return read_header(data), len(data)
 
@@ -44,7 +42,7 @@ class Side:
 
     Attributes:
         images: key -> image. Equal keys on two sides make a pair.
-        where: The pattern of the paths in words, relative to the root, e.g. `train/<sequence>/blur`.
+        where: The pattern of the paths in words, relative to the root, e.g. ``train/<sequence>/blur``.
         scale: How many times smaller its images are than those of the last side.
         multiple: Only in the last side: height and width are first cut to a multiple of this, at the bottom and right.
         rule: In words, how the images were paired, where that depends on what was found; then the metadata lists
@@ -70,7 +68,7 @@ Sides = dict[str, Side]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images directly in `folder` (extension in any case, not hidden), by name; none if there is no folder."""
+    """List the images directly in a folder (extension in any case, not hidden) by name; none if there is no folder."""
     if not folder.is_dir():
         return []
     found = (entry for entry in folder.iterdir() if entry.suffix.lower() in EXTENSIONS and entry.name[0] != ".")
@@ -78,7 +76,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def by_key(images: Iterable[tuple[str, SourceImage]]) -> dict[str, SourceImage]:
-    """Dictionary from (key, image) pairs.
+    """Make a dictionary of (key, image) pairs.
 
     Raises:
         PreparationError: Two images have the same key; the message names both.
@@ -92,7 +90,7 @@ def by_key(images: Iterable[tuple[str, SourceImage]]) -> dict[str, SourceImage]:
 
 
 def find_side(path: Path, key_of: Callable[[str], str]) -> dict[str, SourceImage]:
-    """Images of the flat folder `path`, or of the LMDB `path`, if its name ends in .lmdb, by `key_of(stem)`."""
+    """Find the images of a flat folder, or of an LMDB if its name ends in .lmdb, by ``key_of(stem)``."""
     if path.suffix == ".lmdb":
         if not path.is_dir():
             return {}
@@ -104,9 +102,9 @@ def find_side(path: Path, key_of: Callable[[str], str]) -> dict[str, SourceImage
 def find_side_by_side(
     root: Path, bases: Iterable[str], names: Iterable[tuple[str, str]], key_of: Callable[[str], str]
 ) -> Sides | None:
-    """The repacks that have one folder or LMDB per side, e.g. `test/input` and `test/target`.
+    """Find a repack that has one folder or LMDB per side, e.g. ``test/input`` and ``test/target``.
 
-    Takes the first place in which at least one of the two sides is there, so that a missing other side is noticed
+    Take the first place in which at least one of the two sides is there, so that a missing other side is noticed
     rather than passed over.
 
     Args:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets_prep.data_set import DataSet, Split
-from datasets_prep.low_resolution import low_key, made_from, truth_key
+from datasets_prep.pairing import low_key, made_from, truth_key
 from datasets_prep.sources import Side, Sides, find_side
 
 _SCALES = (2, 3, 4)
@@ -18,12 +18,12 @@ def _is_named(folder: Path, split: str) -> bool:
 
 
 def _set_folders(folder: Path, split: str) -> list[Path]:
-    """Folders in `folder` with a name of the set, in any case."""
+    """List the folders in ``folder`` with a name of the set, in any case."""
     return sorted(entry for entry in folder.glob("*") if entry.is_dir() and _is_named(entry, split))
 
 
 def _candidates(root: Path, split: str, names: tuple[str, ...], common: str, scale: int) -> list[Path]:
-    """Folders that may hold one side: `names` in the folder of the set, or the set's in the folder `common` to all."""
+    """List what may hold one side: ``names`` in the folder of the set, or the set's in the folder ``common`` to all."""
     # The root may also be the folder of one set.
     bases = [*([root] if _is_named(root.resolve(), split) else []), *_set_folders(root, split)]
     in_common = _set_folders(root / common, split) or [root / common / split]
@@ -31,7 +31,7 @@ def _candidates(root: Path, split: str, names: tuple[str, ...], common: str, sca
 
 
 def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], scale: int, multiple: int) -> Side:
-    """The first of the folders that holds images; without images, and with all the names, if none does."""
+    """Find the first of the folders that holds images; without images, and with all the names, if none does."""
     for folder in folders:
         images = find_side(folder, key_of)
         if images:
@@ -40,7 +40,7 @@ def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], s
 
 
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
-    """At each scale the first ground truth and the first low resolution that are there; the latter else to be made."""
+    """Find the first ground truth and low resolution at each scale; a missing low resolution is to be made."""
     sides: Sides = {}
     for scale in _SCALES:
         # Cut for this scale, not cut at all, cut for every scale.

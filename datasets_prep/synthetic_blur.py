@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.common.images import EXTENSIONS, Image, decode, encode_png
+from deeprftv2_arch.common.image_format import EXTENSIONS
+from deeprftv2_arch.common.images import Image, decode, encode_png
 from deeprftv2_arch.common.partial_folder import PartialFolder, is_finished
 from deeprftv2_arch.data.camera_path import length_of
 from deeprftv2_arch.data.synthetic_blur import BlurSettings, Exposure, expose_photograph

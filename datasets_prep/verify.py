@@ -8,11 +8,10 @@ from tqdm import tqdm
 
 from datasets_prep.sources import SourceImage, find_side
 from deeprftv2_arch.common.images import decode
-from deeprftv2_arch.common.lmdb_reader import read_keys, read_meta_info
+from deeprftv2_arch.common.lmdb_io import read_keys, read_meta_info
 from deeprftv2_arch.common.parallel import map_in_order
 from deeprftv2_arch.common.partial_folder import metadata_path, read_metadata
-from deeprftv2_arch.common.wording import name_some
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, name_some
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def _partial(target: Path) -> Path:
 
 
 def is_begun(target: Path) -> bool:
-    """True where `target` was prepared or its preparation was interrupted."""
+    """Tell whether ``target`` was prepared or its preparation was interrupted."""
     return target.is_dir() or _partial(target).is_dir()
 
 
@@ -59,7 +58,7 @@ class _Side:
 
 
 def _load_side(target: Path) -> tuple[_Side | None, list[str]]:
-    """What is at `target`, None if that cannot be read, and what is wrong with it, one line each."""
+    """Load what is at ``target``, None if that cannot be read, and what is wrong with it, one line each."""
     is_lmdb = target.suffix == ".lmdb"
     try:
         images = find_side(target, str)
@@ -78,7 +77,7 @@ def _load_side(target: Path) -> tuple[_Side | None, list[str]]:
 
 
 def _find_lonely(sides: Sequence[_Side]) -> list[str]:
-    """Images that one side has and another lacks, one line for each two sides."""
+    """Name the images that one side has and another lacks, one line for each two sides."""
     problems = []
     for side in sides:
         for other in sides:
@@ -97,7 +96,7 @@ def _make_pairs(sides: Sequence[_Side]) -> list[Pair]:
 
 
 def verify(targets: Sequence[Path], name: str, workers: int) -> tuple[int, list[str]]:
-    """Checks the sides of one split against each other and against their metadata.
+    """Check the sides of one split against each other and against their metadata.
 
     Args:
         targets: The finished databases or folders, one per side.
@@ -127,7 +126,7 @@ def verify(targets: Sequence[Path], name: str, workers: int) -> tuple[int, list[
 
 
 def check_pair(pair: Pair) -> list[str]:
-    """Decodes the images of a pair; returns what is wrong with them."""
+    """Decode the images of a pair; return what is wrong with them."""
     problems, sizes = [], set()
     for source, shape, scale in zip(pair.images, pair.shapes, pair.scales, strict=True):
         try:

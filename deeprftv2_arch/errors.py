@@ -1,5 +1,7 @@
 """Errors for people: one line that names the file, key or option and says what to do."""
 
+_NAMED = 5
+
 
 class DeepRFTv2Error(Exception):
     """Base of every error that this package raises on purpose; commands print it as one line and exit with 2."""
@@ -47,3 +49,9 @@ class WriteError(DeepRFTv2Error, RuntimeError):
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def name_some(names: list[str]) -> str:
+    """Name the first of many, for a message: ``a, b, c, d, e and 7 more``."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -4,9 +4,8 @@ from typing import Any
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset, SuperResolutionPairDataset
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
-from deeprftv2_arch.data.super_resolution_pair_dataset import SuperResolutionPairDataset
 from deeprftv2_arch.data.synthetic_blur_dataset import SyntheticBlurDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.losses.psnr_loss import PSNRLoss

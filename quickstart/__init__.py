@@ -5,7 +5,7 @@ Run them from the checkout's folder:
     make quickstart       or  python -m quickstart                     a DeepRFTv2 learns to deblur
     make quickstart-sr    or  python -m quickstart.super_resolution    an ATD learns to enlarge
 
-What both do is in ``command.py``, what they differ in is a ``Task``.
+What both do is in ``steps.py``, what they differ in is a ``Task``.
 """
 
 import os

@@ -32,12 +32,12 @@ class Column:
 
 
 def kernel_tile(kernel: np.ndarray, side: int) -> np.ndarray:
-    """A kernel of values -1..1 as (side, side, 3) uint8, see :func:`coloured`."""
+    """Enlarge a kernel of values -1..1 to (side, side, 3) uint8, see :func:`coloured`."""
     return cv2.resize(coloured(kernel), (side, side), interpolation=cv2.INTER_NEAREST)
 
 
 def busiest_window(sharp: np.ndarray, height: int, width: int) -> tuple[int, int]:
-    """Top and left of the window of that size in which the photograph has most edges."""
+    """Find top and left of the window of that size in which the photograph has most edges."""
     grey = cv2.cvtColor(sharp, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     sums = cv2.boxFilter(edges, cv2.CV_32F, (width, height), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
@@ -47,7 +47,7 @@ def busiest_window(sharp: np.ndarray, height: int, width: int) -> tuple[int, int
 
 
 def photograph_columns(photographs: dict[str, np.ndarray], zoom: int) -> list[Column]:
-    """The columns of a photograph's versions, with the same details of each.
+    """Make the columns of a photograph's versions, with the same details of each.
 
     Args:
         photographs: Label -> version, (H, W, 3) uint8 RGB, all of one size, the true one last.
@@ -69,7 +69,7 @@ def photograph_columns(photographs: dict[str, np.ndarray], zoom: int) -> list[Co
 
 
 def kernel_column(kernels: np.ndarray, height: int) -> Column:
-    """The column of the strongest kernels, one large and four small.
+    """Make the column of the strongest kernels, one large and four small.
 
     Args:
         kernels: (C, H, W), see strongest_kernels.
@@ -90,7 +90,7 @@ def kernel_column(kernels: np.ndarray, height: int) -> Column:
 
 
 def comparison_png(columns: list[Column]) -> bytes:
-    """Lays out the columns from left to right, and returns the bytes of a PNG."""
+    """Lay out the columns from left to right, and return the bytes of a PNG."""
     detail_y = LABEL_HEIGHT + columns[0].whole.height + MARGIN
     size = (len(columns) * (TILE_WIDTH + MARGIN) + MARGIN, detail_y + DETAIL_HEIGHT + MARGIN)
     sheet = Image.new("RGB", size, PAPER)

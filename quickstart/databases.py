@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 from deeprftv2_arch.common.partial_folder import is_finished
 from quickstart.photographs import HELD_OUT, TRAINING
 from quickstart.task import Task
@@ -19,13 +19,13 @@ CROP = 160
 
 
 def crop_corners(length: int, crop: int) -> list[int]:
-    """Where crops start so that they cover a length evenly and overlap as little as possible."""
+    """Return where crops start so that they cover a length evenly and overlap as little as possible."""
     number = -(-length // crop)
-    return np.linspace(0, length - crop, number).round().astype(int).tolist()
+    return [int(corner) for corner in np.linspace(0, length - crop, number).round()]
 
 
 def crops(photograph: np.ndarray, crop: int, scale: int = 1) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and square crops that cover the photograph.
+    """Yield names and square crops that cover the photograph.
 
     Args:
         photograph: (scale H, scale W, 3), of which the degraded version has (H, W, 3).
@@ -40,10 +40,10 @@ def crops(photograph: np.ndarray, crop: int, scale: int = 1) -> Iterator[tuple[s
 
 
 def write_databases(task: Task, out: Path, seed: int) -> None:
-    """Writes the four databases, except those that an earlier run finished.
+    """Write the four databases, except those that an earlier run finished.
 
     Raises:
-        PreparationError: the folder holds databases of another seed, or cannot be written to.
+        PreparationError: The folder holds databases of another seed, or cannot be written to.
     """
     for split, versions in (
         ("train", {name: task.versions(name) for name in TRAINING}),

@@ -19,7 +19,7 @@ EXPOSURES = 10
 
 
 def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
-    """The motion of one exposure of a photograph: a pure function of its arguments."""
+    """Draw the motion of one exposure of a photograph: a pure function of its arguments."""
     height, width = load_photograph(file_name).shape[:2]
     return random_motion(np.random.default_rng((seed, crc32(file_name.encode()), exposure)), height, width)
 
@@ -43,33 +43,32 @@ class Deblurring(Task):
     detail_zoom = 2
 
     def versions(self, file_name: str) -> int:
-        """The number of exposures."""
+        """Return the number of exposures."""
         return EXPOSURES
 
     def true_version(self, file_name: str, version: int) -> np.ndarray:
-        """The photograph: all exposures show the same."""
+        """Return the photograph: all exposures show the same."""
         return load_photograph(file_name)
 
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
-        """The photograph blurred by the motion of that exposure."""
+        """Blur the photograph by the motion of that exposure."""
         return blur_photograph(photograph, motion_of(file_name, version, seed))
 
     def without_network(self, degraded: np.ndarray) -> np.ndarray:
-        """The blurred photograph as it is."""
+        """Return the blurred photograph as it is."""
         return degraded
 
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
-        """Deblurs, and looks into the last kernel estimator."""
+        """Deblur, and look into the last kernel estimator."""
         restored: list[Restored] = []
         kernels = estimated_kernels(network, lambda: restored.append(restore(network, degraded)))
         return replace(restored[0], kernels=kernels)
 
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
-        """Peak signal-to-noise ratio in dB."""
-        return float(peak_signal_noise_ratio(truth, photograph))
+        """Measure the peak signal-to-noise ratio in dB."""
+        return float(peak_signal_noise_ratio(truth, photograph))  # type: ignore[no-untyped-call]
 
     def ssim(self, photograph: np.ndarray, truth: np.ndarray) -> float:
-        """Structural similarity, mean over the channels."""
-        return float(
-            structural_similarity(truth, photograph, channel_axis=2, gaussian_weights=True, use_sample_covariance=False)
-        )
+        """Measure the structural similarity, mean over the channels."""
+        windows = {"gaussian_weights": True, "use_sample_covariance": False}
+        return float(structural_similarity(truth, photograph, channel_axis=2, **windows))  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ DARK = 0.4  # what is left of the photograph's light
 
 
 def shown_pixels(height: int, width: int, kernel_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the pixels whose kernels are shown: as many as have room, spread evenly."""
+    """Return rows and columns of the pixels whose kernels are shown: as many as have room, spread evenly."""
     room = (ZOOM * kernel_size + SPACE) * width / PANEL_WIDTH
     sides = [(np.arange(number := int(side // room)) + 0.5) * side / number for side in (height, width)]
     rows, columns = np.meshgrid(*sides, indexing="ij")
@@ -23,7 +23,7 @@ def shown_pixels(height: int, width: int, kernel_size: int) -> tuple[np.ndarray,
 
 
 def kernel_panel(photograph: np.ndarray, rows: np.ndarray, columns: np.ndarray, kernels: np.ndarray) -> Image.Image:
-    """A darkened photograph with kernels over it, each as bright as its own peak allows.
+    """Draw a darkened photograph with kernels over it, each as bright as its own peak allows.
 
     Args:
         photograph: (H, W, 3) uint8 RGB.
@@ -44,7 +44,7 @@ def kernel_panel(photograph: np.ndarray, rows: np.ndarray, columns: np.ndarray, 
 
 
 def kernel_field_png(panels: dict[str, Image.Image]) -> bytes:
-    """Lays out panels of one size with their labels from left to right, and returns the bytes of a PNG."""
+    """Lay out panels of one size with their labels from left to right, and return the bytes of a PNG."""
     height = next(iter(panels.values())).height
     sheet = Image.new("RGB", (len(panels) * (PANEL_WIDTH + MARGIN) + MARGIN, LABEL_HEIGHT + height + MARGIN), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(19)

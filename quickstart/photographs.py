@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import skimage
+from numpy.typing import NDArray
 
 from deeprftv2_arch.errors import DataError
 
@@ -15,14 +16,14 @@ HELD_OUT = ("astronaut.png", "chelsea.png", "motorcycle_left.png")
 
 
 def load_photograph(file_name: str) -> np.ndarray:
-    """One of scikit-image's photographs as (H, W, 3) uint8 RGB with even sides; grey ones get three equal channels.
+    """Load one of scikit-image's photographs as (H, W, 3) uint8 RGB with even sides, grey ones with equal channels.
 
     Raises:
-        DataError: the installed scikit-image does not have it.
+        DataError: The installed scikit-image does not have it.
     """
     path = Path(skimage.__file__).parent / "data" / file_name
     try:
-        photograph = skimage.io.imread(path)
+        photograph: NDArray[np.uint8] = skimage.io.imread(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: photograph missing or unreadable; reinstall scikit-image") from error
     if photograph.ndim == 2:

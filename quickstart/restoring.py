@@ -1,4 +1,4 @@
-"""Restores photographs with a trained network."""
+"""Photographs restored by a trained network."""
 
 import time
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Restored:
 
 
 def load_network(network_class: type[nn.Module], options: Mapping[str, Any], weights: Path) -> nn.Module:
-    """The network of an option file with trained weights, for evaluation."""
+    """Build the network of an option file with trained weights, for evaluation."""
     network = network_class(**{key: value for key, value in options.items() if key != "type"})
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["params"])
     return network.eval()
@@ -36,7 +36,7 @@ def load_network(network_class: type[nn.Module], options: Mapping[str, Any], wei
 
 @torch.no_grad()
 def restore(network: nn.Module, degraded: np.ndarray) -> Restored:
-    """Restores one (H, W, 3) uint8 RGB photograph."""
+    """Restore one (H, W, 3) uint8 RGB photograph."""
     x = torch.from_numpy(np.ascontiguousarray(degraded.transpose(2, 0, 1))).float().div(255)[None]
     start = time.perf_counter()
     y = network(x)

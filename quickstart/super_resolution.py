@@ -9,9 +9,9 @@ from torch import nn
 
 from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.networks.atd import ATD
-from quickstart.command import main
 from quickstart.photographs import COLOURED, load_photograph
 from quickstart.restoring import Restored, restore
+from quickstart.steps import main
 from quickstart.task import OPTION_FILES, Task, Words
 
 SIZES = (1.0, 0.8, 0.6)
@@ -40,35 +40,35 @@ class SuperResolution(Task):
     detail_zoom = 4
 
     def versions(self, file_name: str) -> int:
-        """One of every size for a photograph with colours."""
+        """Return one of every size for a photograph with colours."""
         return len(SIZES) if file_name in COLOURED else 1
 
     def true_version(self, file_name: str, version: int) -> np.ndarray:
-        """The photograph in the version's size, with even sides, its channels rolled by as many as the version says."""
+        """Resize the photograph to the version's size, with even sides, and roll its channels by that number."""
         photograph = np.roll(load_photograph(file_name), version, axis=2)
         height, width = (2 * round(side * SIZES[version] / 2) for side in photograph.shape[:2])
         return imresize(photograph, (height, width))
 
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
-        """The photograph in half its size, as MATLAB's imresize makes it."""
+        """Shrink the photograph to half its size, as MATLAB's imresize makes it."""
         height, width = photograph.shape[:2]
         return imresize(photograph, (height // 2, width // 2))
 
     def without_network(self, degraded: np.ndarray) -> np.ndarray:
-        """Bicubic interpolation, by MATLAB's imresize too."""
+        """Interpolate bicubically, by MATLAB's imresize too."""
         height, width = degraded.shape[:2]
         return imresize(degraded, (2 * height, 2 * width))
 
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
-        """The photograph enlarged by the network."""
+        """Enlarge the photograph by the network."""
         return restore(network, degraded)
 
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
-        """Peak signal-to-noise ratio of the luma in dB."""
+        """Measure the peak signal-to-noise ratio of the luma in dB."""
         return self._metric("psnr", photograph, truth)
 
     def ssim(self, photograph: np.ndarray, truth: np.ndarray) -> float:
-        """Structural similarity of the luma."""
+        """Measure the structural similarity of the luma."""
         return self._metric("ssim", photograph, truth)
 
     def _metric(self, name: str, photograph: np.ndarray, truth: np.ndarray) -> float:

@@ -60,28 +60,28 @@ class Task(ABC):
 
     @abstractmethod
     def versions(self, file_name: str) -> int:
-        """How many versions of a training photograph the network learns from."""
+        """Return how many versions of a training photograph the network learns from."""
 
     @abstractmethod
     def true_version(self, file_name: str, version: int) -> np.ndarray:
-        """A version of a photograph as the network should restore it; version 0 is the photograph itself."""
+        """Return a version of a photograph as the network should restore it; version 0 is the photograph itself."""
 
     @abstractmethod
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
-        """What the network gets instead of a version of a photograph: a pure function of the arguments."""
+        """Make what the network gets instead of a version of a photograph: a pure function of the arguments."""
 
     @abstractmethod
     def without_network(self, degraded: np.ndarray) -> np.ndarray:
-        """The photograph that the network's is compared with, of the size of the true one."""
+        """Return the photograph that the network's is compared with, of the size of the true one."""
 
     @abstractmethod
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
-        """What the network makes of a degraded photograph."""
+        """Let the network restore a degraded photograph."""
 
     @abstractmethod
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
-        """Peak signal-to-noise ratio in dB."""
+        """Measure the peak signal-to-noise ratio in dB."""
 
     @abstractmethod
     def ssim(self, photograph: np.ndarray, truth: np.ndarray) -> float:
-        """Structural similarity."""
+        """Measure the structural similarity."""

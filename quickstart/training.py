@@ -1,4 +1,4 @@
-"""Trains by BasicSR's own loop, in a process of its own whose log drives a progress bar."""
+"""Training by BasicSR's own loop, in a process of its own whose log drives a progress bar."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _LOSS = re.compile(r"\] (\w+): (\S+)")  # the first of those that the log names
 
 
 def train(option_file: Path, out: Path, iterations: int, seed: int, threads: int) -> Path:
-    """Trains on the databases of ``out`` and returns the file of the weights.
+    """Train on the databases of ``out`` and return the file of the weights.
 
     Args:
         option_file: Network and training.
@@ -29,7 +29,7 @@ def train(option_file: Path, out: Path, iterations: int, seed: int, threads: int
         threads: Threads that PyTorch may use.
 
     Raises:
-        DeepRFTv2Error: training ended early; the message has the last line of its output.
+        DeepRFTv2Error: Training ended early; the message has the last line of its output.
     """
     options = read_option_file(option_file)
     changes = [f"manual_seed={seed}", f"train:total_iter={iterations}", f"train:scheduler:T_max={iterations}"]
@@ -55,4 +55,4 @@ def train(option_file: Path, out: Path, iterations: int, seed: int, threads: int
                     bar.set_postfix_str(f"{loss[1]} {float(loss[2]):.4g}")
     if process.returncode:
         raise DeepRFTv2Error(f"training stopped with exit code {process.returncode}: {last_line}")
-    return out / "experiments" / options["name"] / "models" / "net_g_latest.pth"
+    return out / "experiments" / str(options["name"]) / "models" / "net_g_latest.pth"

@@ -24,18 +24,18 @@ from tqdm import tqdm
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
-from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
+from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.options.loading import read_option_file
-from quickstart.command import build_parser, claim_folder, restore_held_out
 from quickstart.databases import write_databases
 from quickstart.deblurring import Deblurring
 from quickstart.kernel_blur import KernelBlur, blur_by_kernels, random_kernel_blur
-from quickstart.kernel_figures import KernelFigures, kernel_figures, same_everywhere
 from quickstart.kernel_image import kernel_field_png, kernel_panel, shown_pixels
+from quickstart.kernel_metrics import KernelMetrics, measure_field, same_everywhere
 from quickstart.photographs import HELD_OUT, load_photograph
-from quickstart.report import Result, average, figure_columns, table
 from quickstart.restoring import Restored, load_network, restore
+from quickstart.results import Result, average, metric_columns, table
+from quickstart.steps import build_parser, claim_folder, restore_held_out
 from quickstart.task import OPTION_FILES
 from quickstart.training import train
 
@@ -68,17 +68,17 @@ class KernelDeblurring(Deblurring):
         self.simulator = MotionKernelSimulator(section["kernel_size"], **section["simulator"])
 
     def blur(self, file_name: str, version: int, seed: int) -> KernelBlur:
-        """The blur of one version of a photograph: a pure function of its arguments."""
+        """Draw the blur of one version of a photograph: a pure function of its arguments."""
         height, width = load_photograph(file_name).shape[:2]
         rng = np.random.default_rng((seed, crc32(file_name.encode()), version))
         return random_kernel_blur(self.simulator, rng, height, width)
 
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
-        """The deblurred photograph; its kernels have an image of their own."""
+        """Deblur the photograph; its kernels have an image of their own."""
         return restore(network, degraded)
 
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
-        """The photograph blurred by the kernels of that version."""
+        """Blur the photograph by the kernels of that version."""
         return blur_by_kernels(photograph, self.blur(file_name, version, seed))
 
 
@@ -93,12 +93,12 @@ class Found:
     """
 
     result: Result
-    estimated: KernelFigures
-    mean_kernel: KernelFigures
+    estimated: KernelMetrics
+    mean_kernel: KernelMetrics
 
 
 def train_stages(task: KernelDeblurring, out: Path, iterations: int, seed: int, threads: int) -> Path:
-    """Trains one stage after the other and returns the weights of the last, which hold those of the others.
+    """Train one stage after the other and return the weights of the last, which hold those of the others.
 
     Args:
         task: Whose option file is that of the last stage.
@@ -117,8 +117,8 @@ def train_stages(task: KernelDeblurring, out: Path, iterations: int, seed: int, 
 @torch.no_grad()
 def measure_kernels(
     task: KernelDeblurring, network: UFPNet, file_name: str, out: Path, seed: int
-) -> list[KernelFigures]:
-    """Measures the kernels of a held-out photograph, estimated and mean ones, and writes the image of the field."""
+) -> list[KernelMetrics]:
+    """Measure the kernels of a held-out photograph, estimated and mean ones, and write the image of the field."""
     sharp, blur = load_photograph(file_name), task.blur(file_name, 0, seed)
     blurred = blur_by_kernels(sharp, blur)
     field = network.estimate_kernels(torch.from_numpy(blurred.transpose(2, 0, 1) / 255.0).float()[None])
@@ -131,7 +131,7 @@ def measure_kernels(
         "true kernels": kernel_panel(blurred, rows, columns, blur.kernels(rows, columns)),
     }
     write_atomically(out / f"{Path(file_name).stem}_kernels.png", kernel_field_png(panels))
-    return [kernel_figures(kernels, blur, sharp, blurred) for kernels in fields.values()]
+    return [measure_field(kernels, blur, sharp, blurred) for kernels in fields.values()]
 
 
 def _kernels_at(field: Tensor, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -141,20 +141,20 @@ def _kernels_at(field: Tensor, rows: np.ndarray, columns: np.ndarray) -> np.ndar
 
 
 def markdown_table(found: list[Found], task: KernelDeblurring) -> str:
-    """What was found, and its mean, as a Markdown table."""
+    """Write what was found, and its mean, as a Markdown table."""
     rows = [*(one.result for one in found), average([one.result for one in found])]
-    columns = figure_columns(rows, task.words)
+    columns = metric_columns(rows, task.words)
     for heading, name, form in (("kernel similarity", "similarity", ".3f"), ("reblurred", "reblur_psnr", ".2f")):
         for kernels in ("estimated", "mean_kernel"):
-            figures = [getattr(getattr(one, kernels), name) for one in found]
+            measured = [getattr(getattr(one, kernels), name) for one in found]
             unit = " dB" if name == "reblur_psnr" else ""
-            cells = [f"{figure:{form}}{unit}" for figure in (*figures, mean(figures))]
+            cells = [f"{value:{form}}{unit}" for value in (*measured, mean(measured))]
             columns[f"{heading}: {kernels.replace('_', ' ')}"] = cells
     return table([row.photograph for row in rows], columns)
 
 
 def run(task: KernelDeblurring, out: Path, iterations: int, seed: int, threads: int) -> list[Found]:
-    """All steps in order; see the module's docstring."""
+    """Take all steps in order; see the module's docstring."""
     torch.set_num_threads(threads)
     claim_folder(out, task.options["name"])
     write_databases(task, out, seed)
@@ -171,14 +171,14 @@ def run(task: KernelDeblurring, out: Path, iterations: int, seed: int, threads: 
 
 
 def main() -> None:
-    """Runs the quickstart; an error that the user can mend is one line and exit code 2."""
+    """Run the quickstart; an error that the user can mend is one line and exit code 2."""
     task = KernelDeblurring()
     parser = build_parser(task)
     arguments = parser.parse_args()
     start = time.monotonic()
     try:
         found = run(task, arguments.out, arguments.iterations, arguments.seed, arguments.threads)
-    except (DeepRFTv2Error, PreparationError) as error:
+    except DeepRFTv2Error as error:
         parser.exit(2, f"error: {error}\n")
     print(f"\n{markdown_table(found, task)}")
     print(NOTE)

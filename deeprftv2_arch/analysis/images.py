@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprftv2_arch.common.images import EXTENSIONS
+from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import PEAKS
 from deeprftv2_arch.restoring.image_files import read_image

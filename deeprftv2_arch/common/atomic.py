@@ -92,7 +92,7 @@ def is_left_over(name: str) -> bool:
 
 
 def _hidden(target: Path, ending: str) -> Path:
-    """Hidden, since BasicSR takes every visible file of a folder for an image."""
+    """Return a hidden name beside the target, since BasicSR takes every visible file of a folder for an image."""
     stem = target.stem
     if len(os.fsencode(target.name)) > _LONGEST_NAME:
         stem = hashlib.sha256(os.fsencode(stem)).hexdigest()

@@ -15,7 +15,7 @@ _KERNEL_WIDTH = 4
 
 
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -1/2, which is zero from |x| = 2 on."""
+    """Evaluate Keys' cubic convolution kernel with a = -1/2, which is zero from |x| = 2 on."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -23,7 +23,7 @@ def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def contributions(length: int, new_length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Which samples make each new sample, and with which weights.
+    """Say which samples make each new sample, and with which weights.
 
     Args:
         length: Number of samples.
@@ -62,7 +62,7 @@ def _resize_rows(image: NDArray[np.uint8], new_height: int) -> NDArray[np.uint8]
 
 
 def imresize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resizes an image, bit for bit as MATLAB's `imresize(image, size)` does.
+    """Resize an image, bit for bit as MATLAB's ``imresize(image, size)`` does.
 
     Args:
         image: (H, W) or (H, W, C).

@@ -22,7 +22,7 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Yields function(item) for each item, in order; with one worker, in this process.
+    """Yield function(item) for each item, in order; with one worker, in this process.
 
     Args:
         function: Picklable, like the items and the results.
@@ -44,7 +44,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], work
 def worker_processes(
     number: int, ahead: int, died: Exception, prepare: Callable[[], None] | None = None
 ) -> Iterator[Map]:
-    """Starts processes that work side by side, and ends them after the with-block.
+    """Start processes that work side by side, and end them after the with-block.
 
     Args:
         number: How many; with 0 everything happens in this process.
@@ -53,7 +53,7 @@ def worker_processes(
         prepare: What each process does first; picklable.
 
     Yields:
-        `map(function, items)`, which yields function(item) for each item, in order.
+        ``map(function, items)``, which yields function(item) for each item, in order.
     """
     if number == 0:
         yield map
@@ -90,7 +90,7 @@ def _start_worker(prepare: Callable[[], None] | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the parent was killed and can no longer say so."""
+    """End this process when the parent was killed and can no longer say so."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""A folder that gets its final name only when it is complete."""
+"""Folders that get their final name only when they are complete: of anything, and of PNGs."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _SHOWN = 300  # characters of a setting in a message
 
 
 def metadata_path(folder: Path) -> Path:
-    """Where the settings of a finished or partial folder are kept.
+    """Return where the settings of a finished or partial folder are kept.
 
     The name is hidden among images, because BasicSR takes every visible file of a folder for an image.
     """
@@ -23,7 +23,7 @@ def metadata_path(folder: Path) -> Path:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What the metadata file of `folder` says; an empty dictionary where there is none."""
+    """Read what the metadata file of ``folder`` says; an empty dictionary where there is none."""
     path = metadata_path(folder)
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
@@ -37,10 +37,10 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def is_finished(final: Path, settings: Mapping[str, Any]) -> bool:
-    """True where `final` was completed earlier with the same settings.
+    """Tell whether ``final`` was completed earlier with the same settings.
 
     Raises:
-        PreparationError: `final` is there, but was made with other settings or by another program.
+        PreparationError: ``final`` is there, but was made with other settings or by another program.
     """
     if not final.exists():
         return False
@@ -63,24 +63,24 @@ def _require_same_settings(folder: Path, settings: Mapping[str, Any], advice: st
 
 
 def _short(value: object) -> str:
-    """`value` in a message; a list of all images would drown the rest of it."""
+    """Shorten a value for a message; a list of all images would drown the rest of it."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class PartialFolder:
-    """`<final>.partial`: locked while it is being filled, renamed to `final` by `publish`.
+    """``<final>.partial``: locked while it is being filled, renamed to ``final`` by ``publish``.
 
     A partial folder that a killed run left behind is taken up again if its settings are the same. Only what this class
-    made is ever renamed, and an existing `final` is never replaced.
+    made is ever renamed, and an existing ``final`` is never replaced.
 
     Args:
         final: The name that the folder shall have when it is complete.
         settings: Whatever decides the content, as JSON values; kept in the metadata file.
 
     Raises:
-        PreparationError: `final` exists, another process is filling the folder, the partial folder was made with other
-            settings, or the place cannot be written to.
+        PreparationError: ``final`` exists, another process is filling the folder, the partial folder was made with
+            other settings, or the place cannot be written to.
     """
 
     def __init__(self, final: Path, settings: Mapping[str, Any]) -> None:
@@ -123,7 +123,7 @@ class PartialFolder:
             raise PreparationError(f"cannot write to {self.path}: {error.reason}") from error
 
     def publish(self, summary: Mapping[str, Any]) -> None:
-        """Adds `summary` to the metadata and gives the folder its final name."""
+        """Add ``summary`` to the metadata and give the folder its final name."""
         self._write_metadata(summary)
         if self.final.exists():
             raise PreparationError(f"{self.final} appeared meanwhile: the complete result is in {self.path}")
@@ -134,3 +134,50 @@ class PartialFolder:
     def release(self) -> None:
         """Let go of the lock; the folder stays as it is."""
         self._lock.release()
+
+
+def file_name(key: str) -> str:
+    """Name of the file for ``key``: flat, because BasicSR does not look into sub-folders."""
+    return key.replace("/", "-") + ".png"
+
+
+class FolderWriter:
+    """Fills ``<path>.partial`` and gives it its final name in ``finish``; the counterpart of ``LmdbWriter``.
+
+    Args:
+        path: The finished folder.
+        settings: Whatever decides the content; kept in the hidden ``.preparation.json``.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self._folder = PartialFolder(path, settings)
+        self._stored = frozenset(entry.name for entry in self._folder.path.glob("*.png"))
+        self._count = len(self._stored)
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether an earlier, interrupted run has stored ``key`` for good."""
+        return file_name(key) in self._stored
+
+    def put_encoded(self, key: str, data: bytes) -> None:
+        """Store the bytes of a PNG (its name says so), unless they are stored already."""
+        if key in self:
+            return
+        target = self._folder.path / file_name(key)
+        try:
+            write_atomically(target, data)
+        except WriteError as error:
+            raise PreparationError(
+                f"cannot write to {target}: {error.reason}; make room, then run the same again: it continues here"
+            ) from error
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write the metadata and give the folder its final name."""
+        try:
+            self._folder.publish({"entries": self._count})
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Stop without finishing; what is written stays in the partial folder, for the next run."""
+        self._folder.release()

@@ -12,11 +12,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deeprftv2_arch.common.images import Image, decode
-from deeprftv2_arch.data import dihedral
 from deeprftv2_arch.data.image_stores import ImageDatabase, ImageFolder
 from deeprftv2_arch.data.pairing import SHOWN, pair_names
-from deeprftv2_arch.data.patch_stages import PatchSize, PatchStage, height_and_width, read_stages
-from deeprftv2_arch.data.progressive_sampler import PatchRequest
+from deeprftv2_arch.data.patches import (
+    FLIPS,
+    WAYS,
+    PatchRequest,
+    PatchSize,
+    PatchStage,
+    height_and_width,
+    read_stages,
+    turned,
+)
 from deeprftv2_arch.errors import DataError, OptionError, PreparationError
 
 Store = ImageFolder | ImageDatabase
@@ -55,10 +62,12 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
         self.opt = opt
         self.scale = self.read_scale(opt)
         store = self._store_type(opt)
-        self.lq, self.gt = (store(self._root(opt, key)) for key in ("dataroot_lq", "dataroot_gt"))
-        self.pairs = pair_names(
-            self.lq.names, self.gt.names, opt.get("filename_tmpl", "{}"), self.lq.root, self.gt.root
-        )
+        roots = [self._root(opt, key) for key in ("dataroot_lq", "dataroot_gt")]
+        try:
+            self.lq, self.gt = (store(root) for root in roots)
+            self.pairs = pair_names(self.lq.names, self.gt.names, opt.get("filename_tmpl", "{}"), *roots)
+        except DataError as error:
+            raise DataError(f"{_section(opt)}: {error}") from error
         self.is_train = opt["phase"] == "train"
         self.first_patch_size: PatchSize = 0
         self.largest_patch: Size = (0, 0)
@@ -82,31 +91,31 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
 
     @staticmethod
     def _ways(opt: Mapping[str, Any], stages: Sequence[PatchStage]) -> Sequence[int]:
-        """Return the ways of :mod:`~deeprftv2_arch.data.dihedral` that ``augment`` allows."""
+        """Return the ways of turning that ``augment`` allows."""
         augment = opt.get("augment", True)
         if augment == "flips":
-            return dihedral.FLIPS
+            return FLIPS
         if augment not in (True, False):
             raise OptionError(f"datasets: train: augment: expected true, false or flips, not {augment!r}")
         if augment and any(not isinstance(stage.patch_size, int) for stage in stages):
             raise OptionError("datasets: train: augment: patches that are no squares cannot be turned; set flips")
-        return range(dihedral.COUNT) if augment else (0,)
+        return range(WAYS) if augment else (0,)
 
     @staticmethod
     def _store_type(opt: Mapping[str, Any]) -> type[Store]:
         kind = (opt.get("io_backend") or {}).get("type")
         if kind not in STORES:
-            raise OptionError(f"datasets: {opt.get('name')}: io_backend: type: expected lmdb or disk, not {kind!r}")
+            raise OptionError(f"{_section(opt)}: io_backend: type: expected lmdb or disk, not {kind!r}")
         return STORES[kind]
 
     @staticmethod
     def _root(opt: Mapping[str, Any], key: str) -> Path:
         if not opt.get(key):
-            raise OptionError(f"datasets: {opt.get('name')}: {key}: missing; name the folder or LMDB of the images")
+            raise OptionError(f"{_section(opt)}: {key}: missing; name the folder or LMDB of the images")
         return Path(opt[key])
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
         return len(self.pairs)
 
     def __getitem__(self, request: PatchRequest | int) -> dict[str, Any]:
@@ -158,7 +167,7 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
 
         def cut(image: Image, scale: int) -> Image:
             rows, columns = (slice(scale * at, scale * (at + side)) for at, side in zip((top, left), size, strict=True))
-            return dihedral.turned(image[rows, columns], way)
+            return turned(image[rows, columns], way)
 
         return cut(lq, 1), cut(gt, self.scale)
 
@@ -195,8 +204,80 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
             )
 
 
+class DeblurPairDataset(ImagePairDataset):
+    """Blurred images (``lq``) with their sharp ones (``gt``), both of one size.
+
+    Two LMDBs, as ``python -m datasets_prep`` makes them, or two folders, in which images may lie at any depth::
+
+        datasets/GoPro/train
+        ├── blur.lmdb                      dataroot_lq, with io_backend: {type: lmdb}
+        │   ├── data.mdb
+        │   └── meta_info.txt
+        └── sharp.lmdb                     dataroot_gt
+            ├── data.mdb
+            └── meta_info.txt
+
+        datasets/GoPro/test
+        ├── blur                           dataroot_lq, with io_backend: {type: disk}
+        │   └── GOPR0384_11_00/000001.png
+        └── sharp                          dataroot_gt
+            └── GOPR0384_11_00/000001.png
+
+    Everything else is said of :class:`ImagePairDataset`.
+    """
+
+    @staticmethod
+    def read_scale(opt: Mapping[str, Any]) -> int:
+        """Return 1, whatever the options say."""
+        return 1
+
+
+class SuperResolutionPairDataset(ImagePairDataset):
+    """Images of low resolution (``lq``) with those of high resolution (``gt``).
+
+    Two LMDBs, as ``python -m datasets_prep`` makes them, or two folders, in which images may lie at any depth::
+
+        datasets/DF2K/train
+        ├── LRx2.lmdb                      dataroot_lq, with io_backend: {type: lmdb} and scale: 2
+        │   ├── data.mdb
+        │   └── meta_info.txt
+        └── HR.lmdb                        dataroot_gt, the same for all scales
+            ├── data.mdb
+            └── meta_info.txt
+
+        datasets/Set5
+        ├── LR_bicubic/X2                  dataroot_lq, with io_backend: {type: disk} and filename_tmpl: '{}x2'
+        │   └── babyx2.png
+        └── HR                             dataroot_gt
+            └── baby.png
+
+    A patch of the high resolution is ``scale`` times as large as the ``patch_size`` of its stage and shows the same. In
+    evaluation, the high resolution may have up to ``scale - 1`` further pixels at the right and the bottom, which are
+    cut off. Everything else is said of :class:`ImagePairDataset`.
+
+    Args:
+        opt: Also has ``scale``, which BasicSR and the launchers copy from the top of the option file.
+    """
+
+    @staticmethod
+    def read_scale(opt: Mapping[str, Any]) -> int:
+        """Return the option ``scale``."""
+        scale = opt.get("scale")
+        if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
+            raise OptionError(
+                f"{_section(opt)}: expected scale, a whole number from 1 on, at the top of the option file, not "
+                f"{scale!r}"
+            )
+        return scale
+
+
+def _section(opt: Mapping[str, Any]) -> str:
+    """Name a data set in a message: its phase, and its own name where there may be several of that phase."""
+    return f"datasets: {opt['phase']}" + (f": {opt['name']}" if opt.get("name") else "")
+
+
 def _continued(image: Image, size: Size, scale: int) -> Image:
-    """Zeros at the bottom and the right, up to ``scale`` times the size."""
+    """Append zeros at the bottom and the right, up to ``scale`` times the size."""
     missing = [max(0, scale * side - length) for side, length in zip(size, image.shape[:2], strict=True)]
     return np.pad(image, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else image
 
@@ -206,6 +287,6 @@ def _text(size: Size) -> str:
 
 
 def _to_tensor(image: Image) -> Tensor:
-    """(H, W, 3) BGR, 8 or 16 bits -> (3, H, W) RGB, float32 in 0..1."""
+    """Turn (H, W, 3) BGR of 8 or 16 bits into (3, H, W) RGB, float32 in 0..1."""
     planes = image[:, :, ::-1].transpose(2, 0, 1).astype(np.float32, order="C")
     return torch.from_numpy(planes) / np.iinfo(image.dtype).max

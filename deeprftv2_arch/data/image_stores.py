@@ -6,8 +6,8 @@ from pathlib import Path
 
 import lmdb
 
-from deeprftv2_arch.common.images import EXTENSIONS
-from deeprftv2_arch.common.lmdb_reader import open_readonly, read_meta_info
+from deeprftv2_arch.common.image_format import EXTENSIONS
+from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info
 from deeprftv2_arch.errors import DataError, PreparationError
 
 

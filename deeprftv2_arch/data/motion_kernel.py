@@ -149,7 +149,8 @@ class MotionKernelSimulator:
 
 
 def _centred(coordinates: NDArray[np.float64], canvas: int) -> NDArray[np.float64]:
-    """One coordinate of trajectories (steps, N), moved as :meth:`MotionKernelSimulator.centred` says."""
-    moved = coordinates - coordinates.min(axis=0)
+    """Move one coordinate of trajectories (steps, N) as :meth:`MotionKernelSimulator.centred` says."""
+    moved: NDArray[np.float64] = coordinates - coordinates.min(axis=0)
     moved = moved - moved[0] % 1 + 1
-    return moved + np.ceil((canvas - moved.max(axis=0)) / 2)
+    moved += np.ceil((canvas - moved.max(axis=0)) / 2)
+    return moved

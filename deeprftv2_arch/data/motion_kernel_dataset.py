@@ -37,7 +37,7 @@ class MotionKernelDataset(Dataset[dict[str, Any]]):
         self._number: int | None = None
 
     def __len__(self) -> int:
-        """Number of kernels of a pool."""
+        """Return the number of kernels of a pool."""
         return int(self.opt["kernels"])
 
     def __getitem__(self, number: int) -> dict[str, Any]:

@@ -99,6 +99,19 @@ class BlurSettings:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curriculum:
+    """A training that begins with short paths.
+
+    Attributes:
+        longest: Longest path in pixels of the first pair; it grows evenly to that of the settings.
+        pairs: Number of the pair from which on paths are as long as the settings say.
+    """
+
+    longest: float
+    pairs: int
+
+
 @dataclass(frozen=True)
 class Blob:
     """A round shape with a random outline.

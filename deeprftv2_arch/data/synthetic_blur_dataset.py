@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,17 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from deeprftv2_arch.common.images import decode
-from deeprftv2_arch.data import dihedral
 from deeprftv2_arch.data.image_stores import ImageDatabase, ImageFolder
-from deeprftv2_arch.data.patch_stages import height_and_width, read_stages
-from deeprftv2_arch.data.progressive_sampler import PatchRequest
-from deeprftv2_arch.data.synthetic_blur import BlurSettings, Image, draw_exposure, expose, expose_photograph, shrunk
+from deeprftv2_arch.data.patches import FLIPS, WAYS, PatchRequest, height_and_width, read_stages, turned
+from deeprftv2_arch.data.synthetic_blur import (
+    BlurSettings,
+    Curriculum,
+    Image,
+    draw_exposure,
+    expose,
+    expose_photograph,
+    shrunk,
+)
 from deeprftv2_arch.errors import DataError, OptionError, PreparationError
 
 Place = tuple[float, float]  # top, left
@@ -26,19 +31,6 @@ STORES: dict[str, type[ImageFolder | ImageDatabase]] = {"disk": ImageFolder, "lm
 
 # First entries of numpy's spawn keys; 0 and 1 are those of ProgressiveBatchSampler.
 _TRAIN, _EVALUATION = 2, 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curriculum:
-    """A training that begins with short paths.
-
-    Attributes:
-        longest: Longest path in pixels of the first pair; it grows evenly to that of the settings.
-        pairs: Number of the pair from which on paths are as long as the settings say.
-    """
-
-    longest: float
-    pairs: int
 
 
 _FLAT = 2.0  # mean difference of neighbours, in levels of 255, from which on a crop has detail
@@ -140,8 +132,8 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
         exposure = draw_exposure(self.settings, rng, height, width, frame, self.longest_path(request.number))
         textures = [cut(anywhere(), exposure.margin) for _ in exposure.objects]
         blurred, sharp = expose(exposure, cut((top, left), exposure.margin), textures)
-        way = int(rng.integers(dihedral.COUNT)) if height == width else int(rng.choice(dihedral.FLIPS))
-        return dihedral.turned(blurred, way), dihedral.turned(sharp, way)
+        way = int(rng.integers(WAYS)) if height == width else int(rng.choice(FLIPS))
+        return turned(blurred, way), turned(sharp, way)
 
     def _read(self, name: str) -> Image:
         image = self._cache.get(name)

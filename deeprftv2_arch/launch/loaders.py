@@ -10,9 +10,8 @@ from basicsr.data import build_dataloader
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.kernel_batch_sampler import KernelBatchSampler
+from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
-from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
 from deeprftv2_arch.options.loading import Options
 
 LoadersOfBasicSR = tuple[DataLoader, Any, list[DataLoader], int, int]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from deeprftv2_arch.common.images import EXTENSIONS
+from deeprftv2_arch.common.image_format import EXTENSIONS
 
 
 def image_name(address: str, root: str | None) -> str:

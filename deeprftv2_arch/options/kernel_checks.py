@@ -7,7 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from deeprftv2_arch.checkpoints.stages import read_stage, stages_of
-from deeprftv2_arch.data.patch_stages import height_and_width
+from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.weightless import network_without_memory
 from deeprftv2_arch.networks.kernel_flow import KernelFlow

@@ -10,7 +10,7 @@ import yaml
 from basicsr.utils.options import ordered_yaml
 
 from deeprftv2_arch.checkpoints.io import load_params, require_fit
-from deeprftv2_arch.data.patch_stages import height_and_width
+from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.weightless import network_without_memory

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from deeprftv2_arch.data.patch_stages import PatchStage
-from deeprftv2_arch.data.synthetic_blur import BlurSettings
-from deeprftv2_arch.data.synthetic_blur_dataset import Curriculum
+from deeprftv2_arch.data.patches import PatchStage
+from deeprftv2_arch.data.synthetic_blur import BlurSettings, Curriculum
 from deeprftv2_arch.options.bounds import AtLeast, Below, NotNegative, Positive
 
 

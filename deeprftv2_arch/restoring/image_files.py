@@ -7,18 +7,24 @@ import cv2
 import numpy as np
 
 from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.common.images import PNG_SIGNATURE, Header, read_header, require_whole
+from deeprftv2_arch.common.image_format import (
+    LONGEST_PROFILE,
+    Header,
+    jpeg_reaches_its_end,
+    jpeg_with_profile,
+    png_announces_alpha,
+    png_with_chunk,
+    read_header,
+    require_whole,
+)
 from deeprftv2_arch.errors import DataError, PreparationError
 from deeprftv2_arch.restoring.conversion import Image
-from deeprftv2_arch.restoring.jpeg import LONGEST_PART, MOST_PARTS, is_whole, with_profile
 from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
-from deeprftv2_arch.restoring.png import with_chunk
 
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 QUALITY = 95  # of JPEGs, with colours as fine as the brightness
-ALPHA_TYPES = (b"\x04", b"\x06")  # grey and RGB with alpha
 MOST_AHEAD = 2**20  # bytes of a PNG that are searched for a transparent colour
 FULL_COLOURS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
@@ -70,7 +76,7 @@ def has_alpha(path: Path) -> bool:
             start = file.read(MOST_AHEAD)
     except (DataError, OSError):
         return False
-    return start.startswith(PNG_SIGNATURE) and (start[25:26] in ALPHA_TYPES or b"tRNS" in start.partition(b"IDAT")[0])
+    return png_announces_alpha(start)
 
 
 def require_few_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
@@ -89,7 +95,7 @@ def require_few_pixels(path: Path, height: int, width: int, max_pixels: int) -> 
 def _require_whole(data: bytes, header: Header) -> None:
     if not header.is_jpeg:
         require_whole(data)
-    elif not is_whole(data):
+    elif not jpeg_reaches_its_end(data):
         raise PreparationError("is truncated")
 
 
@@ -144,7 +150,7 @@ def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
 
 def _png(image: Image, profile: bytes | None) -> bytes:
     encoded = _encoded(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
-    return encoded if profile is None else with_chunk(encoded, PNG_PROFILE, profile)
+    return encoded if profile is None else png_with_chunk(encoded, PNG_PROFILE, profile)
 
 
 def _jpeg(image: Image, profile: bytes | None) -> bytes:
@@ -156,7 +162,7 @@ def _jpeg(image: Image, profile: bytes | None) -> bytes:
     if profile is None:
         return encoded
     try:
-        return with_profile(encoded, unpacked_profile(profile, LONGEST_PART * MOST_PARTS + 1))
+        return jpeg_with_profile(encoded, unpacked_profile(profile, LONGEST_PROFILE + 1))
     except zlib.error:
         return encoded
 

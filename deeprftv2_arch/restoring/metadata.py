@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from deeprftv2_arch.restoring import jpeg, png
+from deeprftv2_arch.common.image_format import JPEG_EXIF, JPEG_PROFILE, JPEG_PROFILE_NAME, jpeg_segments, png_chunks
 
 ORIENTATION = 0x0112  # a tag of Exif
 EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
@@ -16,11 +16,11 @@ def orientation(data: bytes, is_jpeg: bool) -> int:
     if is_jpeg:
         exif = (
             content[len(EXIF_NAME) :]
-            for marker, content in jpeg.segments(data)
-            if marker == jpeg.EXIF and content.startswith(EXIF_NAME)
+            for marker, content in jpeg_segments(data)
+            if marker == JPEG_EXIF and content.startswith(EXIF_NAME)
         )
     else:
-        exif = (content for kind, content in png.chunks(data) if kind == PNG_EXIF)
+        exif = (content for kind, content in png_chunks(data) if kind == PNG_EXIF)
     return _tiff_orientation(next(exif, b""))
 
 
@@ -49,16 +49,16 @@ def colour_profile(data: bytes, is_jpeg: bool, is_grey: bool) -> bytes | None:
     """
     if is_jpeg:
         parts = {
-            content[len(jpeg.PROFILE_NAME)]: content[len(jpeg.PROFILE_NAME) + 2 :]
-            for marker, content in jpeg.segments(data)
-            if marker == jpeg.PROFILE
-            and content.startswith(jpeg.PROFILE_NAME)
-            and len(content) > len(jpeg.PROFILE_NAME) + 2
+            content[len(JPEG_PROFILE_NAME)]: content[len(JPEG_PROFILE_NAME) + 2 :]
+            for marker, content in jpeg_segments(data)
+            if marker == JPEG_PROFILE
+            and content.startswith(JPEG_PROFILE_NAME)
+            and len(content) > len(JPEG_PROFILE_NAME) + 2
         }
         profile = b"".join(parts[number] for number in sorted(parts))
         chunk = b"icc\0\0" + zlib.compress(profile)
     else:
-        chunk = next((content for kind, content in png.chunks(data) if kind == PNG_PROFILE), b"")
+        chunk = next((content for kind, content in png_chunks(data) if kind == PNG_PROFILE), b"")
         try:  # its beginning is enough, and takes no memory whatever it claims to be
             profile = unpacked_profile(chunk, COLOUR_SPACE.stop)
         except zlib.error:

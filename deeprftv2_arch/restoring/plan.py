@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deeprftv2_arch.common.images import EXTENSIONS
+from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.restoring.image_files import has_alpha
 from deeprftv2_arch.restoring.video_reading import VIDEO_EXTENSIONS

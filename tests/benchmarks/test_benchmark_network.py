@@ -177,7 +177,7 @@ def test_gpu_tables_have_every_variant(monkeypatch):
     """On the CPU, and with a compiler that only notes in which precision and mode the network runs."""
     runs = []
 
-    def compiled(module):
+    def compiled(module, backend):
         def noted(image):
             runs.append((torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()))
             return module(image)
@@ -205,6 +205,6 @@ def test_a_variant_that_does_not_fit_into_memory_is_named(monkeypatch):
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(network_on_gpu, "training_step", lambda *_: full_memory)
-    monkeypatch.setattr(torch, "compile", lambda module: module)
+    monkeypatch.setattr(torch, "compile", lambda module, backend: module)
     text = "".join(network_on_gpu.report({"tiny": TINY}, [Size(16, 16)], 1, ("float32",), CPU))
     assert text.count("out of memory") == 2

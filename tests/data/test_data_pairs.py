@@ -15,10 +15,10 @@ import torch
 from image_files import options, position_image, positions, write_folder, write_lmdb
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data import dihedral
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.batch_samplers import ProgressiveBatchSampler
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.data.image_stores import ImageDatabase, _environment
-from deeprftv2_arch.data.progressive_sampler import PatchRequest, ProgressiveBatchSampler
+from deeprftv2_arch.data.patches import WAYS, PatchRequest, turned
 from deeprftv2_arch.errors import DataError, OptionError
 
 NAMES = ["a", "scene.1/0.5x", "scene.2/0.5x"]
@@ -42,7 +42,7 @@ def roots(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
 
 def test_the_eight_turns_are_the_eight_symmetries_of_the_square() -> None:
     square = np.arange(9).reshape(3, 3)
-    found = {dihedral.turned(square, way).tobytes() for way in range(dihedral.COUNT)}
+    found = {turned(square, way).tobytes() for way in range(WAYS)}
     symmetries = set()
     for transposed in (square, square.T):
         for rows in (1, -1):
@@ -66,7 +66,7 @@ def test_both_patches_are_cut_and_turned_alike(roots: tuple[Path, Path]) -> None
         assert (item["gt"][0].unique() * 65535).round().tolist() == [1]
         top, left = blurred.min(axis=(1, 2))
         patch = np.mgrid[top : top + 8, left : left + 8]
-        turns = [dihedral.turned(np.moveaxis(patch, 0, -1), way) for way in range(8)]
+        turns = [turned(np.moveaxis(patch, 0, -1), way) for way in range(8)]
         way = next(way for way, turned in enumerate(turns) if (np.moveaxis(turned, -1, 0) == blurred).all())
         seen.add((top, left, way))
     tops, lefts, ways = (Counter(column) for column in zip(*seen, strict=True))
@@ -302,7 +302,7 @@ def test_images_of_two_sizes_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataroot_lq": None}, "datasets: images: dataroot_lq: missing"),
+        ({"dataroot_lq": None}, "datasets: train: images: dataroot_lq: missing"),
         ({"io_backend": {"type": "tape"}}, "io_backend: type: expected lmdb or disk, not 'tape'"),
         ({"patch_stages": None}, "patch_stages: missing"),
         ({"filename_tmpl": "{name}"}, r"filename_tmpl: '\{name\}'"),

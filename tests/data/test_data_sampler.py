@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from deeprftv2_arch.data.progressive_sampler import PatchRequest, ProgressiveBatchSampler
+from deeprftv2_arch.data.batch_samplers import ProgressiveBatchSampler
+from deeprftv2_arch.data.patches import PatchRequest
 from deeprftv2_arch.errors import OptionError
 
 STAGES = [{"iters": 10, "patch_size": 32, "batch_size": 8}, {"iters": 6, "patch_size": 64, "batch_size": 4}]

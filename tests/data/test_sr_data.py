@@ -8,9 +8,8 @@ import pytest
 import torch
 from image_files import options, position_image, positions, write_folder, write_lmdb
 
-from deeprftv2_arch.data import dihedral
-from deeprftv2_arch.data.progressive_sampler import PatchRequest
-from deeprftv2_arch.data.super_resolution_pair_dataset import SuperResolutionPairDataset
+from deeprftv2_arch.data.image_pair_dataset import SuperResolutionPairDataset
+from deeprftv2_arch.data.patches import PatchRequest, turned
 from deeprftv2_arch.errors import DataError, OptionError
 
 NAMES = ["a", "b/0.5x"]
@@ -21,9 +20,7 @@ def write(root: Path, form: str, lq: tuple[int, int], gt: tuple[int, int]) -> tu
     roots = []
     for name, size in (("LR", lq), ("HR", gt)):
         images = {key: position_image(*size) for key in NAMES}
-        roots.append(
-            write_lmdb(root / f"{name}.lmdb", images) if form == "lmdb" else write_folder(root / name, images)
-        )
+        roots.append(write_lmdb(root / f"{name}.lmdb", images) if form == "lmdb" else write_folder(root / name, images))
     return roots[0], roots[1]
 
 
@@ -49,7 +46,7 @@ def test_patches_of_both_resolutions_show_the_same(tmp_path: Path, form: str, sc
         assert (high // scale == low.repeat(scale, axis=1).repeat(scale, axis=2)).all()
         top, left = low.min(axis=(1, 2))
         window = np.mgrid[scale * top : scale * (top + 8), scale * left : scale * (left + 8)]
-        turns = [np.moveaxis(dihedral.turned(np.moveaxis(window, 0, -1), way), -1, 0) for way in range(8)]
+        turns = [np.moveaxis(turned(np.moveaxis(window, 0, -1), way), -1, 0) for way in range(8)]
         ways.add(next(way for way, turned in enumerate(turns) if (turned == high).all()))
         corners.add((top, left))
     assert ways == set(range(8))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.progressive_sampler import PatchRequest, ProgressiveBatchSampler
+from deeprftv2_arch.data.batch_samplers import ProgressiveBatchSampler
+from deeprftv2_arch.data.patches import PatchRequest
 from deeprftv2_arch.data.synthetic_blur_dataset import SyntheticBlurDataset
 from deeprftv2_arch.errors import DataError, OptionError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prep_trees import DF2K_SIZES, gopro_images, make_df2k, make_gopro, super_resolution_pair
 
-from datasets_prep.command import main
+from datasets_prep.command_line import main
 
 pytest.importorskip("basicsr_torchvision_repair")
 paired_image_dataset = pytest.importorskip("basicsr.data.paired_image_dataset")
@@ -66,7 +66,7 @@ def test_basicsr_reads_all_crops(prepared, kind):
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
 def test_deblur_pair_dataset_reads_whole_images(prepared, kind):
-    from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+    from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert_test_images(DeblurPairDataset(options(prepared, "test", kind)))
 

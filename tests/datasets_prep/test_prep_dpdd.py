@@ -19,10 +19,10 @@ from prep_trees import (
     save,
 )
 
-from datasets_prep.command import main
-from datasets_prep.crops import CropRule, windows
+from datasets_prep.command_line import main
 from datasets_prep.dpdd import DPDD
-from datasets_prep.sorted_order import natural
+from datasets_prep.pairing import natural
+from datasets_prep.views import CropRule, windows
 
 SIDES = ("blur", "sharp")
 _PUBLISHED = dict(DPDD.splits)
@@ -313,7 +313,7 @@ def test_partial_set_does_not_take_the_labels_of_the_whole(tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
 def test_data_set_reads_16_bits(root, tmp_path, kind):
-    from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+    from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert dpdd(root, tmp_path / "out", *(["--folders"] if kind == "disk" else [])) == 0
     suffix = ".lmdb" if kind == "lmdb" else ""

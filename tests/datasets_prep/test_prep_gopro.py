@@ -25,9 +25,9 @@ from prep_trees import (
     save,
 )
 
-from datasets_prep.command import main
-from datasets_prep.crops import CropRule, Window, offsets, windows
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from datasets_prep.command_line import main
+from datasets_prep.views import CropRule, Window, offsets, windows
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 
 # Crops of 32 pixels, step 24, of a 128x72 image: the last column (96) and row (40) are aligned to the far edge.
 ROWS, COLUMNS = (0, 24, 40), (0, 24, 48, 72, 96)

@@ -27,11 +27,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # after "--", the process kills itself right after that many steps that change what is on the disk for good.
 DRIVER = """
 import os, signal, sys
-from deeprftv2_arch.common import lmdb_writer, partial_folder
-from datasets_prep.command import main
+from deeprftv2_arch.common import lmdb_io, partial_folder
+from datasets_prep.command_line import main
 
 if __name__ == "__main__":
-    lmdb_writer.BATCH_BYTES, lmdb_writer.INITIAL_MAP_SIZE = 60_000, 1 << 16
+    lmdb_io.BATCH_BYTES, lmdb_io.INITIAL_MAP_SIZE = 60_000, 1 << 16
     split = sys.argv.index("--")
     steps = int(sys.argv[split + 1])
 
@@ -45,7 +45,7 @@ if __name__ == "__main__":
             return result
         return call
 
-    lmdb_writer.LmdbWriter._try_commit = counted(lmdb_writer.LmdbWriter._try_commit)
+    lmdb_io.LmdbWriter._try_commit = counted(lmdb_io.LmdbWriter._try_commit)
     os.mkdir, os.replace, os.rename = counted(os.mkdir), counted(os.replace), counted(os.rename)
     sys.exit(main(sys.argv[1:split]))
 """

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from prep_trees import REALBLUR_FOLDERS, hashes, make_realblur, read_lmdb, read_png, realblur_images, save
 
-from datasets_prep.command import main
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from datasets_prep.command_line import main
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 
 TEST_LIST = "RealBlur_J_test_list.txt"
 TRAIN_LIST = "RealBlur_J_train_list.txt"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from prep_trees import hashes, make_image, make_reds, read_lmdb, read_png, save, smooth_image
 
-from datasets_prep.command import main
+from datasets_prep.command_line import main
 from datasets_prep.reds import REDS
 
 FRAMES = (8, 9, 10, 19)
@@ -153,7 +153,7 @@ def test_jpegs_that_readers_decode_differently_become_pngs(tmp_path):
 def test_readers_decode_stored_jpegs(root, tmp_path, reader):
     pytest.importorskip("basicsr_torchvision_repair")
     paired = pytest.importorskip("basicsr.data.paired_image_dataset")
-    from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+    from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert reds(root, tmp_path / "out", "--splits", "val300") == 0
     options = {

@@ -19,8 +19,8 @@ from prep_trees import (
     super_resolution_pair,
 )
 
-from datasets_prep.command import main
-from datasets_prep.low_resolution import low_key, truth_key
+from datasets_prep.command_line import main
+from datasets_prep.pairing import low_key, truth_key
 from deeprftv2_arch.common.imresize import imresize
 
 SCALES = (2, 3, 4)

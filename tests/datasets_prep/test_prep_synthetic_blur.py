@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datasets_prep import synthetic_blur
-from datasets_prep.command import main
+from datasets_prep.command_line import main
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from deblur_model_helpers import TINY_DEEPRFTV2, batch, build, weights
 from image_files import options, write_folder
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import NonFiniteError
 
 GLOBAL_BATCH = 4

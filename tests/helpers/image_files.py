@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from deeprftv2_arch.common.lmdb_io import LmdbWriter
 
 
 def position_image(height: int, width: int, side: int = 0) -> np.ndarray:

@@ -16,7 +16,7 @@ from image_files import options, write_folder
 from launch_helpers import TINY_NETWORK, evaluation_options, write_images, write_options
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import MetricUnavailableError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_testing

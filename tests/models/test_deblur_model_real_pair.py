@@ -9,8 +9,8 @@ from deblur_model_helpers import TINY_DEEPRFTV2, build
 from image_files import options, write_lmdb
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
-from deeprftv2_arch.data.progressive_sampler import ProgressiveBatchSampler
+from deeprftv2_arch.data.batch_samplers import ProgressiveBatchSampler
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
 STEPS = 90
 SIZE = 48

@@ -15,7 +15,7 @@ from launch_helpers import differences
 from test_checkpoint_io import Payload, disk_with_room_for
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import CheckpointError, WriteError
 from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.random_state import random_state, restore_random_state

@@ -12,7 +12,7 @@ from deblur_model_helpers import batch, build, same, train, weights
 from image_files import options, write_folder, write_lmdb
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.image_name import image_name
 

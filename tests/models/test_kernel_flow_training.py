@@ -10,7 +10,7 @@ import pytest
 import torch
 from launch_helpers import REPOSITORY, changed, differences, load, write_options
 
-from deeprftv2_arch.data.kernel_batch_sampler import KernelBatchSampler
+from deeprftv2_arch.data.batch_samplers import KernelBatchSampler
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.errors import NonFiniteError, OptionError

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ufpnet_helpers import ESTIMATOR, FLOW, UFPNET, write_stage
 
 from benchmarks.reblur import by_unfold
-from deeprftv2_arch.data.deblur_pair_dataset import DeblurPairDataset
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.layers.ufpnet.kernel_field import estimate_kernel_field
 from deeprftv2_arch.models.kernel_estimation_model import KernelEstimationModel

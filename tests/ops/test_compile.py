@@ -1,11 +1,11 @@
 """torch.compile on blocks and networks: no graph breaks, the values and gradients of eager mode, dynamic sizes."""
 
 import shutil
-from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
+from compare_modules import assert_same, values_and_gradients, with_all_branches
+from gpu_checks import check_compiled
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
@@ -32,35 +32,6 @@ def _nothing_compiled_before():
     torch.compiler.reset()
     with torch._dynamo.config.patch(specialize_float=True):
         yield
-
-
-def with_all_branches(module: nn.Module) -> nn.Module:
-    """The module in float64, with no parameter at a zero that would silence a branch."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return module.double()
-
-
-def tensors(output: object) -> Iterator[Tensor]:
-    """All tensors of an output, in their order."""
-    if isinstance(output, Tensor):
-        yield output
-    elif output is not None:
-        for part in output.values() if isinstance(output, dict) else output:
-            yield from tensors(part)
-
-
-def values_and_gradients(run, module: nn.Module, *inputs: Tensor | None) -> list[Tensor]:
-    outputs = list(tensors(run(*inputs)))
-    sources = [*module.parameters(), *(x for x in inputs if x is not None and x.requires_grad)]
-    return [*outputs, *torch.autograd.grad(sum((y * y).sum() for y in outputs), sources)]
-
-
-def assert_same(found: list[Tensor], expected: list[Tensor], tolerance: float = 1e-9) -> None:
-    assert len(found) == len(expected)
-    for ours, eager in zip(found, expected, strict=True):
-        assert (ours - eager).norm() <= tolerance * eager.norm()
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -125,9 +96,4 @@ def test_a_scan_runs_in_generated_code():
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["NAFEVS, transposing", "VS"])
 def test_triton_kernels_run_in_generated_code(name):
-    block = with_all_branches(BLOCKS[name]()).float().cuda()
-    compiled = torch.compile(block, fullgraph=True, dynamic=True)
-    with scan_backend("triton"):
-        for height, width in [(8, 12), (6, 20)]:
-            x = torch.randn(2, 4, height, width, device="cuda", requires_grad=True)
-            assert_same(values_and_gradients(compiled, block, x), values_and_gradients(block, block, x), 1e-3)
+    check_compiled(name, "cuda")

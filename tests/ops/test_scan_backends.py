@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 from deblur_model_helpers import build
+from gpu_checks import check_mamba
 from scan_oracle import random_inputs, scan_by_hand
 
 from deeprftv2_arch import __main__ as command_line
@@ -303,14 +304,18 @@ def test_mamba_copies_only_what_it_must(kernel_calls):
 def test_mamba_agrees_on_cuda():
     if mamba_failure():
         pytest.skip(mamba_failure())
-    cpu = random_inputs(2, 96, 3000, 8, torch.float32)
-    inputs = [x.cuda() for x in cpu]
-    with scan_backend("mamba"):
-        y = selective_scan(*inputs, True)
-    torch.testing.assert_close(y.cpu(), selective_scan(*cpu, True), rtol=1e-4, atol=1e-4)
+    check_mamba("cuda")
 
 
 # --- torch.compile ---
+
+
+def test_what_is_installed_is_a_constant_to_compiled_code():
+    def times_length_of_reason(x):
+        return x * len(availability.import_failure("no_such_package", "no_such_package.kernels"))
+
+    compiled = torch.compile(times_length_of_reason, fullgraph=True, backend="eager")
+    assert compiled(torch.ones(())) == len("no_such_package is not installed")
 
 
 def test_compiled_code_follows_the_choice():

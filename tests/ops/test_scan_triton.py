@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from gpu_checks import LAYOUTS, SCANS, check_triton, scan_inputs
 
 from deeprftv2_arch.ops.scan import triton_scan
-from deeprftv2_arch.ops.scan.chunked import selective_scan_chunked
 
 triton = pytest.importorskip("triton", reason="Triton is not installed", exc_type=ImportError)
 
@@ -27,17 +27,6 @@ def test_outputs_and_gradients_under_the_interpreter():
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
     assert " passed" in run.stdout
-
-
-def tensors(batch, channels, length, states, dtype, layout, device="cpu"):
-    g = torch.Generator().manual_seed(0)
-    u, delta = (torch.randn(batch, channels, length, generator=g) for _ in range(2))
-    if layout == "channels":
-        u, delta = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (u, delta))
-    B, C = (torch.randn(batch, states, length, generator=g) for _ in range(2))
-    A = -torch.rand(channels, states, generator=g) * 3
-    D, bias = torch.randn(channels, generator=g), torch.randn(channels, generator=g) - 2
-    return [x.to(device) for x in (u.to(dtype), delta.to(dtype), A, B.to(dtype), C.to(dtype), D, bias)]
 
 
 def recorded_launches(monkeypatch, arguments):
@@ -91,7 +80,7 @@ def test_kernels_compile_for_a_gpu_as_intended(monkeypatch, tmp_path, layout, dt
     if triton.knobs.runtime.interpret if hasattr(triton, "knobs") else os.environ.get("TRITON_INTERPRET"):
         pytest.skip("TRITON_INTERPRET is set")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    launches = recorded_launches(monkeypatch, tensors(2, 96, 64, 8, dtype, layout))
+    launches = recorded_launches(monkeypatch, scan_inputs(2, 96, 64, 8, dtype, layout))
     assert len(launches) == 6
     for kernel, args, kwargs in launches:
         name = kernel.fn.__name__
@@ -110,26 +99,7 @@ def test_kernels_compile_for_a_gpu_as_intended(monkeypatch, tmp_path, layout, dt
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("layout", ["channels", "length"])
-@pytest.mark.parametrize(
-    ("batch", "channels", "length", "states", "dtype"),
-    [
-        (1, 96, 33024, 8, torch.float32),
-        (2, 192, 16384, 8, torch.bfloat16),
-        (3, 100, 4097, 16, torch.float16),
-        (16, 384, 1000, 8, torch.float32),
-    ],
-)
-def test_agrees_with_the_torch_backend_on_a_gpu(batch, channels, length, states, dtype, layout):
-    given = tensors(batch, channels, length, states, dtype, layout, "cuda")
-    ours = [x.detach().requires_grad_() for x in given]
-    exact = [x.detach().double().requires_grad_() for x in given]
-    y, expected = triton_scan.selective_scan_triton(*ours, True), selective_scan_chunked(*exact, True)
-    assert y.stride() == given[0].stride()
-    dy = torch.randn_like(y)
-    results, exacts = torch.autograd.grad(y, ours, dy), torch.autograd.grad(expected, exact, dy.double())
-    for name, result, truth in zip(
-        ("y", "u", "delta", "A", "B", "C", "D", "bias"), (y, *results), (expected, *exacts), strict=True
-    ):
-        tolerance = {"rtol": torch.finfo(result.dtype).eps, "atol": 1e-5 * truth.detach().abs().max().item()}
-        torch.testing.assert_close(result.double(), truth, **tolerance, msg=lambda m, name=name: f"{name}: {m}")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("scan", SCANS, ids=str)
+def test_agrees_with_the_torch_backend_on_a_gpu(scan, layout):
+    check_triton(*scan, layout, "cuda")

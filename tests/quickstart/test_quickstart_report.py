@@ -17,7 +17,7 @@ from quickstart.comparison import (
     photograph_columns,
 )
 from quickstart.deblurring import Deblurring
-from quickstart.report import Result, average, markdown_table, to_json
+from quickstart.results import Result, average, markdown_table, to_json
 from quickstart.task import Words
 
 FIRST = Result("cat", 20.0, 23.0, 0.5, 0.75, 1.0)

@@ -15,10 +15,10 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from deeprftv2_arch.common.imresize import imresize
-from quickstart import command, databases
+from quickstart import databases, steps
 from quickstart.comparison import LABEL_HEIGHT, MARGIN, MARK, PAPER, TILE_WIDTH, comparison_png, photograph_columns
 from quickstart.photographs import TRAINING, load_photograph
-from quickstart.report import Result, markdown_table, to_json
+from quickstart.results import Result, markdown_table, to_json
 from quickstart.super_resolution import SIZES, SuperResolution
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,12 +55,12 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(databases, "TRAINING", (SHRUNK,))
-        for module in (databases, command):
+        for module in (databases, steps):
             patch.setattr(module, "HELD_OUT", ("chelsea.png",))
         words = ["--threads", "1", "--iterations", "2", "--seed", "5", "--out", str(out)]
         patch.setattr(sys, "argv", ["super_resolution", *words])
         with redirect_stdout(StringIO()) as printed:
-            command.main(SuperResolution())
+            steps.main(SuperResolution())
     return out, printed.getvalue()
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.options.loading import read_option_file
-from quickstart import command, databases, ufpnet
+from quickstart import databases, steps, ufpnet
 from quickstart.comparison import LABEL_HEIGHT, MARGIN, TILE_WIDTH
 from quickstart.kernel_blur import KernelBlur, blur_by_kernels
-from quickstart.kernel_figures import compared_pixels, kernel_figures, same_everywhere, similarity
 from quickstart.kernel_image import DARK, PANEL_WIDTH, ZOOM, kernel_field_png, kernel_panel, shown_pixels
+from quickstart.kernel_metrics import compared_pixels, measure_field, same_everywhere, similarity
 from quickstart.photographs import load_photograph
 from quickstart.restoring import load_network
 
@@ -35,7 +35,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(databases, "TRAINING", ("coffee.png",))
-        for module in (databases, command, ufpnet):
+        for module in (databases, steps, ufpnet):
             patch.setattr(module, "HELD_OUT", ("chelsea.png",))
         patch.setattr(ufpnet, "AVERAGED", 50)
         patch.setattr(ufpnet.KernelDeblurring, "versions", lambda task, file_name: 2)
@@ -73,7 +73,7 @@ def test_figures_are_those_of_the_weights_that_it_trained(finished):
         restored = (network(x)[0] * 255).round().permute(1, 2, 0).numpy()
     error = np.mean((restored - sharp) ** 2)
     assert found["result"]["psnr_after"] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
-    expected = kernel_figures(network.estimate_kernels(x), task.blur("chelsea.png", 0, 5), sharp, blurred)
+    expected = measure_field(network.estimate_kernels(x), task.blur("chelsea.png", 0, 5), sharp, blurred)
     assert found["estimated"] == pytest.approx(vars(expected), rel=1e-4)
     table = (out / "results.md").read_text()
     assert table in printed
@@ -129,11 +129,11 @@ def test_the_true_kernels_have_the_best_figures():
     blurred = blur_by_kernels(sharp, blur)
     rows, columns = (grid.ravel() for grid in np.mgrid[:40, :48])
     field = torch.from_numpy(blur.kernels(rows, columns).reshape(40, 48, 25)).permute(2, 0, 1)[None].float()
-    figures = kernel_figures(field, blur, sharp, blurred)
+    figures = measure_field(field, blur, sharp, blurred)
     assert figures.similarity == pytest.approx(1, abs=1e-6)
     # All that differs is the rounding to 8 bits, of a variance of 1/12.
     assert figures.reblur_psnr == pytest.approx(20 * np.log10(255 * np.sqrt(12)), abs=0.2)
-    guess = kernel_figures(same_everywhere(blur.scene, 40, 48), blur, sharp, blurred)
+    guess = measure_field(same_everywhere(blur.scene, 40, 48), blur, sharp, blurred)
     alone = blur_by_kernels(sharp, KernelBlur(blur.scene, blur.scene, blur.mask))
     error = np.mean((alone.astype(float) - blurred) ** 2)
     assert guess.reblur_psnr == pytest.approx(10 * np.log10(255**2 / error), abs=0.2)

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from functools import cache
+from collections.abc import Callable, Hashable
+from functools import cache, wraps
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -13,9 +14,23 @@ logger = logging.getLogger(__name__)
 SMALLEST_CAPABILITY = 70  # of an NVIDIA GPU: what Triton compiles for
 
 
-# Constants to torch.compile, which would otherwise trace the imports.
-@torch.compiler.assume_constant_result
-@cache
+def looked_up_once(function: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Call ``function`` once for its arguments; a constant to torch.compile, which would otherwise trace its imports.
+
+    The constant is a function around the cache: torch.compile looks through a cache itself, and past such a mark on it.
+    """
+    cached = cache(function)
+
+    @torch.compiler.assume_constant_result
+    @wraps(function)
+    def constant(*arguments: Hashable) -> str | None:
+        return cached(*arguments)
+
+    constant.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+    return constant
+
+
+@looked_up_once
 def import_failure(package: str, module: str) -> str | None:
     """Why ``module`` cannot be imported, or None if it can; logged when ``package`` is there but does not load."""
     try:
@@ -32,8 +47,7 @@ def import_failure(package: str, module: str) -> str | None:
     return f"{package} is installed but does not load ({reason})"
 
 
-@torch.compiler.assume_constant_result
-@cache
+@looked_up_once
 def triton_driver_failure() -> str | None:
     """Why Triton cannot start kernels on this machine's GPU, or None if it can; logged when it cannot."""
     from triton.runtime import driver

@@ -29,20 +29,20 @@ class Result:
 
 
 def average(results: list[Result]) -> Result:
-    """The mean of every figure over the photographs."""
-    figures = [asdict(result) for result in results]
-    names = [name for name in figures[0] if name != "photograph"]
-    return Result(photograph="mean", **{name: mean(figure[name] for figure in figures) for name in names})
+    """Return the mean of every metric over the photographs."""
+    measured = [asdict(result) for result in results]
+    names = [name for name in measured[0] if name != "photograph"]
+    return Result(photograph="mean", **{name: mean(one[name] for one in measured) for name in names})
 
 
 def markdown_table(results: list[Result], words: Words) -> str:
-    """The results and their mean as a Markdown table."""
+    """Write the results and their mean as a Markdown table."""
     rows = [*results, average(results)]
-    return table([row.photograph for row in rows], figure_columns(rows, words))
+    return table([row.photograph for row in rows], metric_columns(rows, words))
 
 
-def figure_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
-    """The figures of a table by their headings."""
+def metric_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
+    """Return the metrics of a table by their headings."""
     return {
         f"PSNR {words.before}": [f"{row.psnr_before:.2f} dB" for row in rows],
         f"PSNR {words.after}": [f"{row.psnr_after:.2f} dB" for row in rows],
@@ -54,7 +54,7 @@ def figure_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
 
 
 def table(images: list[str], columns: dict[str, list[str]]) -> str:
-    """A Markdown table with a row for every image."""
+    """Write a Markdown table with a row for every image."""
     widths = [max(map(len, (heading, *cells))) for heading, cells in columns.items()]
     first = max(map(len, ("image", *images)))
 
@@ -67,7 +67,7 @@ def table(images: list[str], columns: dict[str, list[str]]) -> str:
 
 
 def to_json(results: list[Result], words: Words) -> str:
-    """The results and their mean as JSON, unrounded."""
+    """Write the results and their mean as JSON, unrounded."""
     rows = [
         {
             "photograph": row.photograph,

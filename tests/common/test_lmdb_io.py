@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from prep_trees import damage_page, hashes, make_image, read_lmdb, read_png
 
-from deeprftv2_arch.common import lmdb_writer
-from deeprftv2_arch.common.lmdb_reader import read_keys, read_meta_info, read_value
-from deeprftv2_arch.common.lmdb_writer import LmdbWriter
+from deeprftv2_arch.common import lmdb_io
+from deeprftv2_arch.common.lmdb_io import LmdbWriter, read_keys, read_meta_info, read_value
 from deeprftv2_arch.common.partial_folder import read_metadata
 from deeprftv2_arch.errors import PreparationError
 
@@ -60,8 +59,8 @@ def test_keys_with_dots_and_spaces(tmp_path):
 
 
 def test_map_grows_from_almost_nothing_on_mixed_sizes(tmp_path, monkeypatch):
-    monkeypatch.setattr(lmdb_writer, "INITIAL_MAP_SIZE", 1 << 15)
-    monkeypatch.setattr(lmdb_writer, "BATCH_BYTES", 40_000)
+    monkeypatch.setattr(lmdb_io, "INITIAL_MAP_SIZE", 1 << 15)
+    monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 40_000)
     sizes = [8, 300, 4, 200, 12, 100, 250]
     with LmdbWriter(tmp_path / "x.lmdb") as writer:
         for number, size in enumerate(sizes):
@@ -78,8 +77,8 @@ class InterruptionError(Exception):
 
 @pytest.mark.parametrize("stop", range(0, 12, 2))
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(lmdb_writer, "INITIAL_MAP_SIZE", 1 << 15)
-    monkeypatch.setattr(lmdb_writer, "BATCH_BYTES", 30_000)
+    monkeypatch.setattr(lmdb_io, "INITIAL_MAP_SIZE", 1 << 15)
+    monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 30_000)
     images = {f"{number:03d}": make_image(str(number), 40 + 9 * number, 50) for number in range(12)}
 
     def fill(path, until=12):
@@ -103,7 +102,7 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, monkeypatch, s
 
 
 def test_partial_database_made_with_other_settings_is_refused_and_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(lmdb_writer, "BATCH_BYTES", 1)
+    monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 1)
     writer = LmdbWriter(tmp_path / "x.lmdb", settings={"crop": 512})
     writer.put("a", make_image("a"))
     writer.abandon()
@@ -219,7 +218,7 @@ def test_empty_and_truncated_data_are_damaged(tmp_path):
 @pytest.mark.parametrize("harm", ["page", "truncated", "value"])
 def test_damaged_partial_database_is_to_be_deleted(tmp_path, monkeypatch, harm):
     """A run that was killed left it, and then the disk lost a part of it."""
-    monkeypatch.setattr(lmdb_writer, "BATCH_BYTES", 1)
+    monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 1)
     writer = LmdbWriter(tmp_path / "x.lmdb")
     writer.put("a", make_image("a"))
     if harm == "value":

@@ -1,13 +1,13 @@
-"""Writes an LMDB that BasicSR reads, so that it is there either whole or not at all.
+"""LMDBs in BasicSR's format: read by key, and written so that one is there either whole or not at all.
 
     with LmdbWriter("datasets/toy/train/blur.lmdb", compression=1) as writer:
         writer.put("scene_a/0001", image)        # (H, W, 3) or (H, W), BGR, uint8 or uint16
         writer.put_encoded("scene_a/0002", data) # the bytes of a PNG or a JPEG
 
-Everything goes to `blur.lmdb.partial`; leaving the block without an exception writes `meta_info.txt` and renames the
-folder. A run that was killed is continued by the same calls in the same order: `key in writer` tells what is stored
-already, and putting such a key again does nothing. `settings` (JSON values) say what decides the content: a partial
-database that was made with other settings is refused.
+Everything goes to ``blur.lmdb.partial``; leaving the block without an exception writes ``meta_info.txt`` and renames
+the folder. A run that was killed is continued by the same calls in the same order: ``key in writer`` tells what is
+stored already, and putting such a key again does nothing. ``settings`` (JSON values) say what decides the content: a
+partial database that was made with other settings is refused.
 
     blur.lmdb/data.mdb            key -> bytes of a PNG or a JPEG
     blur.lmdb/meta_info.txt       "<key>.png (<height>,<width>,<channels>) <compression>", sorted by key
@@ -17,6 +17,7 @@ BasicSR cuts ".png" off the lines of meta_info.txt to get the keys; it decodes b
 """
 
 import mmap
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,8 +27,8 @@ from typing import Any
 import lmdb
 
 from deeprftv2_arch.common.atomic import write_atomically
-from deeprftv2_arch.common.images import Header, Image, encode_png, read_header
-from deeprftv2_arch.common.lmdb_reader import open_readonly
+from deeprftv2_arch.common.image_format import Header, read_header
+from deeprftv2_arch.common.images import Image, encode_png
 from deeprftv2_arch.common.partial_folder import PartialFolder
 from deeprftv2_arch.errors import PreparationError, WriteError
 
@@ -38,10 +39,93 @@ INITIAL_MAP_SIZE = 1 << 30
 """First size of the memory map in bytes; it costs address space, not disk space."""
 
 _EMPTY_DATABASE_BYTES = 2 * mmap.PAGESIZE
+# From the last ".png (h,w,c) level" on, because a key may hold dots and spaces.
+_META_LINE = re.compile(r"(?P<key>.+)\.png \((?P<height>\d+),(?P<width>\d+),(?P<channels>\d+)\)( \d+)?")
+
+
+def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
+    """Read the keys of a database, and the (height, width, channels) of each, from its ``meta_info.txt``.
+
+    Raises:
+        PreparationError: The file is missing, unreadable or no text, or a line of it is not "<key>.png (h,w,c) level"
+            or repeats a key.
+    """
+    meta = path / "meta_info.txt"
+    try:
+        lines = meta.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise PreparationError(f"{meta} is missing: {path} is not a database in BasicSR's format") from error
+    except OSError as error:
+        raise PreparationError(f"{meta}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PreparationError(f"{meta}: is no text in UTF-8 (byte {error.start})") from error
+    shapes: dict[str, tuple[int, int, int]] = {}
+    for number, line in enumerate(lines, 1):
+        match = _META_LINE.fullmatch(line.strip())
+        if match is None:
+            raise PreparationError(f"{meta}, line {number}: {line!r} is not '<key>.png (height,width,channels) level'")
+        if match["key"] in shapes:
+            raise PreparationError(f"{meta}, line {number}: key {match['key']!r} is there twice")
+        shapes[match["key"]] = (int(match["height"]), int(match["width"]), int(match["channels"]))
+    return shapes
+
+
+def open_readonly(path: Path) -> lmdb.Environment:
+    """Open a database without locks.
+
+    Raises:
+        PreparationError: There is none, it is damaged at its beginning, or a part of it is missing.
+    """
+    data = path / "data.mdb"
+    if data.is_file() and data.stat().st_size == 0:
+        raise PreparationError(f"{path}: data.mdb is damaged (it is empty)")
+    try:
+        database = lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
+    except lmdb.Error as error:
+        raise PreparationError(f"{path}: cannot be opened as LMDB ({error})") from error
+    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+    found = data.stat().st_size
+    if found < needed:  # reading the missing part would kill the process
+        database.close()
+        raise PreparationError(f"{path}: data.mdb is truncated ({found} of {needed} bytes)")
+    return database
+
+
+def read_value(path: Path, key: str) -> bytes:
+    """Read the bytes stored under ``key``.
+
+    Raises:
+        PreparationError: There is no such key, or it cannot be read; the message lacks the path and the key. Or there
+            is no database at ``path``.
+    """
+    with open_readonly(path) as database:
+        try:
+            with database.begin() as transaction:
+                data = transaction.get(key.encode("ascii"))
+        except lmdb.Error as error:
+            raise PreparationError(f"cannot be read: data.mdb is damaged ({error})") from error
+    if data is None:
+        raise PreparationError("is listed in meta_info.txt but missing in data.mdb")
+    return bytes(data)
+
+
+def read_keys(path: Path) -> set[str]:
+    """Read the keys that ``data.mdb`` itself holds.
+
+    Raises:
+        PreparationError: There is no readable database at ``path``.
+    """
+    with open_readonly(path) as database:
+        try:
+            with database.begin() as transaction:
+                keys = transaction.cursor().iternext(values=False)
+                return {bytes(key).decode("utf-8", "backslashreplace") for key in keys}
+        except lmdb.Error as error:
+            raise PreparationError(f"{path}: data.mdb is damaged ({error})") from error
 
 
 def require_valid_key(key: str) -> None:
-    """Raises PreparationError for a key that LMDB cannot hold or that BasicSR's reader cannot ask for."""
+    """Refuse a key that LMDB cannot hold or that BasicSR's reader cannot ask for."""
     if not key.isascii() or not key.isprintable():
         raise PreparationError(
             f"key {key!r} has characters beyond printable ASCII, which BasicSR cannot read: rename it"
@@ -54,13 +138,13 @@ class LmdbWriter:
     """Context manager that fills one LMDB; see the module's docstring.
 
     Images are committed in batches. Each batch is one transaction in a freshly opened database, so that the bytes of
-    `data.mdb` depend on the sequence of images alone: a run that was killed and continued gives the same file as one
+    ``data.mdb`` depend on the sequence of images alone: a run that was killed and continued gives the same file as one
     that was not. The memory map doubles whenever it is full.
 
     Args:
-        path: Folder of the finished database; its name must end in `.lmdb`, or BasicSR refuses it.
-        compression: zlib level 0 to 9 of the PNGs that `put` encodes.
-        settings: Whatever decides the content; kept in `preparation.json`.
+        path: Folder of the finished database; its name must end in ``.lmdb``, or BasicSR refuses it.
+        compression: zlib level 0 to 9 of the PNGs that ``put`` encodes.
+        settings: Whatever decides the content; kept in ``preparation.json``.
 
     Raises:
         PreparationError: The database exists, is being written by another process, was begun with other settings or is
@@ -96,19 +180,19 @@ class LmdbWriter:
             self.abandon()
 
     def __contains__(self, key: str) -> bool:
-        """True if an earlier, interrupted run has stored `key` for good."""
+        """Tell whether an earlier, interrupted run has stored ``key`` for good."""
         return key in self._stored
 
     def put(self, key: str, image: Image) -> None:
-        """Stores an image, (H, W, 3) BGR or (H, W), uint8 or uint16, under `key` as PNG."""
+        """Store an image, (H, W, 3) BGR or (H, W), uint8 or uint16, under ``key`` as PNG."""
         if key not in self._stored:
             self.put_encoded(key, encode_png(image, self.compression))
 
     def put_encoded(self, key: str, data: bytes) -> None:
-        """Stores the bytes of a PNG or a JPEG under `key`.
+        """Store the bytes of a PNG or a JPEG under ``key``.
 
         Raises:
-            PreparationError: `key` was put before in this run or is not valid, or the disk is full.
+            PreparationError: ``key`` was put before in this run or is not valid, or the disk is full.
         """
         if key in self._stored:
             return
@@ -122,7 +206,7 @@ class LmdbWriter:
             self._commit()
 
     def finish(self) -> None:
-        """Commits the rest, writes the metadata and gives the database its final name."""
+        """Commit the rest, write the metadata and give the database its final name."""
         try:
             if self._batch:
                 self._commit()
@@ -140,7 +224,7 @@ class LmdbWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Stops without finishing; what is committed stays in the partial database, for the next run."""
+        """Stop without finishing; what is committed stays in the partial database, for the next run."""
         self._folder.release()
 
     def _write(self, name: str, text: str) -> None:
@@ -150,11 +234,7 @@ class LmdbWriter:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> PreparationError:
-        reason = str(error)
-        if isinstance(error, OSError):
-            reason = error.strerror
-        elif isinstance(error, WriteError):
-            reason = error.reason
+        reason = error.strerror if isinstance(error, OSError) else getattr(error, "reason", str(error))
         # LMDB calls a write that was cut short by a full disk an input/output error.
         if shutil.disk_usage(self._folder.path).free < self._batch_size:
             reason = "no space left on the disk"
@@ -173,7 +253,7 @@ class LmdbWriter:
             return 0
 
     def _entries(self) -> Iterator[tuple[str, Header]]:
-        """Keys and headers of what is committed, in the order of the keys."""
+        """Yield keys and headers of what is committed, in the order of the keys."""
         if self._data_bytes() <= _EMPTY_DATABASE_BYTES:
             # A run killed while LMDB wrote its first two pages may have left half of them.
             (self._folder.path / "data.mdb").unlink(missing_ok=True)
@@ -199,7 +279,7 @@ class LmdbWriter:
         self._batch_size = 0
 
     def _try_commit(self, map_size: int) -> int | None:
-        """One transaction for the whole batch; if the map is too small, stores nothing and returns a larger size."""
+        """Store the whole batch in one transaction; if the map is too small, store nothing and return a larger size."""
         with self._open(map_size) as database:
             try:
                 with database.begin(write=True) as transaction:

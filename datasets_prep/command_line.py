@@ -1,4 +1,4 @@
-"""The command line of `python -m datasets_prep`."""
+"""The command line of ``python -m datasets_prep``."""
 
 import argparse
 import os
@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets_prep import synthetic_blur
-from datasets_prep.crops import CropRule
 from datasets_prep.data_set import DataSet
 from datasets_prep.df2k import DF2K
 from datasets_prep.dpdd import DPDD
@@ -20,6 +19,7 @@ from datasets_prep.realblur import REALBLUR
 from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
+from datasets_prep.views import CropRule
 from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
@@ -149,7 +149,7 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line, one sub-command per data set."""
+    """Build the parser of the whole command line, one sub-command per data set."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets_prep",
         description=_DESCRIPTION,
@@ -173,7 +173,7 @@ def _warn(text: str) -> None:
 
 
 def _made(request: Request, split: str, scale: int) -> list[Path]:
-    """The LMDBs or folders of one part: of the form that is asked for, unless only the other one is there."""
+    """Return the LMDBs or folders of one part, of the form that is asked for, unless only the other one is there."""
     sides = request.data_set.side_names(scale, request.flags)
     forms = [
         [replace(request, folders=folders).target(split, side) for side in sides]
@@ -228,7 +228,7 @@ def _run(request: Request, dry_run: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.data_set is None:

@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.images import encode_png
-from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, PreparationError, WriteError
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, WriteError
 from quickstart.comparison import comparison_png, kernel_column, photograph_columns
 from quickstart.databases import write_databases
 from quickstart.photographs import HELD_OUT
-from quickstart.report import Result, average, markdown_table, to_json
 from quickstart.restoring import load_network
+from quickstart.results import Result, average, markdown_table, to_json
 from quickstart.task import Task
 from quickstart.training import train
 
@@ -23,7 +23,7 @@ PNG_COMPRESSION = 6
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Read a whole number of at least 1, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")
@@ -31,7 +31,7 @@ def positive(text: str) -> int:
 
 
 def build_parser(task: Task) -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     parser = argparse.ArgumentParser(prog=task.command, description=task.description)
     out, steps = Path(f"{task.options['name']}_output"), task.options["train"]["total_iter"]
     parser.add_argument("--out", type=Path, default=out, help="folder for all that is written (default: %(default)s)")
@@ -44,7 +44,7 @@ def build_parser(task: Task) -> argparse.ArgumentParser:
 
 
 def claim_folder(out: Path, name: str) -> None:
-    """Makes the output folder, or checks that the same quickstart made it, so that nobody's files are overwritten."""
+    """Make the output folder, or check that the same quickstart made it, so that nobody's files are overwritten."""
     marker = out / f"made_by_{name}"
     if out.is_dir() and any(out.iterdir()) and not marker.is_file():
         raise OptionError(f"--out {out}: holds files that are not this quickstart's; name an empty or a new folder")
@@ -57,7 +57,7 @@ def claim_folder(out: Path, name: str) -> None:
 
 
 def write_pair(task: Task, out: Path, file_name: str, degraded: np.ndarray, truth: np.ndarray) -> None:
-    """Writes a held-out photograph and its degraded version as PNGs, into folders called as the databases are."""
+    """Write a held-out photograph and its degraded version as PNGs, into folders called as the databases are."""
     for kind, photograph in (("lq", degraded), ("gt", truth)):
         folder = out / "held_out" / Path(task.options["datasets"]["val"][f"dataroot_{kind}"]).stem
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def write_pair(task: Task, out: Path, file_name: str, degraded: np.ndarray, trut
 
 
 def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Result]:
-    """Restores every held-out photograph, writes its comparison image, and returns the figures."""
+    """Restore every held-out photograph, write its comparison image, and return its metrics."""
     network = load_network(task.network, task.options["network_g"], weights)
     results = []
     for file_name in tqdm(HELD_OUT, desc="restoring", unit="photo"):
@@ -95,7 +95,7 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
 
 
 def run(task: Task, out: Path, iterations: int, seed: int, threads: int) -> list[Result]:
-    """All steps in order; see the module's docstring."""
+    """Take all steps in order; see the module's docstring."""
     torch.set_num_threads(threads)
     claim_folder(out, task.options["name"])
     write_databases(task, out, seed)
@@ -106,13 +106,13 @@ def run(task: Task, out: Path, iterations: int, seed: int, threads: int) -> list
 
 
 def main(task: Task) -> None:
-    """Runs a quickstart; an error that the user can mend is one line and exit code 2."""
+    """Run a quickstart; an error that the user can mend is one line and exit code 2."""
     parser = build_parser(task)
     arguments = parser.parse_args()
     start = time.monotonic()
     try:
         results = run(task, arguments.out, arguments.iterations, arguments.seed, arguments.threads)
-    except (DeepRFTv2Error, PreparationError) as error:
+    except DeepRFTv2Error as error:
         parser.exit(2, f"error: {error}\n")
     print(f"\n{markdown_table(results, task.words)}")
     print(f"Mean gain on photographs that it never saw: {average(results).gain:+.2f} dB", end=", ")

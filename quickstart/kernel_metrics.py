@@ -14,8 +14,8 @@ STRIDE = 8  # between the pixels whose kernels are compared
 
 
 @dataclass(frozen=True)
-class KernelFigures:
-    """Of the kernels of one photograph.
+class KernelMetrics:
+    """How good the kernels of one photograph are.
 
     Attributes:
         similarity: Mean over the pixels of :func:`similarity` to the true kernel, 0..1.
@@ -27,7 +27,7 @@ class KernelFigures:
 
 
 def similarity(kernels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The largest normalised cross-correlation over all shifts, as Hu and Yang (ECCV 2012) compare kernels.
+    """Return the largest normalised cross-correlation over all shifts, as Hu and Yang (ECCV 2012) compare kernels.
 
     Args:
         kernels: (N, k, k).
@@ -40,18 +40,19 @@ def similarity(kernels: np.ndarray, others: np.ndarray) -> np.ndarray:
     spectra = (np.fft.rfft2(x, (size, size)) for x in (kernels, others))
     correlation = np.fft.irfft2(next(spectra) * np.conj(next(spectra)), (size, size))
     norms = (np.sqrt((x**2).sum(axis=(1, 2))) for x in (kernels, others))
-    return correlation.max(axis=(1, 2)) / (next(norms) * next(norms))
+    found: np.ndarray = correlation.max(axis=(1, 2)) / (next(norms) * next(norms))
+    return found
 
 
 def compared_pixels(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the pixels whose kernels are compared."""
+    """Return rows and columns of the pixels whose kernels are compared."""
     rows, columns = np.mgrid[STRIDE // 2 : height : STRIDE, STRIDE // 2 : width : STRIDE]
     return rows.ravel(), columns.ravel()
 
 
 @torch.no_grad()
-def kernel_figures(field: Tensor, blur: KernelBlur, sharp: np.ndarray, blurred: np.ndarray) -> KernelFigures:
-    """Measures a kernel field.
+def measure_field(field: Tensor, blur: KernelBlur, sharp: np.ndarray, blurred: np.ndarray) -> KernelMetrics:
+    """Measure a kernel field.
 
     Args:
         field: (1, k * k, H, W) the estimated kernels.
@@ -64,13 +65,13 @@ def kernel_figures(field: Tensor, blur: KernelBlur, sharp: np.ndarray, blurred: 
     estimated = field[0][:, rows, columns].T.numpy().reshape(true.shape)
     image = torch.from_numpy(np.ascontiguousarray(sharp.transpose(2, 0, 1))).float()[None] / 255
     again = reblur(image, field)[0].permute(1, 2, 0).numpy().clip(0, 1)
-    return KernelFigures(
+    return KernelMetrics(
         similarity=float(similarity(estimated, true).mean()),
-        reblur_psnr=float(peak_signal_noise_ratio(blurred / 255, again, data_range=1)),
+        reblur_psnr=float(peak_signal_noise_ratio(blurred / 255, again, data_range=1)),  # type: ignore[no-untyped-call]
     )
 
 
 def same_everywhere(kernel: np.ndarray, height: int, width: int) -> Tensor:
-    """The field (1, k * k, H, W) that has one kernel for all pixels."""
+    """Make the field (1, k * k, H, W) that has one kernel for all pixels."""
     flat = torch.from_numpy(kernel.astype(np.float32)).flatten()
     return flat[None, :, None, None].expand(1, -1, height, width)

@@ -1,7 +1,6 @@
-"""Which patches every iteration trains on: a pure function of seed and iteration, whatever the number of processes."""
+"""What every iteration trains on: a pure function of seed and iteration, also in a run that is resumed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -9,28 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from deeprftv2_arch.data.patch_stages import PatchSize, PatchStage, read_stages
+from deeprftv2_arch.data.patches import PatchRequest, PatchSize, PatchStage, read_stages
 from deeprftv2_arch.errors import OptionError
 
 # First entries of numpy's spawn keys, which tell the two streams of random numbers of one seed apart.
 _ORDER, _PATCH = 0, 1
-
-
-@dataclass(frozen=True)
-class PatchRequest:
-    """What a data set is asked for.
-
-    Attributes:
-        index: Number of the image pair.
-        patch_size: Height and width of the patch in pixels: one number for a square, or both.
-        seed: Decides where the patch is cut and how it is turned.
-        number: How many patches of the training came before it.
-    """
-
-    index: int
-    patch_size: PatchSize
-    seed: int
-    number: int = 0
 
 
 class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
@@ -88,7 +70,7 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
                 )
 
     def __len__(self) -> int:
-        """Number of iterations from the start to the last."""
+        """Return the number of iterations from the start to the last."""
         return max(0, self.total_iter - self.start_iter)
 
     def __iter__(self) -> Iterator[list[PatchRequest]]:
@@ -121,6 +103,62 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_PATCH, number))
         index = shuffled(self.dataset_size, self.seed, turn)[position]
         return PatchRequest(int(index), patch_size, int(sequence.generate_state(1, np.uint64)[0]), number)
+
+
+class KernelBatchSampler(Sampler[list[int]]):
+    """Batch sampler of a :class:`MotionKernelDataset`; a resumed run starts at its iteration.
+
+    Args:
+        dataset_size: Number of kernels of a pool.
+        redraw: Whether every pass takes the next pool, in order; else it takes the first one, freshly shuffled.
+        batch_size: Kernels per iteration and process.
+        seed: Decides the order.
+        rank: Number of this process.
+        world_size: Number of processes.
+        start_iter: Number of iterations done before.
+        total_iter: Last iteration.
+    """
+
+    def __init__(
+        self,
+        dataset_size: int,
+        redraw: bool,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        *,
+        start_iter: int = 0,
+        total_iter: int,
+    ) -> None:
+        self.dataset_size = dataset_size
+        self.redraw = redraw
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.start_iter = start_iter
+        self.total_iter = total_iter
+
+    def __len__(self) -> int:
+        """Return the number of iterations from the start to the last."""
+        return max(0, self.total_iter - self.start_iter)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the numbers of this process's kernels of every batch."""
+        for iteration in range(self.start_iter, self.total_iter):
+            first = (iteration * self.world_size + self.rank) * self.batch_size
+            yield [self._number(count) for count in range(first, first + self.batch_size)]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: BasicSR's loop announces epochs, and here iterations decide."""
+
+    def _number(self, count: int) -> int:
+        """Return the number of the kernel that comes after ``count`` others."""
+        if self.redraw:
+            return count
+        turn, position = divmod(count, self.dataset_size)
+        return int(shuffled(self.dataset_size, self.seed, turn)[position])
 
 
 @lru_cache(maxsize=2)
