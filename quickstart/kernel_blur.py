@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
-from quickstart.synthetic_blur import soft_ellipse
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,16 @@ class KernelBlur:
         """The kernels (N, k, k) of N pixels."""
         share = self.mask[rows, columns, None, None]
         return (1 - share) * self.scene + share * self.moving
+
+
+def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
+    centre = rng.uniform(0.25, 0.75, size=2) * (width, height)
+    radii = rng.uniform(0.12, 0.25, size=2) * min(height, width)
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
+    ramp = np.clip((1.3 - distance) / 0.6, 0, 1)
+    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
 def random_kernel_blur(

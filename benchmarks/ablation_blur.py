@@ -1,15 +1,19 @@
-"""Camera-shake and moving-object blur, made as a camera makes it: the mean of many short exposures in linear light.
+"""The blur of the ablation benchmark's photographs: simulated camera shake and one region that moves on its own.
 
-Over the exposure (time 0..1) the camera shifts, turns and zooms slightly, and one region of the image moves on its
-own. Every frame is the sharp photograph warped by the motion of that moment. The frames are averaged as light adds up,
-before the sRGB curve, and the mean is encoded as sRGB again. Rotation, zoom and the object make the blur vary over the
-image.
+Kept for that benchmark alone, whose published figures were made with it; everything else is blurred by
+:mod:`deeprftv2_arch.data.synthetic_blur`. Over the exposure (time 0..1) the camera shifts, turns and zooms slightly.
+Every frame is the sharp photograph warped by the motion of that moment; frames are averaged in linear light, and the
+mean is encoded as sRGB again.
 """
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import cv2
 import numpy as np
+
+from quickstart.kernel_blur import soft_ellipse
+from quickstart.photographs import load_photograph
 
 FRAMES = 25
 
@@ -56,16 +60,6 @@ def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = F
     return path / np.sqrt((path**2).sum(axis=1).mean())
 
 
-def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
-    centre = rng.uniform(0.25, 0.75, size=2) * (width, height)
-    radii = rng.uniform(0.12, 0.25, size=2) * min(height, width)
-    y, x = np.mgrid[:height, :width]
-    distance = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
-    ramp = np.clip((1.3 - distance) / 0.6, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-
-
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
     """A random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
     corner = np.hypot(height, width) / 2
@@ -77,6 +71,12 @@ def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
         object_shift=rng.uniform(0.7, 1.4) * smooth_trajectory(rng, 2),
         object_mask=soft_ellipse(rng, height, width),
     )
+
+
+def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
+    """Draw the motion of one exposure of a photograph: a pure function of its arguments."""
+    height, width = load_photograph(file_name).shape[:2]
+    return random_motion(np.random.default_rng((seed, crc32(file_name.encode()), exposure)), height, width)
 
 
 def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
