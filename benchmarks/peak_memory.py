@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import psutil
 import torch
 
 P = ParamSpec("P")
@@ -46,7 +47,9 @@ def in_new_process(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
     """
     context = get_context("forkserver")  # which imports once, and forks before any thread is started
     context.set_forkserver_preload(["deeprftv2_arch"])
-    with ProcessPoolExecutor(1, context, initializer=_limit_memory, initargs=(_free_memory(),)) as pool:
+    with ProcessPoolExecutor(
+        1, context, initializer=_limit_memory, initargs=(psutil.virtual_memory().available,)
+    ) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:  # the system has ended it
@@ -65,14 +68,6 @@ def _memory(field: str) -> int:
     raise ValueError(f"{STATUS} has no {field}")
 
 
-def _free_memory() -> int | None:
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.is_file():
-        return None
-    fields = dict(line.split(":") for line in meminfo.read_text(encoding="ascii").splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
-
-
-def _limit_memory(limit: int | None) -> None:
-    if limit is not None and sys.platform == "linux":
+def _limit_memory(limit: int) -> None:
+    if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

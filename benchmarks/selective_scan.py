@@ -1,14 +1,18 @@
 """``python -m benchmarks.selective_scan``: speed and memory of every scan backend, beside what else there is.
 
 For every shape, forward alone and with all gradients: the median time, how many times as fast that is as the sequential
-loop and as mambapy's scan, the share of what the device can do, and the peak memory beyond the inputs. The competitors
-take turns, so that a machine that slows down slows all of them; slow ones run less often. A GPU's limit is the bytes
-that must move over the bandwidth of a copy; a CPU's is exp(delta A) of every state at every position, once in the
-forward and once more in the backward pass, over the rate of exponentials. Both rates are measured in the same run.
+loop, as mambapy's scan and as the backend torch, the share of what the device can do, and the peak memory beyond the
+inputs. The competitors take turns, so that a machine that slows down slows all of them; slow ones run less often.
+
+A GPU's limit is the bytes that must move over the bandwidth of a copy; a CPU's is exp(delta A) of every state at every
+position, once in the forward and once more in the backward pass, over the rate of exponentials. Both rates are measured
+in the same run. On a CPU, the fast backends run also beside as many busy processes as PyTorch has threads, in turns
+with runs alone.
 """
 
 import argparse
 import re
+import signal
 import statistics
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from benchmarks.busy_processes import BusyProcesses
 from benchmarks.device_limits import copied_bytes_per_second, exponentials_per_second
 from benchmarks.environment import device_slug, environment_lines
 from benchmarks.peak_memory import in_new_process, peak_of_gpu, peak_of_process
@@ -31,10 +36,21 @@ from deeprftv2_arch.ops.scan.backends import BACKENDS, Scan
 
 STATES = 8
 LOOP, MAMBAPY = "sequential loop", "mambapy"
+BESIDE_OTHERS = ("numba", "torch")  # what is measured beside busy processes too: what runs in practice
 CHANNELS, LENGTH = "channels", "length"  # what lies next to each other in u and delta: in the network, channels
 MOST_RUNS = 25
+BUSY_RUNS, QUICK_BUSY_RUNS = 11, 1
 SECONDS, QUICK_SECONDS = 15.0, 0.2  # of all runs of one competitor
 TOLERANCE = 1e-3  # of the outputs, relative to the largest
+# What a CPU does besides the exponentials of its limit, in instructions of the kernels of the backend numba.
+OTHER_WORK = (
+    "- The limit counts exponentials alone. For each, numba's forward pass executes about 16 instructions on 16 "
+    "channels for delta A and the exponential itself, which PyTorch's function needs too, and 6 more: three "
+    "multiplications or additions for the state and the output, and reads and writes of state and A in the innermost "
+    "cache; its backward pass executes the 16 once more and 30 others, half of them reads and writes of the states, "
+    "decays and sums of a chunk. The rest is softplus, copies between tensors and tiles, and waiting for memory. Above "
+    "100 % a fused exponential, which is written nowhere, is faster than PyTorch's"
+)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -194,8 +210,24 @@ def interleaved_times(
     return times
 
 
-def measure(work: Work, names: Collection[str], budget: float) -> dict[str, list[float]]:
-    """Seconds of every run of the competitors that are named, which compute the same.
+def slowdowns(calls: Mapping[str, Callable[[], object]], runs: int, device: torch.device) -> dict[str, float]:
+    """How many times slower calls are beside as many busy processes as PyTorch has threads, by medians of turns."""
+    alone: dict[str, list[float]] = {name: [] for name in calls}
+    beside: dict[str, list[float]] = {name: [] for name in calls}
+    others = BusyProcesses(torch.get_num_threads())
+    try:
+        for _ in range(runs):
+            for name, call in calls.items():
+                alone[name].append(seconds(call, device))
+                with others.running():
+                    beside[name].append(seconds(call, device))
+    finally:
+        others.end()
+    return {name: statistics.median(beside[name]) / statistics.median(alone[name]) for name in calls}
+
+
+def calls_of(work: Work, names: Collection[str]) -> dict[str, Callable[[], object]]:
+    """Return a call of every competitor that is named.
 
     Raises:
         ArithmeticError: The competitors do not agree, so that comparing their times would mean nothing.
@@ -209,20 +241,44 @@ def measure(work: Work, names: Collection[str], budget: float) -> dict[str, list
         error = (work.run(scans[name], inputs) - expected).abs().max() / expected.abs().max()
         if not error < TOLERANCE:
             raise ArithmeticError(f"{name} differs from torch by {error:.1e}: {work}")
-    calls = {name: partial(work.run, scans[name], inputs) for name in names}
-    return interleaved_times(calls, budget, work.device)
+    return {name: partial(work.run, scans[name], inputs) for name in names}
 
 
-def table(work: Work, rate: float, budget: float) -> str:
-    """Measure one piece of work; returns a table in Markdown.
+def measure(work: Work, names: Collection[str], budget: float) -> dict[str, list[float]]:
+    """Measure the seconds of every run of the competitors that are named.
+
+    Args:
+        work: Shape, layout, passes, device.
+        names: Of the competitors.
+        budget: Seconds for all runs of one competitor.
 
     Raises:
-        ArithmeticError: As :func:`measure`.
+        ArithmeticError: As :func:`calls_of`.
+    """
+    return interleaved_times(calls_of(work, names), budget, work.device)
+
+
+def table(work: Work, rate: float, budget: float, busy_runs: int) -> str:
+    """Measure one piece of work; returns a table in Markdown.
+
+    Args:
+        work: Shape, layout, passes, device.
+        rate: Of what limits the device (:meth:`Work.limit`).
+        budget: Seconds for all runs of one competitor.
+        busy_runs: Runs beside busy processes.
+
+    Raises:
+        ArithmeticError: As :func:`calls_of`.
     """
     scans, _ = competitors(work.device)
     peaks = peaks_by_name(work, list(scans))
-    times = measure(work, peaks, budget)
+    calls = calls_of(work, peaks)
+    times = interleaved_times(calls, budget, work.device)
     medians = {name: statistics.median(runs) for name, runs in times.items()}
+
+    busy: dict[str, float] = {}
+    if work.device.type != "cuda" and hasattr(signal, "SIGSTOP"):
+        busy = slowdowns({name: calls[name] for name in BESIDE_OTHERS if name in calls}, busy_runs, work.device)
 
     limit = work.limit(rate)
     lines = [
@@ -230,14 +286,17 @@ def table(work: Work, rate: float, budget: float) -> str:
         "",
         f"At best {1000 * limit:.2f} ms.",
         "",
-        "| | ms | runs | times as fast as the loop | as mambapy | share of the limit | peak memory, MB |",
-        "|---|---|---|---|---|---|---|",
+        "| | ms | runs | times as fast as the loop | as mambapy | as torch | share of the limit "
+        "| beside busy processes, times slower | peak memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in scans:
         if name not in peaks:
-            lines.append(f"| {name} | out of memory | | | | | |")
+            lines.append(f"| {name} | out of memory | | | | | | | |")
             continue
-        ratios = (f"{medians[peer] / medians[name]:.1f}" if peer in medians else "-" for peer in (LOOP, MAMBAPY))
+        ratios = (
+            f"{medians[peer] / medians[name]:.1f}" if peer in medians else "-" for peer in (LOOP, MAMBAPY, "torch")
+        )
         peak = peaks[name]
         cells = [
             name,
@@ -245,6 +304,7 @@ def table(work: Work, rate: float, budget: float) -> str:
             str(len(times[name])),
             *ratios,
             f"{limit / medians[name]:.0%}",
+            f"{busy[name]:.1f}" if name in busy else "-",
             "-" if peak is None else f"{peak / 1e6:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -258,6 +318,7 @@ def introduction(device: torch.device, rate: str) -> str:
         *environment_lines(device),
         f"- {rate}",
         f"- float32, {STATES} states, shapes batch x channels x length, with D, bias and softplus; median of the runs",
+        *([] if device.type == "cuda" else [OTHER_WORK]),
         f"- Peak memory: by {way}, beyond the inputs; outputs and gradients count",
         *competitors(device)[1],
     ]
@@ -310,7 +371,8 @@ def main() -> None:
     text = introduction(device, described)
     print(text)
     for size, fastest, backward in product(shapes, args.fastest or layouts, (False, True)):
-        part = table(Work(size, fastest, backward, device), rate, QUICK_SECONDS if args.quick else SECONDS)
+        work = Work(size, fastest, backward, device)
+        part = table(work, rate, *((QUICK_SECONDS, QUICK_BUSY_RUNS) if args.quick else (SECONDS, BUSY_RUNS)))
         print(part, flush=True)
         text += "\n" + part
     out = args.out or (None if args.quick or args.shapes else RESULTS / f"selective_scan_{device_slug(device)}.md")

@@ -66,10 +66,17 @@ Say = Callable[[str], None]
 class Writer(Protocol):
     """What the engine needs of a writer; see LmdbWriter and FolderWriter."""
 
-    def __contains__(self, key: str) -> bool: ...
-    def put_encoded(self, key: str, data: bytes) -> None: ...
-    def finish(self) -> None: ...
-    def abandon(self) -> None: ...
+    def __contains__(self, key: str) -> bool:
+        """Tell whether an earlier, interrupted run has stored ``key`` for good."""
+
+    def put_encoded(self, key: str, data: bytes) -> None:
+        """Store the bytes of an image, unless they are stored already."""
+
+    def finish(self) -> None:
+        """Give the result its final name."""
+
+    def abandon(self) -> None:
+        """Stop without finishing; what is stored stays, for the next run."""
 
 
 def make_plans(request: Request) -> list[Plan]:

@@ -10,7 +10,7 @@ from datasets_prep.sources import SourceImage, find_side
 from deeprftv2_arch.common.images import decode
 from deeprftv2_arch.common.lmdb_io import read_keys, read_meta_info
 from deeprftv2_arch.common.parallel import map_in_order
-from deeprftv2_arch.common.partial_folder import metadata_path, read_metadata
+from deeprftv2_arch.common.partial_folder import metadata_path, partial_path, read_metadata
 from deeprftv2_arch.errors import PreparationError, name_some
 
 
@@ -31,13 +31,9 @@ class Pair:
     scales: tuple[int, ...]
 
 
-def _partial(target: Path) -> Path:
-    return target.with_name(target.name + ".partial")
-
-
 def is_begun(target: Path) -> bool:
     """Tell whether ``target`` was prepared or its preparation was interrupted."""
-    return target.is_dir() or _partial(target).is_dir()
+    return target.is_dir() or partial_path(target).is_dir()
 
 
 @dataclass(frozen=True)

@@ -55,3 +55,9 @@ def name_some(names: list[str]) -> str:
     """Name the first of many, for a message: ``a, b, c, d, e and 7 more``."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def one_line(error: DeepRFTv2Error) -> str:
+    """Return an error's message; of one that PyTorch passed on from a loader's worker, without the traceback in it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

@@ -11,10 +11,8 @@ from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.losses.psnr_loss import PSNRLoss
 from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned
 from deeprftv2_arch.metrics.lpips_distance import calculate_lpips
-from deeprftv2_arch.metrics.mae import calculate_mae
-from deeprftv2_arch.metrics.psnr_float import calculate_psnr_float
-from deeprftv2_arch.metrics.ssim_3d import calculate_ssim_3d
-from deeprftv2_arch.metrics.ssim_uniform import calculate_ssim_uniform
+from deeprftv2_arch.metrics.pixel_errors import calculate_mae, calculate_psnr_float
+from deeprftv2_arch.metrics.ssim import calculate_ssim_3d, calculate_ssim_uniform
 from deeprftv2_arch.models.deblur_model import DeblurModel
 from deeprftv2_arch.models.kernel_estimation_model import KernelEstimationModel
 from deeprftv2_arch.models.kernel_flow_model import KernelFlowModel

@@ -1,7 +1,6 @@
 """``python -m deeprftv2_arch.test -opt FILE`` and ``torchrun -m deeprftv2_arch.test -opt FILE``: test a network."""
 
-from deeprftv2_arch.commands.outcome import run_command
-from deeprftv2_arch.launch.pipeline import run_testing
+from deeprftv2_arch.commands.train_and_test import TEST, run_as_program, test
 
 if __name__ == "__main__":
-    run_command("python -m deeprftv2_arch.test", run_testing)
+    run_as_program("python -m deeprftv2_arch.test", TEST, test)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deeprftv2_arch.restoring.kernels import coloured, strongest_kernels
+from deeprftv2_arch.common.kernel_images import coloured, strongest_kernels
 
 TILE_WIDTH = 320
 DETAIL_HEIGHT = 214

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from deeprftv2_arch.common.kernel_images import scaled_to_peak
 from quickstart.comparison import INK, LABEL_HEIGHT, MARGIN, PAPER, kernel_tile
 
 PANEL_WIDTH = 640
@@ -36,8 +37,7 @@ def kernel_panel(photograph: np.ndarray, rows: np.ndarray, columns: np.ndarray, 
     panel = DARK * cv2.resize(photograph, (PANEL_WIDTH, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     side = ZOOM * kernels.shape[1]
     for row, column, kernel in zip(rows, columns, kernels, strict=True):
-        positive = np.maximum(kernel, 0)
-        tile = kernel_tile(positive / positive.max(), side)
+        tile = kernel_tile(scaled_to_peak(kernel), side)
         top, left = round((row + 0.5) * scale - side / 2), round((column + 0.5) * scale - side / 2)
         panel[top : top + side, left : left + side] += tile
     return Image.fromarray(panel.clip(0, 255).astype(np.uint8))

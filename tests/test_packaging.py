@@ -67,7 +67,21 @@ def test_requirements(wheel: Path) -> None:
     assert {"mamba-ssm", "causal-conv1d"} == {
         requirement.name
         for requirement in requirements
-        if requirement.marker and requirement.marker.evaluate({"extra": "mamba"})
+        if requirement.marker and "extra" in str(requirement.marker) and requirement.marker.evaluate({"extra": "mamba"})
+    }
+    (numba,) = (requirement for requirement in requirements if requirement.name == "numba")
+    assert numba.marker.evaluate(environment("linux", "x86_64", "3.14"))
+    assert not numba.marker.evaluate(environment("linux", "riscv64", "3.12"))
+    assert not numba.marker.evaluate(environment("darwin", "x86_64", "3.12"))
+    assert not numba.marker.evaluate(environment("linux", "x86_64", "3.15"))
+
+
+def environment(system: str, machine: str, version: str) -> dict[str, str]:
+    return {
+        "platform_python_implementation": "CPython",
+        "sys_platform": system,
+        "platform_machine": machine,
+        "python_version": version,
     }
 
 

@@ -81,7 +81,7 @@ def tap_restoring(restorer: Restorer, x: Tensor) -> dict[str, EstimatorTap]:
         OptionError: The network has none.
     """
     with tapped(_required_estimators(restorer.network)) as taps:
-        restorer.restore(x)
+        restorer.restore_tensor(x)
     return taps
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from deeprftv2_arch.analysis.figure_files import WIDTH, in_print_style, new_figure
 from deeprftv2_arch.analysis.kernels import EstimatorKernels
+from deeprftv2_arch.common.kernel_images import centre
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,10 +62,8 @@ def in_space(kernel: NDArray[Any], width: int) -> NDArray[np.float64]:
 
 
 def _draw_in_space(axes: "Axes", kernel: NDArray[Any], width: int) -> None:
-    whole = in_space(kernel, width)
-    rows, columns = (slice(max(0, side // 2 - RADIUS), side // 2 + RADIUS + 1) for side in whole.shape)
-    centre = whole[rows, columns]
-    shown = np.sign(centre) * np.sqrt(np.abs(centre))
+    about_zero_lag = centre(in_space(kernel, width), RADIUS)
+    shown = np.sign(about_zero_lag) * np.sqrt(np.abs(about_zero_lag))
     peak = max(float(np.abs(shown).max()), float(np.finfo(np.float64).tiny))
     axes.imshow(shown, cmap="RdBu_r", vmin=-peak, vmax=peak)
 

@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch analyze``."""
+"""``python -m deeprftv2_arch analyze``: blur kernels in images and in features."""
 
 import argparse
 from collections.abc import Iterator
@@ -108,7 +108,6 @@ def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _fft_relu(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, so that the other commands start as fast as without them.
     import numpy as np
 
     from deeprftv2_arch.analysis.fft_relu import fft_relu_pattern
@@ -129,6 +128,8 @@ def _fft_relu(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _kernels(args: argparse.Namespace) -> Iterator[str]:
+    channels = None if args.channels is None else _numbers(args.channels)
+
     import numpy as np
 
     from deeprftv2_arch.analysis.figure_files import AnalysisFiles
@@ -137,7 +138,6 @@ def _kernels(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.analysis.kernels import estimator_kernels, estimator_names
     from deeprftv2_arch.analysis.kernels_figure import kernels_figure
 
-    channels = None if args.channels is None else _numbers(args.channels)
     _check_side(args.side, SMALLEST)
     restorer = restorer_of(args)
     files = AnalysisFiles(args.out or Path(f"{args.blurred.stem}_kernels"), estimator_names(restorer.network))
@@ -157,6 +157,9 @@ def _kernels(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _cka(args: argparse.Namespace) -> Iterator[str]:
+    if args.seed < 0:
+        raise OptionError(f"--seed {args.seed}: take a number from 0 on")
+
     from deeprftv2_arch.analysis.cka_figure import cka_figure
     from deeprftv2_arch.analysis.figure_files import AnalysisFiles
     from deeprftv2_arch.analysis.images import pairs_in
@@ -164,8 +167,6 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.analysis.kernels import estimator_names
 
     _check_side(args.side, SMALLEST)
-    if args.seed < 0:
-        raise OptionError(f"--seed {args.seed}: take a number from 0 on")
     files = AnalysisFiles(args.out or Path("kernel_cka"))
     pairs = pairs_in(args.pairs / args.blur, args.pairs / args.sharp)
     restorer = restorer_of(args)

@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch demo``."""
+"""``python -m deeprftv2_arch demo``: a page in the browser."""
 
 import argparse
 import os
@@ -60,14 +60,14 @@ def add_demo(commands: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, so that the other commands start as fast as without them.
-    from deeprftv2_arch.demo.page import served
-    from deeprftv2_arch.restoring.memory import parse_bytes
-
     if args.max_pixels < 1:
         raise OptionError(f"--max-pixels: expected a number above 0, got {args.max_pixels}")
     if args.port is not None and not 1 <= args.port <= 65535:
         raise OptionError(f"--port: expected a number in 1..65535, got {args.port}")
+
+    from deeprftv2_arch.demo.page import served
+    from deeprftv2_arch.restoring.memory import parse_bytes
+
     max_upload = parse_bytes(args.max_upload)
     restorer = restorer_of(
         args,

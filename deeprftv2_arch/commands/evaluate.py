@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch evaluate``."""
+"""``python -m deeprftv2_arch evaluate``: measuring as the literature does."""
 
 import argparse
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from deeprftv2_arch.launch.arguments import Arguments, add_common_arguments
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 
 DESCRIPTION = """\
-Measure the network of an option file for testing on its test sets, as the published figures were measured. The file's
-`protocol`, or --protocol, says how: which figures, of 8-bit or float output, over how many images. An average over
+Measure the network of an option file for testing on its test sets, as the published values were measured. The file's
+`protocol`, or --protocol, says how: which metrics, of 8-bit or float output, over how many images. An average over
 another number of images is refused unless --partial is said, and then marked as partial.
 
 Started by torchrun or srun, the processes share the images; each measures in worker processes of its own while its
-network restores the next images. Neither changes a figure.
+network restores the next images. Neither changes a value.
 
 Results, in results/<name>/evaluation of the working directory, replacing those of the same names:
-  <protocol>_<tiles>.csv      every figure of every image
+  <protocol>_<tiles>.csv      every metric of every image
   <protocol>_<tiles>.json     averages, and all that makes them comparable: protocol, numbers of images, tiles,
                               weights with their SHA-256, versions
   <protocol>_<tiles>.md       the table that is printed: the network beside the option file's `published`
   <protocol>_<tiles>_triplets with --triplets: a folder of images, <data set>_<best, median or worst>.png
 <tiles> is whole or tiled_<size>_<overlap>; with another number of images than the published one, _partial follows it.
 An image that cannot be measured does not stop the others; but then there is no average, all such images are named at
-the end, the figures of the others are in <protocol>_<tiles>_incomplete.csv, and the exit code is 2.
+the end, the values of the others are in <protocol>_<tiles>_incomplete.csv, and the exit code is 2.
 
 `network_g: {type: Identity}`, which needs no pretrain_network_g, measures the degraded images themselves.
 """
@@ -34,7 +34,7 @@ def add_evaluate(commands: Any) -> None:
     """Add ``evaluate`` to the commands of ``python -m deeprftv2_arch``."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure a network as the published figures of its test sets were measured",
+        help="measure a network as the published values of its test sets were measured",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -64,7 +64,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--triplets",
         action="store_true",
-        help="also save the best, the median and the worst image by the first figure: input, restored, ground truth",
+        help="also save the best, the median and the worst image by the first metric: input, restored, ground truth",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the results (default: results/<name>/evaluation)"
@@ -79,7 +79,6 @@ def _not_negative(word: str) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, since no other command needs BasicSR's models and data sets.
     from deeprftv2_arch.measuring.evaluation import Request, evaluate
 
     request = Request(

@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch export``."""
+"""``python -m deeprftv2_arch export``: networks as files for other programs."""
 
 import argparse
 import logging
@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deeprftv2_arch.checkpoints.building import network_of_checkpoint
-from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.errors import OptionError
 
 FORMATS = ("pt2", "onnx")
@@ -39,11 +37,13 @@ def add_export(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, since no other command needs torch.export.
+    written = _format(args.output, args.format)
+
+    from deeprftv2_arch.checkpoints.building import network_of_checkpoint
+    from deeprftv2_arch.checkpoints.variant import describe
     from deeprftv2_arch.export import export_onnx, export_program
     from deeprftv2_arch.export.any_size import Network
 
-    written = _format(args.output, args.format)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("deeprftv2_arch.export").setLevel(logging.INFO)
     start = time.monotonic()

@@ -22,13 +22,12 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def restorer_of(args: argparse.Namespace, **settings: Any) -> "Restorer":
-    """The restorer of the arguments of :func:`add_network`; ``settings`` are further ones of its class.
+    """Build the restorer of the arguments of :func:`add_network`; ``settings`` are further ones of its class.
 
     Raises:
         CheckpointError: The weights cannot be read or do not fit.
         OptionError: The option file cannot be read, or an argument is none that the class takes.
     """
-    # Only now, so that the commands that restore nothing start as fast as without them.
     from deeprftv2_arch.restoring.restorer import Restorer
 
     if args.options is None:

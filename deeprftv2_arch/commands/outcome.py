@@ -2,27 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError
-from deeprftv2_arch.launch.arguments import Arguments, parse_arguments
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError, one_line
 
 EXIT_CODE = 2
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-
-
-def run_command(program: str, action: Callable[[Arguments, Path], None]) -> None:
-    """Parse the command line and act on it, with the working directory as the folder of experiments and results.
-
-    Args:
-        program: What the user typed to start it, for the help.
-        action: What to do.
-    """
-    arguments = parse_arguments(program=program)
-    with errors_in_one_line(program):
-        action(arguments, Path.cwd())
 
 
 @contextmanager
@@ -44,9 +30,3 @@ def errors_in_one_line(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{program}: interrupted\n")
         raise SystemExit(INTERRUPTED) from None
-
-
-def one_line(error: DeepRFTv2Error) -> str:
-    """Return an error's message; of one that PyTorch passed on from a loader's worker, without the traceback in it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

@@ -1,4 +1,4 @@
-"""The command line of ``python -m deeprftv2_arch restore``."""
+"""``python -m deeprftv2_arch restore``: images and videos in files."""
 
 import argparse
 import sys
@@ -103,14 +103,13 @@ def _folder(word: str) -> Path:
 
 
 def _restore(args: argparse.Namespace) -> Iterator[str]:
-    # Only now, so that the other commands start as fast as without them.
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from deeprftv2_arch.restoring.batch.plan import plan
+    from deeprftv2_arch.restoring.batch.restore_files import restore_files
     from deeprftv2_arch.restoring.image_files import MAX_PIXELS
     from deeprftv2_arch.restoring.kernels import last_estimator
-    from deeprftv2_arch.restoring.plan import plan
-    from deeprftv2_arch.restoring.restore_files import restore_files
-    from deeprftv2_arch.restoring.video_reading import silence_decoders
+    from deeprftv2_arch.restoring.videos.reading import silence_decoders
 
     planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
     restorer = restorer_of(

@@ -112,7 +112,7 @@ def _write_error(path: Path, reason: str, advice: str) -> WriteError:
 def _remove_left_overs_of_version_1(folder: Path) -> None:
     """Remove what killed runs of version 1 left under random names; once per process, since folders may be large."""
     yesterday = time.time() - _DAY  # what is younger may still be written
-    for entry in os.scandir(folder):
-        if _OF_VERSION_1.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < yesterday:
-            with suppress(OSError):
+    with suppress(OSError), os.scandir(folder) as entries:  # whoever may write may not list, or others remove them too
+        for entry in entries:
+            if _OF_VERSION_1.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < yesterday:
                 os.unlink(entry)

@@ -1,6 +1,6 @@
 """Images as arrays: decoded from PNG or JPEG, and encoded as PNG."""
 
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 from deeprftv2_arch.common.image_format import read_header, require_whole
 from deeprftv2_arch.errors import PreparationError
 
+# Images are (H, W) or (H, W, channels). Those of files have 8 or 16 bits, as stored.
 Image = NDArray[np.unsignedinteger]
+ByteImage = NDArray[np.uint8]
+FloatImage = NDArray[np.float64]  # in 0..1
+AnyImage = NDArray[Any]  # uint8, uint16, or floats in 0..1
 
 
 def decode(data: bytes) -> Image:

@@ -22,6 +22,11 @@ def metadata_path(folder: Path) -> Path:
     return folder / ("preparation.json" if ".lmdb" in folder.suffixes else ".preparation.json")
 
 
+def partial_path(final: Path) -> Path:
+    """Return where a folder is filled before it gets its final name."""
+    return final.with_name(final.name + ".partial")
+
+
 def read_metadata(folder: Path) -> dict[str, Any]:
     """Read what the metadata file of ``folder`` says; an empty dictionary where there is none."""
     path = metadata_path(folder)
@@ -85,7 +90,7 @@ class PartialFolder:
 
     def __init__(self, final: Path, settings: Mapping[str, Any]) -> None:
         self.final = final
-        self.path = final.with_name(final.name + ".partial")
+        self.path = partial_path(final)
         self.settings = dict(settings)
         if final.exists():
             raise PreparationError(f"{final} exists already: choose another name, or move it away")

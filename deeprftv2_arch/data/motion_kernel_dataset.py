@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
+from deeprftv2_arch.errors import OptionError
 
 
 class MotionKernelDataset(Dataset[dict[str, Any]]):
@@ -32,7 +33,10 @@ class MotionKernelDataset(Dataset[dict[str, Any]]):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.opt = opt
         self.redraw = bool(opt.get("redraw", False))
-        self.simulator = MotionKernelSimulator(opt.get("kernel_size", 19), **(opt.get("simulator") or {}))
+        try:
+            self.simulator = MotionKernelSimulator(opt.get("kernel_size", 19), **(opt.get("simulator") or {}))
+        except OptionError as error:
+            raise OptionError(f"datasets: {opt['phase']}: {error}") from error
         self._stream = 0 if opt["phase"] == "train" else 1
         self._number: int | None = None
 

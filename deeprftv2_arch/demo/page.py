@@ -8,9 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from deeprftv2_arch.commands.outcome import one_line
 from deeprftv2_arch.demo.trial import has_kernels, try_image
-from deeprftv2_arch.errors import DeepRFTv2Error, OptionError
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, one_line
 from deeprftv2_arch.restoring.restorer import Restorer
 
 MINUTE, HOUR = 60, 3600  # seconds: how often images are looked through, and how old they get

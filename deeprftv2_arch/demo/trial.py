@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deeprftv2_arch.common.images import AnyImage, ByteImage
+from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.restoring.conversion import Image
 from deeprftv2_arch.restoring.image_files import read_image, write_image
-from deeprftv2_arch.restoring.kernels import kernel_image, last_estimator
+from deeprftv2_arch.restoring.kernels import last_estimator
 from deeprftv2_arch.restoring.restorer import Restorer
 
 
@@ -28,12 +28,12 @@ class Trial(NamedTuple):
     before: Path
     after: Path
     restored: Path
-    kernels: NDArray[np.uint8] | None
+    kernels: ByteImage | None
     text: str
 
 
 def has_kernels(restorer: Restorer) -> bool:
-    """Whether the network estimates kernels."""
+    """Tell whether the network estimates kernels."""
     try:
         last_estimator(restorer.network)
     except OptionError:
@@ -54,27 +54,29 @@ def try_image(restorer: Restorer, path: Path, folder: Path) -> Trial:
     """
     image, profile = read_image(path, restorer.max_pixels)
     start = time.perf_counter()
-    restored = restorer(image)
+    found = restorer.restore(image)
     seconds = time.perf_counter() - start
+    restored = found.image
     enlarged = image.repeat(restorer.upscale, axis=0).repeat(restorer.upscale, axis=1)
     before, after, kept = (folder / name for name in ("before.png", "after.png", f"{path.stem}_restored.png"))
     write_image(before, over_white(enlarged), profile)
     write_image(after, over_white(restored), profile)
     write_image(kept, restored, profile)
-    way = f"in {restorer.tiles}" if restorer.tiles else "whole"
+    way = f"in {found.tiles}" if found.tiles else "whole"
     text = f"{path.name}\n{_size(image)} → {_size(restored)} pixels\nrestored {way} in {seconds:.1f} seconds"
-    kernels = kernel_image(restorer.kernels(image)) if has_kernels(restorer) else None
+    kernels = estimated_kernel_sheet(restorer.kernels(image, found.tiles)) if has_kernels(restorer) else None
     return Trial(before, after, kept, kernels, text)
 
 
-def over_white(image: Image) -> Image:
+def over_white(image: AnyImage) -> AnyImage:
     """Lay (H, W, 4) over white, so that in the slider no image shines through the other; others as they are."""
     if image.ndim == 2 or image.shape[2] != 4:
         return image
     peak = np.iinfo(image.dtype).max
     opacity = image[:, :, 3:].astype(np.float32) / peak
-    return (opacity * image[:, :, :3] + (1 - opacity) * peak).round().astype(image.dtype)
+    laid_over: AnyImage = (opacity * image[:, :, :3] + (1 - opacity) * peak).round().astype(image.dtype)
+    return laid_over
 
 
-def _size(image: Image) -> str:
+def _size(image: AnyImage) -> str:
     return f"{image.shape[1]} × {image.shape[0]}"

@@ -33,11 +33,20 @@ def parse_arguments(arguments: Sequence[str] | None = None, program: str | None 
         program: What to call the program in its help.
     """
     parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    add_run_arguments(parser)
+    return arguments_of(parser.parse_args(arguments))
+
+
+def arguments_of(words: argparse.Namespace) -> Arguments:
+    """Return what was parsed by a parser that :func:`add_run_arguments` has completed."""
+    return Arguments(words.opt, words.launcher, words.auto_resume, words.debug, tuple(words.force_yml))
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what training and testing take."""
     add_common_arguments(parser)
     parser.add_argument("--auto_resume", action="store_true", help="go on from the newest readable training state")
     parser.add_argument("--debug", action="store_true", help="log every step, save and validate every 8 steps")
-    words = parser.parse_args(arguments)
-    return Arguments(words.opt, words.launcher, words.auto_resume, words.debug, tuple(words.force_yml))
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

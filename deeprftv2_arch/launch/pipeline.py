@@ -1,4 +1,4 @@
-"""BasicSR's own training and test loops, with the pieces that the released version gets wrong replaced."""
+"""BasicSR's own training loop, with the pieces that the released version gets wrong replaced."""
 
 import argparse
 from collections.abc import Iterator
@@ -7,15 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import basicsr.test
 import basicsr.train
 
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
 from deeprftv2_arch.launch.processes import complete_for_process, process_group
 from deeprftv2_arch.launch.resume import load_resume_state
-from deeprftv2_arch.measuring.test_report import build_measured_model, write_report
-from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
+from deeprftv2_arch.options.loading import check_first_weights, load_options
 
 
 def run_training(arguments: Arguments, root: Path) -> None:
@@ -40,7 +38,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
             check_first_weights(opt)
         # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
         train_loader = training_loader(opt, datasets["train"], start_iter=state["iter"] if state else 0)
-        with _replaced(
+        with replaced(
             basicsr.train,
             parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
             load_resume_state=lambda opt: state,
@@ -49,36 +47,8 @@ def run_training(arguments: Arguments, root: Path) -> None:
             basicsr.train.train_pipeline(str(root))
 
 
-def run_testing(arguments: Arguments, root: Path) -> None:
-    """Run BasicSR's ``test_pipeline``, then write the report.
-
-    Args:
-        arguments: The command line.
-        root: Folder that gets ``results/``.
-
-    Raises:
-        DeepRFTv2Error: Anything that the user can put right.
-    """
-    opt = load_options(arguments, root, is_train=False)
-    process = complete_for_process(opt, arguments)
-    with process_group(process, use_gpu=opt["num_gpu"] > 0):
-        # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
-        build_datasets(opt)
-        check_first_weights(opt)
-        models = []
-
-        def build_model(opt: Options) -> Any:
-            models.append(build_measured_model(opt))
-            return models[0]
-
-        with _replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=build_model):
-            basicsr.test.test_pipeline(str(root))
-        if opt["rank"] == 0:
-            write_report(opt, models[0], root / "results" / opt["name"])
-
-
 @contextmanager
-def _replaced(module: ModuleType, **functions: Any) -> Iterator[None]:
+def replaced(module: ModuleType, **functions: Any) -> Iterator[None]:
     """Give functions of a module other definitions for the time of a with-block."""
     originals = {name: getattr(module, name) for name in functions}
     vars(module).update(functions)

@@ -8,7 +8,7 @@ from basicsr.utils import check_resume
 
 from deeprftv2_arch.checkpoints.io import load_checkpoint
 from deeprftv2_arch.errors import CheckpointError
-from deeprftv2_arch.models.collectives import from_first_process
+from deeprftv2_arch.models.processes import from_first_process
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)

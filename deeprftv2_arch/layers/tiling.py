@@ -136,7 +136,13 @@ class TileGrid:
 
 
 def run_in_tiles(
-    run: Callable[[list[Tensor]], Tensor], pyramid: Sequence[Tensor], tile: int, overlap: int, upscale: int = 1
+    run: Callable[[list[Tensor]], Tensor],
+    pyramid: Sequence[Tensor],
+    tile: int,
+    overlap: int,
+    upscale: int = 1,
+    overlap_is_context: bool = False,
+    watch: Callable[[list[list[Tensor]]], Iterable[list[Tensor]]] = iter,
 ) -> Tensor:
     """Run a network on tiles of a pyramid, one after the other, and blend the results.
 
@@ -146,10 +152,16 @@ def run_in_tiles(
         tile: Height and width of the tiles, in pixels of the finest image.
         overlap: Pixels shared by neighbouring tiles; like ``tile`` a multiple of the network's size multiple.
         upscale: Factor by which ``run`` enlarges.
+        overlap_is_context: Whether what tiles share is for the network to see alone, and cut off but for the two or
+            three pixels in its middle (:meth:`TileGrid.stitch`). So a network whose receptive field, from end to end,
+            is smaller than the overlap shows no seams. By default it is mixed linearly, as in the published
+            evaluation (:meth:`TileGrid.join`).
+        watch: Passes the tiles on one by one, as a bar that shows the progress does.
 
     Returns:
-        (B, C', upscale H, upscale W), with the channels that ``run`` returns.
+        (B, C', upscale H, upscale W), with the channels that ``run`` returns and on its device.
     """
     grid = TileGrid(pyramid[0].shape[2:], tile, overlap)
     tiles = zip(*(grid.cut(x, level) for level, x in enumerate(pyramid)), strict=True)
-    return grid.join((run(list(of_one_place)) for of_one_place in tiles), upscale)
+    results = (run(of_one_place) for of_one_place in watch([list(of_one_place) for of_one_place in tiles]))
+    return grid.stitch(results, upscale) if overlap_is_context else grid.join(results, upscale)

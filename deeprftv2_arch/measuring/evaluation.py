@@ -1,24 +1,27 @@
 """An evaluation from the option file to the report."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import EvaluationError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.processes import complete_for_process, process_group
-from deeprftv2_arch.measuring.evaluation_report import as_csv, as_markdown, file_name, report_content
+from deeprftv2_arch.measuring.evaluated_network import Tiles, build_network, load_chosen_weights
+from deeprftv2_arch.measuring.evaluation_report import as_csv, evaluation_report, file_name
 from deeprftv2_arch.measuring.evaluator import Evaluator
-from deeprftv2_arch.measuring.output_folder import make_folder, write_png
-from deeprftv2_arch.measuring.report_parts import as_json, write_reports
-from deeprftv2_arch.measuring.restoring import Tiles, build_network, load_chosen_weights
-from deeprftv2_arch.measuring.results import SetResult
-from deeprftv2_arch.measuring.sharing import default_workers, measuring_processes
+from deeprftv2_arch.measuring.measuring_processes import default_workers, measuring_processes
+from deeprftv2_arch.measuring.report import write_reports
 from deeprftv2_arch.measuring.test_sets import open_test_sets
 from deeprftv2_arch.measuring.triplets import cases, sheet
 from deeprftv2_arch.metrics.aligned import ALIGNED_METRICS
 from deeprftv2_arch.metrics.protocols import find_protocol
+from deeprftv2_arch.metrics.results import SetResult
 from deeprftv2_arch.options.loading import load_options
 
 logger = logging.getLogger(__name__)
@@ -71,7 +74,7 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         evaluator = Evaluator(opt, protocol, network, load_chosen_weights(network, opt["path"]), datasets)
         folder = request.out or Path(opt["path"]["results_root"]) / "evaluation"
         if opt["rank"] == 0:
-            make_folder(folder)
+            _make_folder(folder)
         workers = default_workers(evaluator.tasks) if request.workers is None else request.workers
         with measuring_processes(workers) as map_:
             results = [evaluator.measured(name, map_) for name in datasets]
@@ -89,33 +92,46 @@ def _report(evaluator: Evaluator, results: list[SetResult], folder: Path, triple
         for fault in faults:
             logger.error("%s", fault)
         name, total = file_name(evaluator, "_incomplete.csv"), sum(len(result.images) for result in results)
-        message = (
-            f"{len(faults):,} of {total:,} images could not be measured, all named above, so there is no average"
-        )
+        message = f"{len(faults):,} of {total:,} images could not be measured, all named above, so there is no average"
         write_reports(folder, {name: images}, message)
-        raise EvaluationError(f"{message}; the figures of the others are in {folder / name}")
-    content = report_content(evaluator, results)
-    table = as_markdown(content)
+        raise EvaluationError(f"{message}; the values of the others are in {folder / name}")
+    report = evaluation_report(evaluator, results)
+    table = report.as_markdown()
     yield table
-    reports = {".csv": images, ".json": as_json(content), ".md": table}
+    files = {".csv": images, ".json": report.as_json(), ".md": table}
     write_reports(
-        folder, {file_name(evaluator, ending): text for ending, text in reports.items()}, "the averages are printed"
+        folder, {file_name(evaluator, ending): text for ending, text in files.items()}, "the averages are printed"
     )
     if triplets:
         _write_triplets(evaluator, results, folder)
 
 
 def _write_triplets(evaluator: Evaluator, results: list[SetResult], folder: Path) -> None:
-    figure = next(name for name in evaluator.metrics if name not in evaluator.unavailable)
+    metric = next(name for name in evaluator.metrics if name not in evaluator.unavailable)
     folder = folder / file_name(evaluator, "_triplets")
-    make_folder(folder)
+    _make_folder(folder)
     for result in results:
-        restorer = evaluator.restorer(result.name)
-        for case, measured in cases(result.images, figure).items():
-            pair = restorer.restore(measured.index)  # again, in place of keeping all images
+        pairs = evaluator.restored(result.name)
+        for case, measured in cases(result.images, metric).items():
+            pair = pairs[measured.index]  # again, in place of keeping all images
             if pair.restored is None or pair.sharp is None:
                 raise EvaluationError(f"{pair.fault}; it was read before")
-            degraded = restorer.image(restorer.dataset[measured.index]["lq"])
-            label = f"restored, {figure} {measured.figures[figure]:.4g}"
+            degraded = pairs.image(pairs.dataset[measured.index]["lq"])
+            label = f"restored, {metric} {measured.values[metric]:.4g}"
             images = {"input": degraded, label: pair.restored, "ground truth": pair.sharp}
-            write_png(folder / f"{result.name}_{case}.png", sheet(f"{case}: {measured.name}", images))
+            png = cv2.imencode(".png", sheet(f"{case}: {measured.name}", images))[1].tobytes()
+            write_atomically(folder / f"{result.name}_{case}.png", png, "the table was")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder if need be, before hours are spent on what cannot be written.
+
+    Raises:
+        EvaluationError: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"{folder}: cannot be made: {error.strerror}; choose another by --out") from error
+    if not os.access(folder, os.W_OK):
+        raise EvaluationError(f"{folder}: cannot be written to; choose another by --out")

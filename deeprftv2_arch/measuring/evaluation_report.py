@@ -8,9 +8,8 @@ from typing import Any
 
 from deeprftv2_arch.checkpoints.variant import describe
 from deeprftv2_arch.measuring.evaluator import Evaluator
-from deeprftv2_arch.measuring.provenance import how_restored, versions
-from deeprftv2_arch.measuring.report_parts import provenance_lines, table, unavailable_lines
-from deeprftv2_arch.measuring.results import SetResult, means
+from deeprftv2_arch.measuring.report import Report, provenance
+from deeprftv2_arch.metrics.results import SetResult, means
 
 NOT_MEASURED = "n/a"
 
@@ -24,49 +23,47 @@ def file_name(evaluator: Evaluator, ending: str) -> str:
     return f"{protocol.name}_{tiles}{'' if complete else '_partial'}{ending}"
 
 
-def report_content(evaluator: Evaluator, results: Iterable[SetResult]) -> dict[str, Any]:
-    """Return everything that the report says."""
+def evaluation_report(evaluator: Evaluator, results: Iterable[SetResult]) -> Report:
+    """Return what the report of an evaluation says."""
     opt, protocol, network = evaluator.opt, evaluator.protocol, evaluator.network
-    # The published figures are those of the protocol that the file names, if any.
+    # The published values are those of the protocol that the file names, if any.
     comparable = opt.get("protocol") in (None, protocol.name)
     published = (opt.get("published") if comparable else None) or {}
-    return {
+    section = opt["network_g"]
+    content = {
         "name": opt["name"],
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "protocol": {"name": protocol.name, "output": protocol.output},
         "sets": averages(results, list(evaluator.metrics), published),
         "published_by": published.get("name"),
-        "metrics": evaluator.metrics,
-        "unavailable": evaluator.unavailable,
-        "restored": how_restored(network, opt["network_g"]),
+        **provenance(network, section, evaluator.weights, evaluator.metrics, evaluator.unavailable),
         "network": {
-            "type": opt["network_g"]["type"],
+            "type": section["type"],
             "variant": describe(network.state_dict()) if evaluator.weights else "has no weights",
-            "arguments": {key: value for key, value in opt["network_g"].items() if key != "type"},
+            "arguments": {key: value for key, value in section.items() if key != "type"},
         },
         "data": {
             name: {key: str(data.opt[key]) for key in ("dataroot_lq", "dataroot_gt", "bit_depth") if key in data.opt}
             for name, data in evaluator.datasets.items()
         },
-        "weights": vars(evaluator.weights) if evaluator.weights else None,
-        "versions": versions(),
     }
+    return _laid_out(content)
 
 
-def averages(results: Iterable[SetResult], figures: Sequence[str], published: Mapping[str, Any]) -> dict[str, Any]:
+def averages(results: Iterable[SetResult], metrics: Sequence[str], published: Mapping[str, Any]) -> dict[str, Any]:
     """Return the averages of all test sets, each with those of its parts, beside the published ones."""
     found = {}
     for result in results:
         found[result.name] = {
             "pictures": len(result.images),
             "published_pictures": result.published_images,
-            "network": means(result.images, figures),
+            "network": means(result.images, metrics),
             "published": published.get(result.name),
             "failed_alignments": result.failed_alignments(),
             "parts": {
                 part: {
                     "pictures": len(result.part(part)),
-                    "network": means(result.part(part), figures),
+                    "network": means(result.part(part), metrics),
                     "published": published.get(f"{result.name} {part}"),
                 }
                 for part in result.parts
@@ -76,56 +73,49 @@ def averages(results: Iterable[SetResult], figures: Sequence[str], published: Ma
     return found
 
 
-def as_markdown(content: Mapping[str, Any]) -> str:
-    """Return the table, and below it how the figures came about."""
+def _laid_out(content: dict[str, Any]) -> Report:
+    """Return the report with its table: a column for every test set and every part of one."""
     columns, partial, notes = {}, [], []
-    for name, found in content["sets"].items():
+    for data_set, found in content["sets"].items():
         number, published = found["pictures"], found["published_pictures"]
         extent = f"{number:,}"
         if number != published:
             extent += " of no published set" if published is None else f" of {published:,}"
-            partial.append(f"{extent} ({name})")
-        columns[f"{name} ({extent})"] = found
-        columns |= {f"{name} {part} ({of_part['pictures']:,})": of_part for part, of_part in found["parts"].items()}
+            partial.append(f"{extent} ({data_set})")
+        columns[f"{data_set} ({extent})"] = found
+        columns |= {f"{data_set} {part} ({of_part['pictures']:,})": of_part for part, of_part in found["parts"].items()}
         failed = found["failed_alignments"]
         if failed is not None:
             unaligned = ", whose aligned figures are those without alignment" if failed else ""
-            notes.append(f"* {name}: the alignment failed for {failed:,} of {number:,} images{unaligned}")
+            notes.append(f"* {data_set}: the alignment failed for {failed:,} of {number:,} images{unaligned}")
     network = f"{content['network']['type']}, {content['restored']}"
     if partial:
         network += f", partial, {', '.join(partial)}"
-    rows = {"network": network, "published": content["published_by"]}
-    protocol = content["protocol"]
-    lines = [
-        f"# {content['name']}",
-        "",
-        *table(content["metrics"], rows, columns),
-        "",
-        f"In brackets: number of images. Protocol {protocol['name']}, on restored images of {protocol['output']}.",
-        "",
-        *notes,
-        *unavailable_lines(content["unavailable"]),
-        *provenance_lines(content),
-        f"* network: {content['network']['variant']}",
-    ]
-    return "\n".join(lines) + "\n"
+    name, output = content["protocol"]["name"], content["protocol"]["output"]
+    return Report(
+        content,
+        rows={"network": network, "published": content["published_by"]},
+        columns=columns,
+        legend=f"In brackets: number of images. Protocol {name}, on restored images of {output}.",
+        notes=notes,
+    )
 
 
-def as_csv(results: Iterable[SetResult], figures: Sequence[str], aligned: bool, faults: bool) -> str:
+def as_csv(results: Iterable[SetResult], metrics: Sequence[str], aligned: bool, faults: bool) -> str:
     """Return a line for every image.
 
     Args:
         results: What was measured.
-        figures: The figures of the protocol; one that an image lacks becomes "n/a".
+        metrics: Those of the protocol; one that an image lacks becomes "n/a".
         aligned: Whether to say for which images the alignment failed.
         faults: Whether to say why an image was not measured.
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data_set", "picture", *figures, *["alignment_failed"] * aligned, *["fault"] * faults])
+    writer.writerow(["data_set", "picture", *metrics, *["alignment_failed"] * aligned, *["fault"] * faults])
     for result in results:
         for image in result.images:
-            values = [repr(image.figures[name]) if name in image.figures else NOT_MEASURED for name in figures]
+            values = [repr(image.values[name]) if name in image.values else NOT_MEASURED for name in metrics]
             failed = {True: "yes", False: "no", None: NOT_MEASURED}[image.alignment_failed]
             writer.writerow([result.name, image.name, *values, *[failed] * aligned, *[image.fault or ""] * faults])
     return text.getvalue()

@@ -10,20 +10,20 @@ from tqdm import tqdm
 from deeprftv2_arch.checkpoints.weights import Weights
 from deeprftv2_arch.common.parallel import Map
 from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
-from deeprftv2_arch.measuring.pairs import Measured, measure
-from deeprftv2_arch.measuring.restoring import Restorer
-from deeprftv2_arch.measuring.results import SetResult
+from deeprftv2_arch.measuring.restored_pairs import RestoredPairs, measure
 from deeprftv2_arch.measuring.test_sets import parts_of
 from deeprftv2_arch.metrics.protocols import Protocol
-from deeprftv2_arch.models.collectives import gathered
-from deeprftv2_arch.models.unavailable import unavailable_anywhere
+from deeprftv2_arch.metrics.results import ImageResult, SetResult
+from deeprftv2_arch.models.validation import results_of_all, unavailable_anywhere
 from deeprftv2_arch.options.loading import Options
 
 logger = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """What one process of an evaluation works with. Figures that cannot be had are said when it is made.
+    """What one process of an evaluation works with.
+
+    Logs when it is built which metrics cannot be measured, hours before the first value.
 
     Args:
         opt: The options.
@@ -53,7 +53,7 @@ class Evaluator:
         self.protocol = protocol
         self.network = network
         self.datasets = datasets
-        self.metrics = protocol.metrics(opt.get("scale", 1))
+        self.metrics = protocol.metric_sections(opt.get("scale", 1))
         self.weights = weights
         self.parts = {name: parts_of(dataset, protocol.parts) for name, dataset in datasets.items()}
         self.tasks = sum(len(self._share(name)) for name in datasets)
@@ -66,23 +66,22 @@ class Evaluator:
         """Return the numbers of the images of a test set that fall to this process."""
         return range(self.opt["rank"], len(self.datasets[name]), self.opt["world_size"])
 
-    def restorer(self, name: str) -> Restorer:
-        """Return what restores the images of a test set."""
-        return Restorer(self.network, self.datasets[name], self.protocol.output)
+    def restored(self, name: str) -> RestoredPairs:
+        """Return the images of a test set, restored when they are asked for."""
+        return RestoredPairs(self.network, self.datasets[name], self.protocol.output)
 
     def measured(self, name: str, map_: Map) -> SetResult:
         """Restore and measure a test set, together with the other processes; each gets the result."""
         share = self._share(name)
         metrics = {key: metric for key, metric in self.metrics.items() if key not in self.unavailable}
-        pairs = map(self.restorer(name).restore, share)
-        found: list[Measured] = list(
+        restored = self.restored(name)
+        found: list[ImageResult] = list(
             tqdm(
-                map_(partial(measure, metrics=metrics), pairs),
+                map_(partial(measure, metrics=metrics), (restored[index] for index in share)),
                 desc=f"Evaluating {name}",
                 total=len(share),
                 unit="image",
                 disable=self.opt["rank"] != 0,
             )
         )
-        images = sorted((image for part in gathered(found) for image in part), key=lambda image: image.index)
-        return SetResult(name, self.protocol.published_images(name), images, self.parts[name])
+        return SetResult(name, results_of_all(found), self.protocol.published_images(name), self.parts[name])

@@ -48,7 +48,7 @@ def _check_number(name: str, images: int, protocol: Protocol) -> None:
         )
     if images != published:
         raise OptionError(
-            f"{name} has {images:,} images, but published figures of the protocol {protocol.name} are averages "
+            f"{name} has {images:,} images, but published values of the protocol {protocol.name} are averages "
             f"over {published:,}; complete the data set, or say --partial"
         )
 

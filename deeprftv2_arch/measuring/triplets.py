@@ -1,29 +1,26 @@
 """Images of the best, the median and the worst case: input, restored and ground truth side by side."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from deeprftv2_arch.measuring.pairs import Measured
+from deeprftv2_arch.common.images import AnyImage, ByteImage
+from deeprftv2_arch.metrics.results import ImageResult
 
 MARGIN = 8  # pixels
 LABEL = 28  # height of a line of text
 INK, PAPER = (25, 25, 25), 255
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
-Image = NDArray[Any]
 
-
-def cases(images: Sequence[Measured], figure: str) -> dict[str, Measured]:
-    """Return the images with the highest, the median (of two, the lower) and the lowest value of a figure."""
-    ranked = sorted(images, key=lambda image: image.figures[figure])
+def cases(images: Sequence[ImageResult], metric: str) -> dict[str, ImageResult]:
+    """Return the images with the highest, the median (of two, the lower) and the lowest value of a metric."""
+    ranked = sorted(images, key=lambda image: image.values[metric])
     return {"best": ranked[-1], "median": ranked[(len(ranked) - 1) // 2], "worst": ranked[0]}
 
 
-def sheet(title: str, images: Mapping[str, Image]) -> NDArray[np.uint8]:
+def sheet(title: str, images: Mapping[str, AnyImage]) -> ByteImage:
     """Lay images out side by side below a title, each with its label.
 
     Args:
@@ -46,7 +43,7 @@ def sheet(title: str, images: Mapping[str, Image]) -> NDArray[np.uint8]:
     return canvas
 
 
-def _write(canvas: NDArray[np.uint8], text: str, left: int, top: int, width: int) -> None:
+def _write(canvas: ByteImage, text: str, left: int, top: int, width: int) -> None:
     """Write a line of text as large as its place allows; OpenCV knows ASCII alone."""
     text = text.encode("ascii", "replace").decode()
     needed = cv2.getTextSize(text, FONT, 1.0, 1)[0][0]
@@ -54,5 +51,5 @@ def _write(canvas: NDArray[np.uint8], text: str, left: int, top: int, width: int
     cv2.putText(canvas, text, (left, top + LABEL - 9), FONT, size, INK, 1, cv2.LINE_AA)
 
 
-def _of_8_bits(image: Image) -> NDArray[np.uint8]:
+def _of_8_bits(image: AnyImage) -> ByteImage:
     return image if image.dtype == np.uint8 else (255 * image).round().astype(np.uint8)

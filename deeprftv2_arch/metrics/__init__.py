@@ -1,3 +1,4 @@
-"""Figures of restored images beside BasicSR's own, by the protocols of the deblurring literature."""
+"""Metrics of restored images beside BasicSR's own, and the protocols of the deblurring literature.
 
-import basicsr  # noqa: F401  (first: its import registers this package, for which no module may be half imported)
+Nothing here imports BasicSR while it is imported, so that commands can name the protocols at once.
+"""

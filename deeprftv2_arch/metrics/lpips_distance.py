@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.common.images import AnyImage, FloatImage
 from deeprftv2_arch.errors import MetricUnavailableError
-from deeprftv2_arch.metrics.images import AnyImage, FloatImage, comparable
+from deeprftv2_arch.metrics.comparable import comparable
 
 SMALLEST = 31  # below, AlexNet's poolings leave nothing
 PATIENCE = 20  # seconds without an answer, after which weights count as not to be had
@@ -65,7 +66,8 @@ def _load_once() -> nn.Module | str:
     try:
         with _patience(), warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")  # lpips calls torchvision by arguments that it deprecates
-            return lpips.LPIPS(net="alex", verbose=False)
+            network: nn.Module = lpips.LPIPS(net="alex", verbose=False)
+            return network
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         return (

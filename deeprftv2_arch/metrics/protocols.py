@@ -1,4 +1,4 @@
-"""How the published figures of every data set were measured."""
+"""How the published values of every data set were measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,32 +8,32 @@ from deeprftv2_arch.errors import OptionError
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of an image.
+class ProtocolMetric:
+    """A metric of a protocol.
 
     Attributes:
-        metric: What measures it, by its name in METRIC_REGISTRY.
+        type: What measures it, by its name in METRIC_REGISTRY.
         luma: Whether on the luma of BT.601 and without a border of ``scale`` pixels, as in super-resolution.
     """
 
-    metric: str
+    type: str
     luma: bool = False
 
-    def options(self, scale: int) -> dict[str, Any]:
+    def section(self, scale: int) -> dict[str, Any]:
         """Return the section of an option file that describes the metric."""
         on_luma = {"test_y_channel": True} if self.luma else {}
-        return {"type": self.metric, "crop_border": scale if self.luma else 0, **on_luma}
+        return {"type": self.type, "crop_border": scale if self.luma else 0, **on_luma}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way of measuring, with which figures can be compared.
+    """One way of measuring, whose values can be compared.
 
     Attributes:
         name: What the user calls it.
         test_sets: Number of images of every published test set that is measured so.
         output: ``uint8``: restored images are clamped and rounded to 8 bits; ``float``: clamped only.
-        figures: What is measured on every image, by the names that option files give metrics; the first one ranks
+        metrics: What is measured on every image, by the names that option files give metrics; the first one ranks
             the images.
         parts: Parts of the test set that have averages of their own, where the prepared data name their images.
     """
@@ -41,7 +41,7 @@ class Protocol:
     name: str
     test_sets: Mapping[str, int]
     output: Literal["uint8", "float"]
-    figures: Mapping[str, Figure]
+    metrics: Mapping[str, ProtocolMetric]
     parts: tuple[str, ...] = ()
 
     def published_images(self, data_set: str) -> int | None:
@@ -52,12 +52,12 @@ class Protocol:
         sizes = set(self.test_sets.values())
         return self.test_sets.get(data_set, sizes.pop() if len(sizes) == 1 else None)
 
-    def metrics(self, scale: int) -> dict[str, dict[str, Any]]:
-        """Return the figures as the section ``val: metrics`` of an option file has them."""
-        return {name: figure.options(scale) for name, figure in self.figures.items()}
+    def metric_sections(self, scale: int) -> dict[str, dict[str, Any]]:
+        """Return the metrics as the section ``val: metrics`` of an option file for this scale has them."""
+        return {name: metric.section(scale) for name, metric in self.metrics.items()}
 
 
-_GOPRO = {"psnr": Figure("calculate_psnr"), "ssim": Figure("calculate_ssim_3d")}
+_GOPRO = {"psnr": ProtocolMetric("calculate_psnr"), "ssim": ProtocolMetric("calculate_ssim_3d")}
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -69,10 +69,10 @@ PROTOCOLS = {
             {"RealBlur-R-test": 980, "RealBlur-J-test": 980},
             "uint8",
             {
-                "psnr": Figure("calculate_psnr"),
-                "ssim": Figure("calculate_ssim"),
-                "psnr_aligned": Figure("calculate_psnr_aligned"),
-                "ssim_aligned": Figure("calculate_ssim_aligned"),
+                "psnr": ProtocolMetric("calculate_psnr"),
+                "ssim": ProtocolMetric("calculate_ssim"),
+                "psnr_aligned": ProtocolMetric("calculate_psnr_aligned"),
+                "ssim_aligned": ProtocolMetric("calculate_ssim_aligned"),
             },
         ),
         Protocol("reds", {"REDS-val-300": 300}, "uint8", _GOPRO),
@@ -81,10 +81,10 @@ PROTOCOLS = {
             {"DPDD-test": 76},
             "float",
             {
-                "psnr": Figure("calculate_psnr_float"),
-                "ssim": Figure("calculate_ssim_uniform"),
-                "mae": Figure("calculate_mae"),
-                "lpips": Figure("calculate_lpips"),
+                "psnr": ProtocolMetric("calculate_psnr_float"),
+                "ssim": ProtocolMetric("calculate_ssim_uniform"),
+                "mae": ProtocolMetric("calculate_mae"),
+                "lpips": ProtocolMetric("calculate_lpips"),
             },
             parts=("indoor", "outdoor"),
         ),
@@ -92,7 +92,7 @@ PROTOCOLS = {
             "sr",
             {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109},
             "uint8",
-            {"psnr": Figure("calculate_psnr", luma=True), "ssim": Figure("calculate_ssim", luma=True)},
+            {"psnr": ProtocolMetric("calculate_psnr", luma=True), "ssim": ProtocolMetric("calculate_ssim", luma=True)},
         ),
     )
 }

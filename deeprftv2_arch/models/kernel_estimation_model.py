@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.checkpoints.stages import load_stages
 from deeprftv2_arch.layers.ufpnet.kernel_field import estimate_kernel_field
 from deeprftv2_arch.losses.reblur_loss import ReblurLoss
-from deeprftv2_arch.models.kernel_sizes import require_room_for_kernels
-from deeprftv2_arch.models.restoration_model import RestorationModel
+from deeprftv2_arch.models.restoration_model import RestorationModel, require_room_for_kernels
 from deeprftv2_arch.ops.reblur import reblur
 
 

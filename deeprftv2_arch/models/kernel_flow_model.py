@@ -8,14 +8,14 @@ from basicsr.utils import imwrite
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.models.eval_mode import in_eval_mode
-from deeprftv2_arch.models.kernel_sheet import kernel_sheet, side_by_side
+from deeprftv2_arch.common.kernel_images import grey_kernel_sheet, sheets_side_by_side
 from deeprftv2_arch.models.training_model import TrainingModel
+from deeprftv2_arch.models.validation import in_eval_mode
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
 SHOWN = 64  # kernels in each half of the image
 MEASURED_AT_ONCE = 1000
-SEED = 0  # of the noise in validation, so that equal weights have equal figures
+SEED = 0  # of the noise in validation, so that equal weights have equal values
 
 
 class KernelFlowModel(TrainingModel):
@@ -27,10 +27,10 @@ class KernelFlowModel(TrainingModel):
     Options of the section ``train`` are those of :class:`TrainingModel`.
     """
 
-    samples = "kernels"
+    sample_kind = "kernels"
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        # The one thing to measure, as BasicSR's bookkeeping of the best figure expects it.
+        # The one thing to measure, as BasicSR's bookkeeping of the best value expects it.
         super().__init__(opt | {"val": (opt.get("val") or {}) | {"metrics": {"nll": {"better": "lower"}}}})
 
     def feed_data(self, data: dict[str, Any]) -> None:
@@ -48,12 +48,14 @@ class KernelFlowModel(TrainingModel):
         with self.precision.autocast():
             return {"nll": self.net_g(logits).mean()}
 
-    def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
+    def dist_validation(
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
         """Validate as one of several processes; all find the same."""
         self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
 
     def nondist_validation(
-        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
         """Measure the prior on all held-out kernels at once, and log it.
 
@@ -78,7 +80,7 @@ class KernelFlowModel(TrainingModel):
         generator = torch.Generator(self.device).manual_seed(SEED)
         drawn = flow.sample(SHOWN, generator).cpu().numpy()
         simulated = held_out[:SHOWN].cpu().unflatten(1, drawn.shape[1:]).numpy()
-        image = side_by_side([kernel_sheet(drawn), kernel_sheet(simulated)])
+        image = sheets_side_by_side([grey_kernel_sheet(drawn), grey_kernel_sheet(simulated)])
         imwrite(image, str(Path(self.opt["path"]["visualization"]) / path))
 
 

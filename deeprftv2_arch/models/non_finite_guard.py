@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from basicsr.utils import get_root_logger
 
 from deeprftv2_arch.errors import NonFiniteError
-from deeprftv2_arch.models.collectives import gathered
+from deeprftv2_arch.models.processes import gathered
 
 SHOWN = 32  # samples that a message names
 
@@ -16,15 +16,15 @@ class NonFiniteGuard:
 
     Args:
         max_skipped_steps: So many steps in a row may be skipped; the next one raises.
-        samples: What a batch is made of, for the messages.
+        sample_kind: What a batch is made of, for the messages.
 
     Attributes:
         skipped: Number of steps skipped since the last good one.
     """
 
-    def __init__(self, max_skipped_steps: int, samples: str = "images") -> None:
+    def __init__(self, max_skipped_steps: int, sample_kind: str = "images") -> None:
         self.max_skipped_steps = max_skipped_steps
-        self.samples = samples
+        self.sample_kind = sample_kind
         self.skipped = 0
 
     def allows(self, iteration: int, values: Mapping[str, float], names: Sequence[str]) -> bool:
@@ -46,13 +46,13 @@ class NonFiniteGuard:
             self.skipped = 0
             return True
         everybodys = [name for share in gathered(list(names)) for name in share]
-        what = f"iteration {iteration}: {', '.join(bad)}; {self.samples}: {', '.join(everybodys[:SHOWN])}"
+        what = f"iteration {iteration}: {', '.join(bad)}; {self.sample_kind}: {', '.join(everybodys[:SHOWN])}"
         if len(everybodys) > SHOWN:
             what += f" and {len(everybodys) - SHOWN} more"
         if self.skipped >= self.max_skipped_steps:
             raise NonFiniteError(
                 f"{what}; stopped after {self.skipped} skipped steps, the weights are those before iteration "
-                f"{iteration - self.skipped}: look at the {self.samples}, lower the learning rate or raise train: "
+                f"{iteration - self.skipped}: look at the {self.sample_kind}, lower the learning rate or raise train: "
                 "max_skipped_steps"
             )
         self.skipped += 1

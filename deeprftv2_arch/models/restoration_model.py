@@ -1,7 +1,7 @@
 """How a restoring network is trained and validated within BasicSR."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.models.validating_model import ValidatingModel
 
@@ -87,3 +87,17 @@ def build_terms(train: Mapping[str, Any], key: str) -> dict[str, nn.Module]:
         except (KeyError, TypeError) as error:
             raise OptionError(f"train: {key}: {name}: {error.args[0] if error.args else error}") from error
     return terms
+
+
+def require_room_for_kernels(images: Tensor, kernel_size: int, paths: Sequence[str]) -> None:
+    """Refuse images (B, 3, H, W) that are smaller than kernels.
+
+    Raises:
+        DataError: The images are too small; the message names them.
+    """
+    height, width = images.shape[2:]
+    if min(height, width) < kernel_size:
+        raise DataError(
+            f"{', '.join(paths)}: {width}x{height} pixels are less than a kernel of {kernel_size}x{kernel_size}; take "
+            "larger images or patches, or networks with a smaller kernel_size"
+        )

@@ -21,13 +21,11 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.checkpoints.io import save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.errors import CheckpointError
-from deeprftv2_arch.models.collectives import gathered, mean_over_processes
 from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
-from deeprftv2_arch.models.ema import update_average
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
-from deeprftv2_arch.models.plain_state import plain
-from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.models.processes import gathered, mean_over_processes
+from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 
 
@@ -51,7 +49,7 @@ class TrainingModel(SRModel, ABC):
 
     Attributes:
         weights: Where the weights that were loaded last are from; None without any.
-        samples: What a batch is made of, for messages.
+        sample_kind: What a batch is made of, for messages.
 
     Raises:
         OptionError: An option has no meaning.
@@ -59,7 +57,7 @@ class TrainingModel(SRModel, ABC):
     """
 
     weights: Weights | None = None
-    samples = "images"
+    sample_kind = "images"
 
     def __init__(self, opt: dict[str, Any]) -> None:
         set_backend_of_options(opt.get("scan_backend", "auto"))
@@ -83,7 +81,7 @@ class TrainingModel(SRModel, ABC):
         train = self.opt["train"]
         self.net_g.train()
         self.precision = MixedPrecision(train.get("amp"), self.device)
-        self.guard = NonFiniteGuard(train.get("max_skipped_steps") or 0, self.samples)
+        self.guard = NonFiniteGuard(train.get("max_skipped_steps") or 0, self.sample_kind)
         self.max_grad_norm = train.get("clip_grad_norm") or math.inf
         self.ema_decay = train.get("ema_decay") or 0
         if self.ema_decay > 0:
@@ -201,7 +199,9 @@ class TrainingModel(SRModel, ABC):
         }
         save_atomically(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
 
-    def validation(self, dataloader: DataLoader, current_iter: int, tb_logger: Any, save_img: bool = False) -> None:
+    def validation(
+        self, dataloader: DataLoader[Any], current_iter: int, tb_logger: Any, save_img: bool = False
+    ) -> None:
         """Validate; see ``nondist_validation``."""
         super().validation(dataloader, current_iter, tb_logger, save_img)
         # BasicSR saves an iteration before it validates it; the state shall know the best results up to there.

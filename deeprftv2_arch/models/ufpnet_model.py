@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.stages import load_stages, stages_of
 from deeprftv2_arch.losses.reblur_loss import KernelGuidedLoss
-from deeprftv2_arch.models.kernel_sizes import require_room_for_kernels
-from deeprftv2_arch.models.restoration_model import RestorationModel, build_terms
+from deeprftv2_arch.models.restoration_model import RestorationModel, build_terms, require_room_for_kernels
 
 
 class UFPNetModel(RestorationModel):

@@ -1,44 +1,24 @@
 """Validation on all processes at once, with the result of one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from deeprftv2_arch.common.images import ByteImage
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.metrics.measuring import figures_of
-from deeprftv2_arch.models.collectives import gathered
-from deeprftv2_arch.models.eval_mode import in_eval_mode
-from deeprftv2_arch.models.image_name import image_name
-from deeprftv2_arch.models.unavailable import unavailable_anywhere
+from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values
+from deeprftv2_arch.metrics.results import ImageResult, SetResult, means
+from deeprftv2_arch.models.validation import image_name, in_eval_mode, results_of_all, unavailable_anywhere
 
-Image = NDArray[np.uint8]
 # Makes an image of the size (height, width) from the degraded one.
-Baseline = Callable[[Image, tuple[int, int]], Image]
-
-
-@dataclass(frozen=True)
-class SetMeans:
-    """Averages over a data set.
-
-    Attributes:
-        images: Number of its images.
-        network: Mean of every metric over the restored images, by the metric's name in the options.
-        baseline: The same over what the baseline makes of the degraded images; None where there is no baseline.
-    """
-
-    images: int
-    network: dict[str, float]
-    baseline: dict[str, float] | None
+Baseline = Callable[[ByteImage, tuple[int, int]], ByteImage]
 
 
 class ValidatingModel(SRModel):
@@ -52,14 +32,14 @@ class ValidatingModel(SRModel):
 
     Attributes:
         baseline: What to measure beside the network, by the same metrics; by default nothing.
-        set_means: What the last validation on each data set measured, by the name of the data set.
+        results: What the last validation on each data set measured, by the name of the data set.
         unavailable: Why a metric is left out, by its name in the options.
     """
 
     baseline: Baseline | None = None
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.set_means: dict[str, SetMeans] = {}
+        self.results: dict[str, SetResult] = {}
         self.unavailable = unavailable_anywhere((opt.get("val") or {}).get("metrics") or {})
         for name, reason in self.unavailable.items():
             get_root_logger().warning("val: metrics: %s is left out: %s", name, reason)
@@ -76,12 +56,14 @@ class ValidatingModel(SRModel):
         """Return what a network, in eval mode, makes of ``self.lq``."""
         return net.forward(self.lq)  # not compiled, which would take minutes for every new size
 
-    def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
+    def dist_validation(
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
         """Validate as one of several processes."""
         self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
 
     def nondist_validation(
-        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
+        self, dataloader: DataLoader[Any], current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
         """Restore, save and measure the images of this process; log the means over all processes.
 
@@ -97,24 +79,23 @@ class ValidatingModel(SRModel):
         metrics = {metric: section for metric, section in asked.items() if metric not in self.unavailable}
         share = range(self.opt["rank"], len(dataset), self.opt["world_size"])
         hidden = self.opt["rank"] != 0 or not self.opt["val"].get("pbar", True)
-        measured = {}
+        found = []
         for index in tqdm(share, desc=f"Validating {name}", unit="image", disable=hidden):
             self.feed_data(dataloader.collate_fn([dataset[index]]))
             self.test()
             images = self._take_images()
             if save_img:
                 imwrite(images["network"]["img"], str(self._save_path(dataset, current_iter)))
-            measured[index] = {row: self._measure(compared, metrics) for row, compared in images.items()}
+            found.append(self._measure(index, images, metrics))
         if metrics:
-            everything = {index: values for part in gathered(measured) for index, values in part.items()}
-            self.set_means[name] = _mean_over_images([everything[index] for index in sorted(everything)])
-            self.metric_results = dict(self.set_means[name].network)
+            self.results[name] = SetResult(name, results_of_all(found))
+            self.metric_results = means(self.results[name].images, metrics)
             self._initialize_best_metric_results(name)
             for metric, value in self.metric_results.items():
                 self._update_best_metric_result(name, metric, value, current_iter)
             self._log_validation_metric_values(current_iter, name, tb_logger)
 
-    def _take_images(self) -> dict[str, dict[str, Image]]:
+    def _take_images(self) -> dict[str, dict[str, ByteImage]]:
         """Return what the metrics compare, (H, W, 3) BGR of 8 bits, and let go of the tensors.
 
         Returns:
@@ -132,16 +113,23 @@ class ValidatingModel(SRModel):
         del self.lq, self.output
         return {row: {"img": image, **known} for row, image in restored.items()}
 
-    def _measure(self, compared: dict[str, Image], metrics: Mapping[str, dict[str, Any]]) -> dict[str, float]:
-        """Return the value of every metric for the current image.
+    def _measure(self, index: int, images: Mapping[str, dict[str, ByteImage]], metrics: MetricSections) -> ImageResult:
+        """Measure the current image, and the baseline if there is one; see :meth:`_take_images`.
 
         Raises:
             DataError: A metric has no value, as where an image is too small for it.
         """
         try:
-            return figures_of(compared, metrics)
+            found = {row: metric_values(compared, metrics) for row, compared in images.items()}
         except DataError as error:
             raise DataError(f"{self.lq_paths[0]}: {error}") from error
+        return ImageResult(
+            index,
+            self.lq_paths[0] if self.lq_paths else str(index),
+            found["network"].values,
+            found["baseline"].values if "baseline" in found else None,
+            found["network"].alignment_failed,
+        )
 
     def _save_path(self, dataset: Any, current_iter: int | str) -> Path:
         """Return where BasicSR would save the current image, in sub-folders as the data set has them."""
@@ -156,12 +144,3 @@ class ValidatingModel(SRModel):
         """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""
         super().feed_data(data)
         self.lq_paths = list(data.get("lq_path", ()))
-
-
-def _mean_over_images(values: list[dict[str, dict[str, float]]]) -> SetMeans:
-    """Average the metrics of every row over the images, in their order."""
-    means = {
-        row: {metric: sum(value[row][metric] for value in values) / len(values) for metric in metrics}
-        for row, metrics in values[0].items()
-    }
-    return SetMeans(len(values), means["network"], means.get("baseline"))

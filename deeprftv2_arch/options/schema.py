@@ -258,7 +258,7 @@ class CommonSections:
     manual_seed: NotNegative = 0
     dist_params: Mapping[str, Any] | None = None
     find_unused_parameters: bool = False
-    scan_backend: Literal["auto", "mamba", "triton", "torch", "reference"] = "auto"
+    scan_backend: Literal["auto", "mamba", "triton", "numba", "torch", "reference"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,12 @@
 """Images of every kind as the tensors that networks work on, and back."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError
-
-Image = NDArray[Any]
 
 PEAKS = {
     np.dtype(np.uint8): 255,
@@ -22,7 +18,7 @@ PEAKS = {
 OVERSHOOT = 0.5  # beyond 0..1, of sharpened or resampled images; what goes further was scaled otherwise
 
 
-def check_image(image: Image) -> None:
+def check_image(image: AnyImage) -> None:
     """Refuse an array that is no image.
 
     Raises:
@@ -48,17 +44,20 @@ def check_range(lowest: float, highest: float) -> None:
         raise DataError(f"an image of floats has finite values in 0..1, not {lowest:g} to {highest:g}; scale it first")
 
 
-def to_tensor(image: Image) -> Tensor:
-    """(H, W), (H, W, 1), or (H, W, 3 or 4) without its alpha -> (1, 3, H, W) float32 in 0..1; grey in all channels."""
+def to_tensor(image: AnyImage) -> Tensor:
+    """Turn (H, W), (H, W, 1) or (H, W, 3 or 4) into (1, 3, H, W), float32 in 0..1.
+
+    Grey comes into all three channels; alpha is left out.
+    """
     colours = image[:, :, None] if image.ndim == 2 else image[:, :, :3]
     scaled = np.divide(colours, PEAKS[image.dtype], dtype=np.float32)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
 
 
-def to_image(restored: Tensor, like: Image) -> Image:
-    """(1, 3, H, W) -> an image of the kind of ``like``; grey as the mean of the channels, alpha enlarged as needed.
+def to_image(restored: Tensor, like: AnyImage) -> AnyImage:
+    """Turn (1, 3, H, W) into an image of the kind of ``like``; ``restored`` is overwritten.
 
-    ``restored`` is overwritten.
+    Grey is the mean of the channels; alpha is enlarged as needed.
     """
     peak = PEAKS[like.dtype]
     channels = restored[0]
@@ -74,7 +73,7 @@ def to_image(restored: Tensor, like: Image) -> Image:
     return np.dstack([image, _alpha(like, image)]) if like.shape[2] == 4 else image
 
 
-def _alpha(like: Image, restored: Image) -> Image:
+def _alpha(like: AnyImage, restored: AnyImage) -> AnyImage:
     height, width = restored.shape[:2]
     alpha = np.ascontiguousarray(like[:, :, 3])
     if alpha.shape == (height, width):

@@ -17,9 +17,9 @@ from deeprftv2_arch.common.image_format import (
     read_header,
     require_whole,
 )
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, PreparationError
-from deeprftv2_arch.restoring.conversion import Image
-from deeprftv2_arch.restoring.metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
+from deeprftv2_arch.restoring.image_metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
@@ -29,7 +29,7 @@ MOST_AHEAD = 2**20  # bytes of a PNG that are searched for a transparent colour
 FULL_COLOURS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Image, bytes | None]:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[AnyImage, bytes | None]:
     """Read a PNG or a JPEG, turned upright as its Exif data say.
 
     Args:
@@ -69,7 +69,7 @@ def require_file(path: Path) -> None:
 
 
 def has_alpha(path: Path) -> bool:
-    """Whether a file is a PNG that announces alpha ahead of its pixels; one that cannot be read does not."""
+    """Tell whether a file is a PNG that announces alpha ahead of its pixels; one that cannot be read does not."""
     try:
         require_file(path)
         with path.open("rb") as file:
@@ -99,7 +99,7 @@ def _require_whole(data: bytes, header: Header) -> None:
         raise PreparationError("is truncated")
 
 
-def _decode(data: bytes) -> Image:
+def _decode(data: bytes) -> AnyImage:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -109,14 +109,14 @@ def _decode(data: bytes) -> Image:
     return image
 
 
-def _swap_red_and_blue(image: Image) -> Image:
+def _swap_red_and_blue(image: AnyImage) -> AnyImage:
     """RGB(A) to OpenCV's BGR(A) and back."""
     if image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
 
 
-def _upright(image: Image, stored: int) -> Image:
+def _upright(image: AnyImage, stored: int) -> AnyImage:
     """Turn an image that the camera stored in one of the eight orientations of Exif."""
     if stored >= 5:
         image = image.swapaxes(0, 1)
@@ -127,7 +127,7 @@ def _upright(image: Image, stored: int) -> Image:
     return np.ascontiguousarray(image)
 
 
-def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
+def write_image(path: Path, image: AnyImage, profile: bytes | None = None) -> None:
     """Write an image as PNG, or as JPEG (``.jpg``), which appears under its name when it is complete.
 
     Args:
@@ -148,12 +148,12 @@ def write_image(path: Path, image: Image, profile: bytes | None = None) -> None:
     write_atomically(path, encoded)
 
 
-def _png(image: Image, profile: bytes | None) -> bytes:
+def _png(image: AnyImage, profile: bytes | None) -> bytes:
     encoded = _encoded(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
     return encoded if profile is None else png_with_chunk(encoded, PNG_PROFILE, profile)
 
 
-def _jpeg(image: Image, profile: bytes | None) -> bytes:
+def _jpeg(image: AnyImage, profile: bytes | None) -> bytes:
     if image.ndim == 3 and image.shape[2] == 4:
         raise PreparationError("a JPEG has no alpha; write a PNG")
     if image.dtype == np.uint16:
@@ -167,7 +167,7 @@ def _jpeg(image: Image, profile: bytes | None) -> bytes:
         return encoded
 
 
-def _encoded(suffix: str, image: Image, settings: list[int]) -> bytes:
+def _encoded(suffix: str, image: AnyImage, settings: list[int]) -> bytes:
     done, data = cv2.imencode(suffix, _swap_red_and_blue(image), settings)
     if not done:
         raise PreparationError(f"an image of {image.shape[1]}x{image.shape[0]} cannot be written in this format")

@@ -29,7 +29,9 @@ def network_of_options(option_file: Path, checkpoint: Path) -> nn.Module:
     section: dict[str, Any] = options.get("network_g") or {}
     check_registered(section, ARCH_REGISTRY, f"{option_file}: network_g")
     try:
-        network = ARCH_REGISTRY.get(section["type"])(**{key: value for key, value in section.items() if key != "type"})
+        network: nn.Module = ARCH_REGISTRY.get(section["type"])(
+            **{key: value for key, value in section.items() if key != "type"}
+        )
     except OptionError as error:
         raise OptionError(f"{option_file}: network_g: {error}") from error
     state, _ = find_params(checkpoint, (options.get("path") or {}).get("param_key_g", "params_ema"))

@@ -1,11 +1,11 @@
 """How much memory there is, how much a network takes, and the largest tiles that fit."""
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 
@@ -13,10 +13,7 @@ from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.restoring.tiles import SMALLEST, STEP, Tiles, tiles_of
 
-MEMINFO = Path("/proc/meminfo")
-STATM = Path("/proc/self/statm")
-CGROUP = Path("/sys/fs/cgroup")
-UNKNOWN_MEMORY = 4 * 2**30  # bytes taken to be free where the system does not say
+CGROUP = Path("/sys/fs/cgroup")  # the limit of a container, which psutil does not know
 SHARE = 0.8  # of the free memory, the rest is for other programs and for what the model below does not know
 
 # A network takes so many bytes for every pixel that it works on at once and every channel of its first features, beyond
@@ -38,7 +35,7 @@ OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def parse_bytes(words: str | int) -> int:
-    """Bytes of "3G", "3GiB", "1.5 GB" or "500M" (all powers of 1024), or of a plain number.
+    """Return the bytes of "3G", "3GiB", "1.5 GB" or "500M" (all powers of 1024), or of a plain number.
 
     Raises:
         OptionError: It is none of these, or zero.
@@ -51,14 +48,14 @@ def parse_bytes(words: str | int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of NumPy or PyTorch says that memory ran out; PyTorch has no class for it on a CPU."""
+    """Tell whether an error of NumPy or PyTorch says that memory ran out; PyTorch has no class for it on a CPU."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def budget(device: torch.device, limit: int | None) -> int:
-    """Bytes that restoring an image may take now.
+    """Return the bytes that restoring an image may take now.
 
     Args:
         device: Where the network is.
@@ -69,40 +66,30 @@ def budget(device: torch.device, limit: int | None) -> int:
         taken = torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - taken
     else:
-        taken, free = _resident(), min(_free())
+        taken, free = psutil.Process().memory_info().rss, min(_free())
     return int(SHARE * free) if limit is None else min(int((1 - RESERVE) * limit) - taken, free)
 
 
-def _resident() -> int:
-    if not STATM.is_file():
-        return 0
-    return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def _free() -> Iterator[int]:
-    """Free memory of the machine and, in a container, of that; both as far as the system says."""
-    if MEMINFO.is_file():
-        fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
-        yield int(fields["MemAvailable"].split()[0]) * 1024
-    else:
-        yield UNKNOWN_MEMORY
+    """Yield the free memory of the machine and, in a container that has a limit, of that."""
+    yield psutil.virtual_memory().available
     most, taken = CGROUP / "memory.max", CGROUP / "memory.current"
     if most.is_file() and taken.is_file() and most.read_text(encoding="ascii").strip() != "max":
         yield int(most.read_text(encoding="ascii")) - int(taken.read_text(encoding="ascii"))
 
 
 def image_bytes(pixels: int, upscale: int) -> int:
-    """What an image takes beside its tiles: as float32 before and after, a strip of tiles, and the result."""
+    """Return the bytes of an image beside its tiles: as float32 before and after, a strip of tiles, and the result."""
     before, after = 3 * 4, 2 * 3 * 4
     return pixels * (before + after * upscale**2)
 
 
 def pixels_that_fit(network: nn.Module, free: int) -> int:
-    """How many pixels of its input a network can work on in so many bytes."""
+    """Return how many pixels of its input a network can work on in so many bytes."""
     width = next((layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), WIDTH)
     field = network.flow.kernel_size**2 if isinstance(network, KernelGuidedNetwork) else 0
     pixel = max(BYTES * width, FIELD_BYTES * field)
-    own_tile = getattr(network, "tile", None)
+    own_tile: int | None = getattr(network, "tile", None)
     at_once = max(free, 0) // pixel
     if own_tile is None or at_once <= own_tile**2:
         return at_once
@@ -110,7 +97,7 @@ def pixels_that_fit(network: nn.Module, free: int) -> int:
 
 
 def tiles_that_fit(network: nn.Module, height: int, width: int, free: int, largest: int | None = None) -> Tiles | None:
-    """The largest tiles that a network can work on in so much memory; None for the image as a whole.
+    """Return the largest tiles that a network can work on in so much memory; None for the image as a whole.
 
     Args:
         network: The network.

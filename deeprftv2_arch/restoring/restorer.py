@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import TypeVar
@@ -10,23 +12,40 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
+from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from deeprftv2_arch.restoring.conversion import Image, check_image, to_image, to_tensor
+from deeprftv2_arch.restoring.conversion import check_image, to_image, to_tensor
 from deeprftv2_arch.restoring.image_files import MAX_PIXELS, read_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_options
 from deeprftv2_arch.restoring.memory import budget, image_bytes, is_out_of_memory, parse_bytes, tiles_that_fit
-from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, run_in_tiles, tiles_of
+from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, tiles_of
 
 KERNEL_WINDOW = 256  # pixels
 LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
+MOMENT = 2.0  # seconds after which a bar shows how many tiles are done
 
 logger = logging.getLogger(__name__)
 
-ImageOrTensor = TypeVar("ImageOrTensor", Image, Tensor)
+ImageOrTensor = TypeVar("ImageOrTensor", AnyImage, Tensor)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of an image.
+
+    Attributes:
+        image: The restored image.
+        tiles: The tiles in which it was restored; None: whole.
+    """
+
+    image: AnyImage
+    tiles: Tiles | None
 
 
 class Restorer:
@@ -49,11 +68,10 @@ class Restorer:
         device: Where it is to work; the GPU by default, if there is one.
         tile: Size and overlap of the tiles for larger images, in pixels of the input; by default as few as possible.
         memory_limit: The most bytes to take, also as "3G" or "500M": resident memory of the whole process or, on a GPU,
-            tensors on it. By default 80 % of what is free. How much a tile takes is estimated from measured figures.
+            tensors on it. By default 80 % of what is free. How much a tile takes is estimated from measurements.
         max_pixels: The most pixels of a file that is decoded.
 
     Attributes:
-        tiles: The tiles in which the last image was restored; None: whole.
         progress: Whether a bar shows how many tiles of an image are done; False at first.
 
     Raises:
@@ -79,9 +97,9 @@ class Restorer:
         if max_pixels < 1:
             raise OptionError(f"max_pixels: expected a number above 0, got {max_pixels}")
         self.max_pixels = max_pixels
-        self.tiles: Tiles | None = None
         self.progress = False
-        self._largest: int | None = None  # size of tiles that fitted after larger ones had not
+        # Size of tiles that fitted after larger ones had not, so that no later image fails in those first.
+        self._largest: int | None = None
 
     @classmethod
     def from_checkpoint(
@@ -136,7 +154,7 @@ class Restorer:
             network.use_tiles(None)
         return cls(network, device, tile, memory_limit, max_pixels)
 
-    def __call__(self, image: Path | str | ImageOrTensor) -> ImageOrTensor | Image:
+    def __call__(self, image: Path | str | ImageOrTensor) -> ImageOrTensor | AnyImage:
         """Restore one image, or each of a batch.
 
         Args:
@@ -160,8 +178,7 @@ class Restorer:
         if isinstance(image, Tensor):
             return self._restore_tensor(image)
         if isinstance(image, np.ndarray):
-            check_image(image)
-            return to_image(self.restore(to_tensor(image)), image)
+            return self.restore(image).image
         if isinstance(image, str | Path):
             return self(read_image(Path(image), self.max_pixels)[0])
         raise DataError(f"an image is a path, a NumPy array or a tensor, not a {type(image).__name__}")
@@ -176,32 +193,21 @@ class Restorer:
         array = (image.float() if image.dtype == torch.bfloat16 else image).numpy()
         return torch.from_numpy(self(array)).permute(2, 0, 1).to(images.device, images.dtype)
 
-    @torch.no_grad()
-    def restore(self, x: Tensor) -> Tensor:
-        """Restore one image (1, 3, H, W), float32 in 0..1 on the CPU, in as large tiles as the memory allows.
+    def restore(self, image: AnyImage, tiles: Tiles | None = None) -> Restored:
+        """Restore one image, and say in which tiles.
 
-        Returns:
-            (1, 3, s H, s W) on the CPU, not clamped.
+        Args:
+            image: A NumPy array as above.
+            tiles: Where to begin; by default the tiles that were asked for, or as large ones as the memory allows.
 
         Raises:
-            DataError: It does not fit into the memory even in small tiles, or becomes something that is not finite.
+            DataError: See above.
         """
-        height, width = x.shape[2:]
-        tiles = self._first_tiles(height, width)
-        restored = self._attempt(x, tiles)
-        while restored is None:
-            tiles = halved(tiles, height, width)
-            if tiles is None:
-                raise DataError(f"an image of {width}x{height} does not fit into the memory; end other programs")
-            logger.warning("Out of memory with an image of %dx%d; trying %s", width, height, tiles)
-            self._largest = tiles.size
-            restored = self._attempt(x, tiles)
-        self.tiles = tiles if tiles and max(height, width) > tiles.size else None
-        if not restored.isfinite().all():
-            raise DataError("the network's output is not finite")
-        return restored
+        check_image(image)
+        restored, used = self.restore_tensor(to_tensor(image), tiles)
+        return Restored(to_image(restored, image), used)
 
-    def frames(self, images: Iterable[Image]) -> Generator[tuple[Image, Image], None, None]:
+    def frames(self, images: Iterable[AnyImage]) -> Generator[tuple[AnyImage, Restored], None, None]:
         """Restore the frames of a video, all in the tiles of the first one, so that nothing flickers.
 
         Args:
@@ -210,20 +216,20 @@ class Restorer:
         Yields:
             Every frame, and what it is restored to.
         """
-        tile = self.tile
-        try:
-            for image in images:
-                yield image, self(image)
-                self.tile = self.tiles or Tiles(max(image.shape[:2]), 0)
-        finally:
-            self.tile = tile
+        tiles = None
+        for image in images:
+            restored = self.restore(image, tiles)
+            yield image, restored
+            tiles = restored.tiles or Tiles(max(image.shape[:2]), 0)
 
     @torch.no_grad()
-    def kernels(self, image: Image) -> NDArray[np.float32]:
-        """The blur kernels that the network estimates in the middle of an image.
+    def kernels(self, image: AnyImage, tiles: Tiles | None = None) -> NDArray[np.float32]:
+        """Return the blur kernels that the network estimates in the middle of an image.
 
         Args:
             image: A NumPy array as above.
+            tiles: Those in which the image was restored, whose kernels are to be seen; by default those that were
+                asked for, if any.
 
         Returns:
             (C, h, w), those of the last estimator, one for every channel of its features, zero lag in the corner; h and
@@ -233,34 +239,81 @@ class Restorer:
             OptionError: The network has no estimators.
         """
         check_image(image)
-        sizes = [KERNEL_WINDOW, self.tiles and self.tiles.size, getattr(self.network, "tile", None)]
+        tiles = tiles or self.tile
+        sizes = [KERNEL_WINDOW, tiles and tiles.size, getattr(self.network, "tile", None)]
         x = middle(to_tensor(image), min(size for size in sizes if size))
         return estimated_kernels(self.network, lambda: self._run(x))
 
-    def _first_tiles(self, height: int, width: int) -> Tiles | None:
-        """The tiles to begin with; None: whole."""
-        if self.tile is not None:
-            return self.tile if self._largest is None else min(self.tile, tiles_of(self._largest))
+    @torch.no_grad()
+    def restore_tensor(self, x: Tensor, tiles: Tiles | None = None) -> tuple[Tensor, Tiles | None]:
+        """Restore one image (1, 3, H, W), float32 in 0..1 on the CPU, in as large tiles as the memory allows.
+
+        Args:
+            x: The image.
+            tiles: Where to begin, see :meth:`restore`.
+
+        Returns:
+            (1, 3, s H, s W) on the CPU, not clamped; and its tiles, None: whole.
+
+        Raises:
+            DataError: It does not fit into the memory even in small tiles, or becomes something that is not finite.
+        """
+        height, width = x.shape[2:]
+        tried = self._first_tiles(height, width, tiles or self.tile)
+        restored = self._attempt(x, tried)
+        while restored is None:
+            tried = halved(tried, height, width)
+            if tried is None:
+                raise DataError(f"an image of {width}x{height} does not fit into the memory; end other programs")
+            logger.warning("Out of memory with an image of %dx%d; trying %s", width, height, tried)
+            self._largest = tried.size
+            restored = self._attempt(x, tried)
+        if not restored.isfinite().all():
+            raise DataError("the network's output is not finite")
+        return restored, tried if tried and max(height, width) > tried.size else None
+
+    def _first_tiles(self, height: int, width: int, wanted: Tiles | None) -> Tiles | None:
+        """Return the tiles to begin with; None: whole."""
+        if wanted is not None:
+            return wanted if self._largest is None else min(wanted, tiles_of(self._largest))
         free = budget(self.device, self.memory_limit)
         # Where the tiles are on a GPU, the image itself is not.
         images = 0 if self.device.type == "cuda" else image_bytes(height * width, self.upscale)
         return tiles_that_fit(self.network, height, width, free - images, self._largest)
 
     def _attempt(self, x: Tensor, tiles: Tiles | None) -> Tensor | None:
-        """Restore in these tiles; None where the memory is not enough."""
+        """Restore in these tiles; return None where the memory is not enough."""
         try:
-            return run_in_tiles(self._run, x, tiles, self.upscale, self.progress)
+            if tiles is None or max(x.shape[2:]) <= tiles.size:
+                return self._run(x)
+            return run_in_tiles(
+                lambda parts: self._run(parts[0]),
+                [x],
+                tiles.size,
+                tiles.overlap,
+                self.upscale,
+                overlap_is_context=True,
+                watch=partial(
+                    tqdm,
+                    desc="in tiles",
+                    unit="tile",
+                    leave=False,
+                    delay=MOMENT,
+                    dynamic_ncols=True,
+                    disable=not self.progress,
+                ),
+            )
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
     def _run(self, x: Tensor) -> Tensor:
-        """The network on the device; a network of one channel works on colours one by one."""
+        """Run the network on the device; a network of one channel works on colours one by one."""
         x = x.to(self.device)
-        if getattr(self.network, "in_chans", 3) == 1:
-            return self.network(x.transpose(0, 1)).transpose(0, 1).float().cpu()
-        return self.network(x).float().cpu()
+        one_by_one = getattr(self.network, "in_chans", 3) == 1
+        restored: Tensor = self.network(x.transpose(0, 1)).transpose(0, 1) if one_by_one else self.network(x)
+        return restored.float().cpu()
 
 
 def _device(device: torch.device | str | None) -> torch.device:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from scan_oracle import assert_equals_by_hand, random_inputs
 
 from benchmarks import selective_scan as benchmark
+from benchmarks.busy_processes import BusyProcesses
 from benchmarks.peak_memory import in_new_process, peak_of_process
 from benchmarks.scan_peers import mambapy_scan, sequential_loop
 
@@ -56,6 +58,28 @@ def test_wrong_shapes_are_refused(text):
         benchmark.shape(text)
 
 
+@linux
+def test_busy_processes_take_processor_time_only_while_they_run():
+    others = BusyProcesses(1)
+    (process,) = others._processes
+
+    def ticks() -> int:
+        return sum(map(int, Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").split()[13:15]))
+
+    try:
+        with others.running():
+            end = time.monotonic() + 30
+            while ticks() < 20 and time.monotonic() < end:
+                time.sleep(0.01)
+        before = ticks()
+        assert before >= 20
+        time.sleep(0.2)
+        assert ticks() <= before + 1
+    finally:
+        others.end()
+    assert process.poll() is not None
+
+
 def hold(megabytes: int) -> int | None:
     return peak_of_process(lambda: torch.ones(megabytes * 250_000).sum())
 
@@ -68,13 +92,14 @@ def test_peak_memory_is_what_was_held():
 
 
 @linux
-def test_the_torch_backend_holds_nothing_of_the_size_of_all_states():
-    """Its peak over both passes, outputs aside, stays below half of one tensor of all states; the loop's does not."""
+@pytest.mark.parametrize("name", ["numba", "torch"])
+def test_nothing_of_the_size_of_all_states_is_held(name):
+    """The peak over both passes, outputs aside, stays below half of one tensor of all states; the loop's does not."""
     shape = benchmark.Shape(1, 32, 65_536)
     states = 4 * 32 * 65_536 * benchmark.STATES  # bytes
     outputs = 4 * 65_536 * (3 * 32 + 2 * benchmark.STATES)  # y and the gradients of u, delta, B and C
-    peaks = benchmark.peaks_by_name(benchmark.Work(shape, "channels", True, CPU), ["torch"])
-    assert outputs / 2 < peaks["torch"] < outputs + states / 2
+    peaks = benchmark.peaks_by_name(benchmark.Work(shape, "channels", True, CPU), [name])
+    assert outputs / 2 < peaks[name] < outputs + states / 2
     control = benchmark.Work(benchmark.Shape(1, 32, 4096), "length", False, CPU)
     assert benchmark.peaks_by_name(control, [benchmark.LOOP])[benchmark.LOOP] > 2 * states / 16
 
@@ -87,7 +112,11 @@ def test_the_command(tmp_path):
     text = out.read_text(encoding="utf-8")
     assert "### 1 x 2 x 33, channels fastest, forward\n" in text
     assert "### 1 x 2 x 33, channels fastest, forward and backward\n" in text
+    assert " | as torch | share of the limit | beside busy processes, times slower | " in text
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| torch", "| sequential loop"))]
     assert [row[0] for row in rows] == ["| torch", "| sequential loop"] * 2
     assert rows[1][3] == rows[3][3] == "1.0"  # the loop beside itself
+    assert rows[0][5] == rows[2][5] == "1.0"
+    assert float(rows[0][7]) > 0
+    assert rows[1][7] == "-"
     assert done.stdout.strip().endswith(text.strip().splitlines()[-1])

@@ -4,15 +4,13 @@ import errno
 import io
 import os
 import pickle
-import resource
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from file_faults import Payload, disk_with_room_for
 from torch import nn
 
 from deeprftv2_arch.checkpoints.io import (
@@ -27,26 +25,6 @@ from deeprftv2_arch.errors import CheckpointError, WriteError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 TINY = {"dim": 8, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,), "fke_kind": "NAF"}
-
-
-class Payload:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return open, (str(self.target), "w")
-
-
-@contextmanager
-def disk_with_room_for(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def saved(obj: Any, **settings: Any) -> bytes:

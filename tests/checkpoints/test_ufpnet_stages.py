@@ -15,8 +15,9 @@ from ufpnet_helpers import ESTIMATOR, FLOW, UFPNET, kernel_options, ufpnet_optio
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.measuring.evaluation import Request, evaluate
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.options.loading import check_first_weights, load_options
 
 

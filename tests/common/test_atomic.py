@@ -176,6 +176,12 @@ def test_random_names_of_version_1_are_cleared_away_when_they_are_a_day_old(tmp_
     assert contents(tmp_path) == {"net_g_5.pth": b"whole"} | dict.fromkeys(young, b"half")
 
 
+def test_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", fail(errno.EACCES))
+    write_atomically(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
 def test_second_writer_waits_for_the_first(tmp_path: Path) -> None:
     second = threading.Thread(target=write_atomically, args=(tmp_path / "a", b"second"))
     with written_whole(tmp_path / "a") as temporary:

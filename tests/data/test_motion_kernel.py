@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator, Shakes
+from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.errors import OptionError
 
 DRAWS = 4000
@@ -151,6 +152,10 @@ def test_what_has_no_meaning_is_refused():
     ):
         with pytest.raises(OptionError, match=message):
             MotionKernelSimulator(**arguments)
+        section = {"phase": "val", "kernels": 1, "simulator": arguments}
+        if "kernel_size" not in arguments:  # which is said beside the simulator
+            with pytest.raises(OptionError, match=f"datasets: val: motion kernels: .*{message}"):
+                MotionKernelDataset(section)
 
 
 def test_shifted_kernels_lie_about_the_middle_and_move_no_image():

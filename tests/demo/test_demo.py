@@ -28,12 +28,12 @@ from restoring_helpers import TINY_DEBLURRING, Enlarging, noise
 
 from deeprftv2_arch import Restorer
 from deeprftv2_arch.__main__ import main
+from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.demo.trial import has_kernels, try_image
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.restoring.image_files import read_image, write_image
-from deeprftv2_arch.restoring.kernels import kernel_image
 
 PATIENCE = 90  # seconds; machines that test are busy
 FLAGS = (
@@ -74,7 +74,7 @@ def test_deep_image_with_alpha(tmp_path: Path, checkpoint: Path) -> None:
         blended = opacity * what[:, :, :3] + (1 - opacity) * 65535
         assert read(shown).dtype == np.uint16
         np.testing.assert_allclose(read(shown), blended, atol=0.51)
-    np.testing.assert_array_equal(trial.kernels, kernel_image(restorer.kernels(image)))
+    np.testing.assert_array_equal(trial.kernels, estimated_kernel_sheet(restorer.kernels(image)))
     assert re.fullmatch(
         r"my photo\.png\n30 × 40 → 30 × 40 pixels\nrestored in tiles of 32 that share 8 pixels in \d+\.\d seconds",
         trial.text,
@@ -310,7 +310,7 @@ def check_restored(page: Page, path: Path, restorer: Restorer) -> None:
     text = page.shows(f"{path.name}\n{width} × {height} → {width} × {height} pixels\nrestored whole in ")
     assert re.search(r"restored whole in \d+\.\d seconds\n", text)
     shown = page.images(3)
-    for pixels in (image, expected, kernel_image(restorer.kernels(image))):
+    for pixels in (image, expected, estimated_kernel_sheet(restorer.kernels(image))):
         assert any(np.array_equal(one, pixels) for one in shown)
     restored = page.download(f"{path.stem}_restored.png")
     assert restored.dtype == image.dtype

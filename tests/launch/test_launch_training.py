@@ -22,15 +22,17 @@ from launch_helpers import (
     write_options,
 )
 
-from deeprftv2_arch.commands.outcome import run_command
+from deeprftv2_arch.commands.train_and_test import run_as_program, train
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.deblur_model import DeblurModel
 
 TRAIN = ("-m", "deeprftv2_arch.train")
-TEST = ("-m", "deeprftv2_arch.test")
+TRAIN_COMMAND = ("-m", "deeprftv2_arch", "train")  # the same
+TEST = ("-m", "deeprftv2_arch", "test")
 TORCHRUN = ("-m", "torch.distributed.run")
 
 
@@ -196,7 +198,7 @@ def test_two_tasks_of_slurm_meet(images: tuple[Path, Path], tmp_path: Path, alon
     options = write_options(tmp_path / "run.yml", training_options(*images))
     step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "MASTER_PORT": str(free_port())}
     tasks = [
-        start(*TRAIN, "-opt", options, cwd=tmp_path, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **step)
+        start(*TRAIN_COMMAND, "-opt", options, cwd=tmp_path, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), **step)
         for rank in range(2)
     ]
     for task in tasks:
@@ -255,7 +257,7 @@ def what_the_user_reads(
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
     with pytest.raises(SystemExit) as caught:
-        run_command("train", run_training)
+        run_as_program("train", "", train)
     assert caught.value.code == 2
     return capsys.readouterr().err
 
@@ -299,7 +301,7 @@ def test_one_process_of_each_machine_tells(
 
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
     with pytest.raises(SystemExit) as caught:
-        run_command("train", fail)
+        run_as_program("train", "", fail)
     assert caught.value.code == 2
     assert capsys.readouterr().err == ("train: error: what is wrong\n" if told else "")
 

@@ -19,7 +19,7 @@ import deeprftv2_arch
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.errors import CheckpointError, EvaluationError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.measuring.triplets import LABEL, MARGIN
 
 LEVELS = {"a": (100, 110), "b": (50, 90), "c": (60, 80), "d": (30, 35)}
@@ -118,7 +118,7 @@ def test_all_images_that_cannot_be_measured_are_named_at_the_end(
     incomplete = folder / "gopro_whole_partial_incomplete.csv"
     assert printed.err.strip().splitlines()[-1] == (
         "python -m deeprftv2_arch: error: 3 of 5 images could not be measured, all named above, so there is no "
-        f"average; the figures of the others are in {incomplete}"
+        f"average; the values of the others are in {incomplete}"
     )
     lines = read_csv(incomplete)
     assert [line["fault"] for line in lines] == ["", faults[0], faults[1], "", faults[2]]

@@ -14,7 +14,7 @@ from evaluate_helpers import evaluated, options_of, read_csv
 from launch_helpers import TINY_NETWORK, run, write_images
 
 from deeprftv2_arch.errors import EvaluationError
-from deeprftv2_arch.measuring.sharing import default_workers, measuring_processes
+from deeprftv2_arch.measuring.measuring_processes import default_workers, measuring_processes
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 

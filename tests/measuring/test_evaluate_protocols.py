@@ -10,8 +10,8 @@ from launch_helpers import REPOSITORY
 from skimage.metrics import structural_similarity
 
 from deeprftv2_arch.errors import MetricUnavailableError, OptionError
-from deeprftv2_arch.measuring.restoring import Restorer
-from deeprftv2_arch.metrics.availability import LOADERS
+from deeprftv2_arch.measuring.restored_pairs import RestoredPairs
+from deeprftv2_arch.metrics.metric_values import LOADERS
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.options.loading import read_option_file
 
@@ -84,8 +84,8 @@ def test_figure_that_cannot_be_had_is_said_first_and_marked_everywhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = []
-    restore = Restorer.restore
-    monkeypatch.setattr(Restorer, "restore", lambda *words: said.append(caplog.text) or restore(*words))
+    restore = RestoredPairs.__getitem__
+    monkeypatch.setattr(RestoredPairs, "__getitem__", lambda *words: said.append(caplog.text) or restore(*words))
     options = options_of(write_flat(tmp_path / "data", LEVELS), "DPDD-test", "dpdd")
     table = evaluated(tmp_path, options, partial=True)
     assert all(f"lpips will not be measured: {NO_LPIPS}" in text for text in said)
@@ -169,7 +169,7 @@ def test_option_files_measure_in_tests_what_their_protocol_measures(path: Path) 
     opt = read_option_file(path)
     protocol = PROTOCOLS[opt["protocol"]]
     metrics = {name: {"crop_border": 0, **metric} for name, metric in opt["val"]["metrics"].items()}
-    assert metrics == protocol.metrics(opt["scale"])
+    assert metrics == protocol.metric_sections(opt["scale"])
     assert {section["name"] for section in opt["datasets"].values()} <= protocol.test_sets.keys()
 
 

@@ -19,9 +19,9 @@ from launch_helpers import TINY_NETWORK, evaluation_options, run, write_images, 
 import deeprftv2_arch
 from deeprftv2_arch.errors import DataError, MetricUnavailableError, WriteError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing
-from deeprftv2_arch.measuring.provenance import how_restored
-from deeprftv2_arch.metrics import availability
+from deeprftv2_arch.measuring.report import how_restored
+from deeprftv2_arch.measuring.testing import run_testing
+from deeprftv2_arch.metrics import metric_values
 
 PUBLISHED = {"name": "somebody (paper)", "flat": {"psnr": 34.7}}
 
@@ -250,7 +250,7 @@ def test_report_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(WriteError, match=r"report\.json: cannot be written: No space left on device; the figures"):
+    with pytest.raises(WriteError, match=r"report\.json: cannot be written: No space left on device; the values"):
         report_of(tmp_path, super_resolution_options(weights, 2, datasets={"test": section}))
 
 
@@ -262,9 +262,7 @@ def test_image_that_is_too_small_to_be_measured_is_named(tmp_path: Path, size: i
         cv2.imwrite(str(tmp_path / "small" / side / "a.png"), np.full((pixels, pixels, 3), 9, np.uint8))
     weights = write_enlarger(tmp_path / "weights.pth", 2)
     options = super_resolution_options(weights, 2, datasets={"test": pairs(tmp_path / "small")})
-    with pytest.raises(
-        DataError, match=rf"LR.a\.png: .*{metric} has no value for this image of {size}x{size} pixels"
-    ):
+    with pytest.raises(DataError, match=rf"LR.a\.png: .*{metric} has no value for this image of {size}x{size} pixels"):
         report_of(tmp_path, options)
 
 
@@ -286,7 +284,7 @@ def test_metric_that_cannot_be_measured_is_named_with_the_reason(
     def missing() -> None:
         raise MetricUnavailableError("no weights here")
 
-    monkeypatch.setitem(availability.LOADERS, "calculate_lpips", missing)
+    monkeypatch.setitem(metric_values.LOADERS, "calculate_lpips", missing)
     section = write_flat_images(tmp_path / "flat", 2, {"a": (100, 110)})
     weights = write_enlarger(tmp_path / "weights.pth", 2, shift=5)
     published = {"name": "somebody", "flat": {"lpips": 0.25}}

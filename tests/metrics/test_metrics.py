@@ -15,10 +15,8 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.metrics.mae import calculate_mae
-from deeprftv2_arch.metrics.psnr_float import calculate_psnr_float
-from deeprftv2_arch.metrics.ssim_3d import calculate_ssim_3d
-from deeprftv2_arch.metrics.ssim_uniform import calculate_ssim_uniform
+from deeprftv2_arch.metrics.pixel_errors import calculate_mae, calculate_psnr_float
+from deeprftv2_arch.metrics.ssim import calculate_ssim_3d, calculate_ssim_uniform
 from deeprftv2_arch.options.checks import check_options
 
 PIXELWISE = [calculate_mae, calculate_psnr_float, calculate_ssim_3d, calculate_ssim_uniform]

@@ -1,4 +1,4 @@
-"""Alignment on images whose displacement is known, and the figures against scikit-image."""
+"""Alignment on images whose displacement is known, and the metrics against scikit-image."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,15 @@ from deblur_model_helpers import logged
 from skimage.metrics import structural_similarity
 
 from deeprftv2_arch.metrics import aligned as aligned_module
-from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned, measure_aligned
-from deeprftv2_arch.metrics.alignment import Aligned, align
-from deeprftv2_arch.metrics.psnr_float import calculate_psnr_float
+from deeprftv2_arch.metrics.aligned import (
+    Aligned,
+    align,
+    calculate_psnr_aligned,
+    calculate_ssim_aligned,
+    measure_aligned,
+)
+from deeprftv2_arch.metrics.metric_values import metric_values
+from deeprftv2_arch.metrics.pixel_errors import calculate_psnr_float
 
 HEIGHT, WIDTH = 90, 120
 HOMOGRAPHY = np.array([[1.004, 0.003, 2.3], [-0.002, 0.998, -1.7], [4e-6, -3e-6, 1]])
@@ -54,7 +60,7 @@ def unaligned_ssim(restored: np.ndarray, sharp: np.ndarray) -> float:
     )
 
 
-def figures_by_hand(pair: Aligned) -> tuple[float, float]:
+def values_by_hand(pair: Aligned) -> tuple[float, float]:
     """PSNR and SSIM of aligned images, by steps 5 and 6 of the protocol."""
     mask = np.repeat(pair.mask, 3, axis=2)
     psnr = 10 * math.log10(1 / (((pair.restored - pair.sharp) ** 2).sum() / mask.sum()))
@@ -82,10 +88,10 @@ def test_known_displacement_and_brightness_are_undone(homography: np.ndarray, br
     inner = visible & (cv2.erode(visible.astype(np.uint8), np.ones((9, 9))) == 1)
     inner[:4] = inner[-4:] = inner[:, :4] = inner[:, -4:] = False  # cubic interpolation sees the mirrored border
     assert np.abs(pair.restored - sharp)[inner].max() < 0.01
-    figures = measure_aligned(restored, sharp)
-    assert figures.psnr > 40
-    assert figures.ssim > 0.995
-    assert not figures.failed
+    measured = measure_aligned(restored, sharp)
+    assert measured.psnr > 40
+    assert measured.ssim > 0.995
+    assert not measured.failed
 
 
 def test_mask_is_where_the_restored_image_has_values() -> None:
@@ -105,13 +111,13 @@ def test_mask_is_where_the_restored_image_has_values() -> None:
 
 
 @pytest.mark.parametrize("homography", [np.eye(3), HOMOGRAPHY], ids=["in place", "displaced"])
-def test_figures_are_those_of_the_protocol(homography: np.ndarray) -> None:
+def test_values_are_those_of_the_protocol(homography: np.ndarray) -> None:
     restored, sharp = displaced(homography, 0.8)
     restored = noisy(restored)
-    figures = measure_aligned(restored, sharp)
-    psnr, ssim = figures_by_hand(align(restored, sharp))
-    assert figures.psnr == pytest.approx(psnr, abs=1e-9)
-    assert figures.ssim == pytest.approx(ssim, abs=1e-9)
+    measured = measure_aligned(restored, sharp)
+    psnr, ssim = values_by_hand(align(restored, sharp))
+    assert measured.psnr == pytest.approx(psnr, abs=1e-9)
+    assert measured.ssim == pytest.approx(ssim, abs=1e-9)
 
 
 def test_protocol_step_by_step_on_rgb() -> None:
@@ -126,29 +132,29 @@ def test_protocol_step_by_step_on_rgb() -> None:
     moved = cv2.warpPerspective(scaled, warp, (WIDTH, HEIGHT), flags=cubic, borderMode=cv2.BORDER_REFLECT)
     mask = cv2.warpPerspective(np.ones_like(scaled), warp, (WIDTH, HEIGHT), flags=nearest)
     values = (image.astype(float) for image in (moved * mask, sharp * mask, mask[..., :1]))
-    psnr, ssim = figures_by_hand(Aligned(*values, None))
-    figures = measure_aligned(restored[..., ::-1], sharp[..., ::-1])
-    assert figures.psnr == pytest.approx(psnr, abs=1e-4)
-    assert figures.ssim == pytest.approx(ssim, abs=1e-5)
+    psnr, ssim = values_by_hand(Aligned(*values, None))
+    measured = measure_aligned(restored[..., ::-1], sharp[..., ::-1])
+    assert measured.psnr == pytest.approx(psnr, abs=1e-4)
+    assert measured.ssim == pytest.approx(ssim, abs=1e-5)
 
 
 def test_images_in_place_differ_by_their_brightness_alone() -> None:
     sharp = scene(*positions())
     restored = noisy(sharp)
     factor = (restored * sharp).sum() / (restored * restored).sum()
-    figures = measure_aligned(0.5 * restored, sharp)
+    measured = measure_aligned(0.5 * restored, sharp)
     # What the search moves, it moves by hundredths of a pixel.
-    assert figures.psnr == pytest.approx(-10 * math.log10(((factor * restored - sharp) ** 2).mean()), abs=0.1)
-    assert figures.ssim == pytest.approx(unaligned_ssim(factor * restored, sharp), abs=5e-3)
+    assert measured.psnr == pytest.approx(-10 * math.log10(((factor * restored - sharp) ** 2).mean()), abs=0.1)
+    assert measured.ssim == pytest.approx(unaligned_ssim(factor * restored, sharp), abs=5e-3)
 
 
 def test_brightness_and_type_of_the_restored_image_do_not_matter() -> None:
     restored, sharp = (np.rint(image * 255).astype(np.uint8) for image in displaced(HOMOGRAPHY, 0.8))
-    figures = measure_aligned(restored, sharp)
+    measured = measure_aligned(restored, sharp)
     for other in (restored / 255, restored / 510, restored.astype(np.uint16) * 257):
         same = measure_aligned(other, sharp)
-        assert same.psnr == pytest.approx(figures.psnr, abs=1e-3)
-        assert same.ssim == pytest.approx(figures.ssim, abs=1e-5)
+        assert same.psnr == pytest.approx(measured.psnr, abs=1e-3)
+        assert same.ssim == pytest.approx(measured.ssim, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -170,10 +176,10 @@ def test_what_cannot_be_aligned_is_measured_as_it_is(change: Callable[[np.ndarra
     assert np.array_equal(pair.sharp, sharp)
     assert (pair.mask == 1).all()
     with logged() as messages:
-        figures = measure_aligned(restored, sharp)
-    assert figures.failed
-    assert figures.psnr == pytest.approx(calculate_psnr_float(restored, sharp), abs=1e-9)
-    assert figures.ssim == pytest.approx(unaligned_ssim(restored, sharp), abs=1e-9)
+        measured = measure_aligned(restored, sharp)
+    assert measured.failed
+    assert measured.psnr == pytest.approx(calculate_psnr_float(restored, sharp), abs=1e-9)
+    assert measured.ssim == pytest.approx(unaligned_ssim(restored, sharp), abs=1e-9)
     assert messages == [f"An image is measured without alignment: {pair.failure}"]
 
 
@@ -202,13 +208,34 @@ def test_two_metrics_align_a_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(aligned_module, "align", counted)
     restored, sharp = (np.rint(image * 255).astype(np.uint8) for image in displaced(SHIFT, 0.9))
-    figures = calculate_psnr_aligned(restored, sharp), calculate_ssim_aligned(restored.copy(), sharp)
+    metrics = {name: {"type": f"calculate_{name}", "crop_border": 0} for name in ("psnr_aligned", "ssim_aligned")}
+    first = metric_values({"img": restored, "img2": sharp}, metrics)
     assert len(alignments) == 1
+    assert first.alignment_failed is False
+    assert first.values == {
+        "psnr_aligned": calculate_psnr_aligned(restored, sharp),
+        "ssim_aligned": calculate_ssim_aligned(restored, sharp),
+    }
     restored[:40] = noisy(restored[:40] / 255) * 255  # the same array, another image
-    later = calculate_psnr_aligned(restored, sharp), calculate_ssim_aligned(restored, sharp)
-    assert len(alignments) == 2
-    assert later == pytest.approx(figures_by_hand(align(restored / 255, sharp / 255)), abs=1e-9)
-    assert not measure_aligned(restored, sharp).failed
-    assert len(alignments) == 2
-    assert later[0] < figures[0] - 1
-    assert later[1] < figures[1]
+    del alignments[:]
+    later = metric_values({"img": restored, "img2": sharp}, metrics)
+    assert len(alignments) == 1
+    expected = values_by_hand(align(restored / 255, sharp / 255))
+    assert tuple(later.values.values()) == pytest.approx(expected, abs=1e-9)
+    assert later.alignment_failed is False
+    assert later.values["psnr_aligned"] < first.values["psnr_aligned"] - 1
+    assert later.values["ssim_aligned"] < first.values["ssim_aligned"]
+    with_borders = metrics | {"ssim_aligned": {"type": "calculate_ssim_aligned", "crop_border": 6}}
+    cropped = metric_values({"img": restored, "img2": sharp}, with_borders)
+    assert len(alignments) == 3
+    assert cropped.values["ssim_aligned"] == measure_aligned(restored, sharp, 6).ssim != later.values["ssim_aligned"]
+
+
+def test_a_failed_alignment_is_told_beside_the_values() -> None:
+    sharp = scene(*positions())
+    images = {"img": np.full_like(sharp, 0.3), "img2": sharp}
+    psnr, psnr_aligned = ({"type": f"calculate_{name}", "crop_border": 0} for name in ("psnr_float", "psnr_aligned"))
+    found = metric_values(images, {"psnr": psnr, "psnr_aligned": psnr_aligned})
+    assert found.alignment_failed is True
+    assert found.values["psnr_aligned"] == pytest.approx(found.values["psnr"])
+    assert metric_values(images, {"psnr": psnr}).alignment_failed is None

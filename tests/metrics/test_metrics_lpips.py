@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import MetricUnavailableError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.metrics import lpips_distance
-from deeprftv2_arch.metrics.availability import unavailable_metrics
 from deeprftv2_arch.metrics.lpips_distance import PATIENCE, calculate_lpips, lpips_network
+from deeprftv2_arch.metrics.metric_values import unavailable_metrics
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 pytestmark = pytest.mark.filterwarnings("ignore:The parameter 'pretrained'", "ignore:Arguments other than")
@@ -71,9 +71,7 @@ def distance_by_formula(network: Any, one: np.ndarray, other: np.ndarray) -> flo
         ("slice5.10", {"padding": 1}, False),
     ]
     mean, deviation = np.array([-0.030, -0.088, -0.188]), np.array([0.458, 0.448, 0.450])
-    images = [
-        torch.from_numpy(((2 * image - 1) - mean) / deviation).permute(2, 0, 1)[None] for image in (one, other)
-    ]
+    images = [torch.from_numpy(((2 * image - 1) - mean) / deviation).permute(2, 0, 1)[None] for image in (one, other)]
     total = 0.0
     for number, (name, geometry, pooled) in enumerate(layers):
         convolution = convolutions[name]

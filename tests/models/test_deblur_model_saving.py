@@ -10,15 +10,15 @@ import pytest
 import torch
 from basicsr.utils import check_resume
 from deblur_model_helpers import TINY_DEEPRFTV2, build, logged, model_options, same, train, weights
+from file_faults import Payload, disk_with_room_for
 from image_files import options, position_image, write_folder
 from launch_helpers import differences
-from test_checkpoint_io import Payload, disk_with_room_for
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import CheckpointError, WriteError
 from deeprftv2_arch.models.deblur_model import DeblurModel
-from deeprftv2_arch.models.random_state import random_state, restore_random_state
+from deeprftv2_arch.models.training_state import random_state, restore_random_state
 
 RECIPES = {
     "plain": {},

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.models.deblur_model import DeblurModel
-from deeprftv2_arch.models.image_name import image_name
+from deeprftv2_arch.models.validation import image_name
 
 KEYS = ["000001", "scene.1/0.5x", "scene.2/0.5x"]
 

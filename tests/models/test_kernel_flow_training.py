@@ -10,14 +10,15 @@ import pytest
 import torch
 from launch_helpers import REPOSITORY, changed, differences, load, write_options
 
+from deeprftv2_arch.common.kernel_images import grey_kernel_sheet, sheets_side_by_side
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.errors import NonFiniteError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.kernel_flow_model import KernelFlowModel, mean_nll
-from deeprftv2_arch.models.kernel_sheet import kernel_sheet, side_by_side
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.options.loading import load_options, read_option_file
 
@@ -153,22 +154,9 @@ def test_a_trained_prior_is_measured_and_drawn_by_the_test_launcher(tmp_path, mo
     flow.load_state_dict(load(folder / "models" / "net_g_latest.pth")["params"])
     held_out = data_set("val", kernels=70, seed=0).pool(0)
     assert logged == [{"nll": mean_nll(flow, held_out)}]
-    drawn = kernel_sheet(flow.sample(64, torch.Generator().manual_seed(0)).numpy())
-    simulated = kernel_sheet(held_out[:64].reshape(64, 7, 7).numpy())
-    np.testing.assert_array_equal(cv2.imread(str(image), 0), side_by_side([drawn, simulated]))
-
-
-def test_kernels_are_drawn_in_rows_as_bright_as_their_peaks():
-    kernels = np.zeros((3, 2, 2))
-    kernels[0, 0, 1], kernels[1, 1, 0], kernels[1, 0, 0] = 0.1, 0.5, -0.2
-    sheet = kernel_sheet(kernels)
-    assert sheet.shape == (4 + 2 * 12, 4 + 2 * 12)
-    tiles = {(row, column): sheet[4 + 12 * row :, 4 + 12 * column :][:8, :8] for row in range(2) for column in range(2)}
-    np.testing.assert_array_equal(tiles[0, 0], np.kron([[0, 255], [0, 0]], np.ones((4, 4))))
-    np.testing.assert_array_equal(tiles[0, 1], np.kron([[0, 0], [255, 0]], np.ones((4, 4))))
-    assert (tiles[1, 0] == 0).all()
-    assert (tiles[1, 1] == 255).all()
-    assert (sheet[:4] == 255).all()
+    drawn = grey_kernel_sheet(flow.sample(64, torch.Generator().manual_seed(0)).numpy())
+    simulated = grey_kernel_sheet(held_out[:64].reshape(64, 7, 7).numpy())
+    np.testing.assert_array_equal(cv2.imread(str(image), 0), sheets_side_by_side([drawn, simulated]))
 
 
 def test_a_step_that_is_not_finite_names_its_kernels(tmp_path, monkeypatch):

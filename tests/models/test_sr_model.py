@@ -17,7 +17,8 @@ from torch.optim import AdamW
 from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.pipeline import run_testing, run_training
+from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 
 NARROW_ATD = {

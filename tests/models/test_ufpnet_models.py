@@ -18,6 +18,7 @@ from benchmarks.reblur import by_unfold
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.layers.ufpnet.kernel_field import estimate_kernel_field
+from deeprftv2_arch.metrics.results import means
 from deeprftv2_arch.models.kernel_estimation_model import KernelEstimationModel
 from deeprftv2_arch.models.ufpnet_model import UFPNetModel
 
@@ -95,7 +96,7 @@ def validate(model: Any, root: Path) -> float:
         "io_backend": {"type": "disk"},
     }
     model.validation(DataLoader(DeblurPairDataset(section)), 1, None)
-    return model.set_means["val"].network["psnr"]
+    return means(model.results["val"].images, ["psnr"])["psnr"]
 
 
 def psnr(one: Tensor, other: Tensor) -> float:

@@ -34,13 +34,13 @@ def _nothing_compiled_before():
         yield
 
 
-@pytest.mark.parametrize("name", BLOCKS)
-def test_a_block_is_one_graph_for_all_sizes(name):
+@pytest.mark.parametrize(("name", "scan"), [*((name, "torch") for name in BLOCKS), ("VS", "numba")])
+def test_a_block_is_one_graph_for_all_sizes(name, scan):
     block = with_all_branches(BLOCKS[name]())
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(block, fullgraph=True, dynamic=True, backend=counter)
     more = (None,) if name == "FKE" else ()
-    with scan_backend("torch"):
+    with scan_backend(scan):
         for height, width in [(8, 12), (6, 20), (10, 16)]:
             x = torch.randn(2, 4, height, width, dtype=torch.float64).to(memory_format=torch.channels_last)
             x.requires_grad_()
@@ -86,10 +86,11 @@ def test_atd_with_estimators_enlarges_in_one_graph():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the default compiler of torch.compile needs g++ on a CPU")
-def test_a_scan_runs_in_generated_code():
+@pytest.mark.parametrize("scan", ["numba", "torch"])
+def test_a_scan_runs_in_generated_code(scan):
     block = with_all_branches(VSBlock(4))
     x = torch.randn(1, 4, 6, 10, dtype=torch.float64)
-    with torch.no_grad(), scan_backend("torch"):
+    with torch.no_grad(), scan_backend(scan):
         assert_same([torch.compile(block, fullgraph=True)(x)], [block(x)])
 
 

@@ -30,12 +30,13 @@ def _nothing_set(monkeypatch):
     monkeypatch.setattr(backends, "_set_by_options", "auto")
 
 
-def with_packages(monkeypatch, *there: str, driver: str | None = None) -> None:
-    """Pretend that these packages load, that others are not installed, and what Triton's driver says."""
+def with_packages(monkeypatch, *there: str, driver: str | None = None, compiler: str | None = None) -> None:
+    """Pretend that these packages load, that others are not installed, and what Triton's driver and numba say."""
     monkeypatch.setattr(
         backends, "import_failure", lambda package, module: None if package in there else f"{package} is not installed"
     )
     monkeypatch.setattr(backends, "triton_driver_failure", lambda: driver)
+    monkeypatch.setattr(backends, "numba_failure", lambda dtype: compiler)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +49,23 @@ def with_packages(monkeypatch, *there: str, driver: str | None = None) -> None:
         (("triton", "mamba_ssm"), "triton does not start (no C compiler)", "cuda", "mamba"),
         (("mamba_ssm",), None, "cuda", "mamba"),
         ((), None, "cuda", "torch"),
+        (("numba", "triton"), None, "cpu", "numba"),
+        (("numba",), None, "cuda", "torch"),
+        (("numba",), None, "mps", "torch"),
+        (("numba",), None, "meta", "torch"),
     ],
 )
 def test_the_device_decides_where_nothing_is_set(monkeypatch, packages, driver, device, chosen):
     with_packages(monkeypatch, *packages, driver=driver)
     assert choose_backend(device, torch.float32) == chosen
-    assert choose_backend(device, torch.float64) == "torch"
+    assert choose_backend(device, torch.float64) == (chosen if chosen == "numba" else "torch")
+
+
+def test_where_numba_does_not_compile_torch_takes_over(monkeypatch):
+    with_packages(monkeypatch, "numba", compiler="numba does not compile here (no such processor)")
+    assert choose_backend("cpu") == "torch"
+    with scan_backend("numba"), pytest.raises(OptionError, match=r"on cpu: numba does not compile here \(no such pro"):
+        choose_backend("cpu")
 
 
 def test_more_states_than_a_kernel_takes(monkeypatch):
@@ -69,6 +81,7 @@ def test_more_states_than_a_kernel_takes(monkeypatch):
 
 
 def test_context_over_environment_over_option(monkeypatch):
+    with_packages(monkeypatch)
     set_backend_of_options("reference")
     assert choose_backend("cpu") == "reference"
     monkeypatch.setenv(VARIABLE, "torch")
@@ -87,6 +100,7 @@ def test_context_over_environment_over_option(monkeypatch):
 
 
 def test_the_chosen_backend_computes(monkeypatch):
+    with_packages(monkeypatch)
     inputs = random_inputs(dtype=torch.float32)
     for name in ("torch", "reference"):
         marked = backends.Backend(lambda *tensors, name=name: tensors[0] * len(name), lambda *_: None, "torch")
@@ -102,6 +116,7 @@ def test_the_chosen_backend_computes(monkeypatch):
         ("mamba", (), torch.float32, "the scan backend 'mamba' cannot run on cpu: mamba_ssm is not installed; "),
         ("mamba", ("mamba_ssm",), torch.float32, "cannot run on cpu: it needs a CUDA device; "),
         ("triton", (), torch.float32, "the scan backend 'triton' cannot run on cpu: triton is not installed; "),
+        ("numba", (), torch.float32, "the scan backend 'numba' cannot run on cpu: numba is not installed; "),
         ("triton", ("triton",), torch.float32, r"it needs a CUDA device \(or TRITON_INTERPRET=1, for tests\); "),
     ],
 )
@@ -135,7 +150,7 @@ def test_triton_on_the_cpu_only_interpreted_and_chosen(monkeypatch):
 
 
 def test_unknown_names_are_refused_with_the_known_ones(monkeypatch):
-    known = "'fast' is no scan backend; known are auto, mamba, triton, torch, reference$"
+    known = "'fast' is no scan backend; known are auto, mamba, triton, numba, torch, reference$"
     with pytest.raises(OptionError, match=f"^scan_backend: {known}"), scan_backend("fast"):
         pass
     with pytest.raises(OptionError, match=f"^option scan_backend: {known}"):
@@ -150,10 +165,11 @@ def test_unknown_names_are_refused_with_the_known_ones(monkeypatch):
 
 @pytest.fixture
 def fresh_lookups():
-    for lookup in (availability.import_failure, availability.triton_driver_failure):
+    lookups = (availability.import_failure, availability.triton_driver_failure, availability.numba_failure)
+    for lookup in lookups:
         lookup.cache_clear()
     yield
-    for lookup in (availability.import_failure, availability.triton_driver_failure):
+    for lookup in lookups:
         lookup.cache_clear()
 
 
@@ -341,14 +357,20 @@ def test_compiled_code_follows_the_choice():
     torch.testing.assert_close(compiled(*inputs), expected)
     with scan_backend("torch"):
         torch.testing.assert_close(compiled(*inputs), expected)
-    used = ["torch" if any("chunked_scan" in name for name in names) else "reference" for names in compilations]
-    assert used == ["torch", "reference", "reference", "torch"]
+    operators = {"chunked_scan": "torch", "numba_scan": "numba"}
+    used = [
+        next((backend for operator, backend in operators.items() if operator in " ".join(names)), "reference")
+        for names in compilations
+    ]
+    assert used == ["torch", "reference", "reference", choose_backend("cpu", torch.float64)]
 
 
+@pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiled_gradients_without_graph_breaks(dynamic):
+def test_compiled_gradients_without_graph_breaks(dynamic, backend):
     def scan(*tensors):
-        return selective_scan(*tensors, True)
+        with scan_backend(backend):
+            return selective_scan(*tensors, True)
 
     compiled = torch.compile(scan, fullgraph=True, dynamic=dynamic, backend="aot_eager")
     for length in (40, 150):

@@ -8,7 +8,7 @@ from deeprftv2_arch.ops import scan_backend, selective_scan
 from deeprftv2_arch.ops.scan import chunked
 from deeprftv2_arch.ops.scan.recurrence import recur_
 
-BACKENDS = ["torch", "reference"]
+BACKENDS = ["numba", "torch", "reference"]
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
 
@@ -71,14 +71,14 @@ def test_recurrence_over_any_chunks(chunks, backwards):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_growth_without_bounds_leaves_zeros_alone(sign):
+@pytest.mark.parametrize("name", ["numba", "torch"])
+def test_growth_without_bounds_leaves_zeros_alone(name, sign):
     """exp(delta A) of a chunk overflows, the state that it multiplies is zero until the last position."""
     u = torch.zeros(1, 2, 5000)
     u[..., -1] = 1
     ones = torch.ones(1, 3, 5000)
-    y = chunked.selective_scan_chunked(
-        u, sign * 8 * torch.ones_like(u), sign * torch.ones(2, 3), ones, ones, None, None, False
-    )
+    with scan_backend(name):
+        y = scan(u, sign * 8 * torch.ones_like(u), sign * torch.ones(2, 3), ones, ones, None, None, False)
     assert torch.equal(y, sign * 24 * u)
 
 
@@ -88,10 +88,12 @@ def test_gradcheck(backend, softplus):
     assert torch.autograd.gradcheck(lambda *tensors: scan(*tensors, softplus), inputs)
 
 
-def test_custom_operator_is_well_formed():
+@pytest.mark.parametrize("name", ["numba_scan", "chunked_scan"])
+def test_custom_operators_are_well_formed(name):
+    operator = getattr(torch.ops.deeprftv2, name).default
     inputs = [x.requires_grad_() for x in random_inputs(1, 2, 40, 2)]
-    torch.library.opcheck(torch.ops.deeprftv2.chunked_scan.default, (*inputs, True))
-    torch.library.opcheck(torch.ops.deeprftv2.chunked_scan.default, (*inputs[:5], None, None, False))
+    torch.library.opcheck(operator, (*inputs, True))
+    torch.library.opcheck(operator, (*inputs[:5], None, None, False))
 
 
 def channels_fastest(x):
@@ -124,11 +126,12 @@ def test_inputs_that_repeat_in_memory(backend):
     assert_equals_by_hand(scan, leaves, True, rtol=0, atol=1e-11)
 
 
-def test_the_torch_backend_keeps_the_layout():
+@pytest.mark.parametrize("name", ["numba", "torch"])
+def test_the_layout_is_kept(name):
     for layout in (channels_fastest, torch.Tensor.contiguous):
         inputs = random_inputs(2, 3, 40)
         inputs[0] = layout(inputs[0])
-        with scan_backend("torch"):
+        with scan_backend(name):
             assert scan(*inputs, True).stride() == inputs[0].stride()
 
 

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from deeprftv2_arch.restoring.kernels import RADIUS, strongest_kernels
 from quickstart.comparison import (
     busiest_window,
     comparison_png,
@@ -71,18 +70,6 @@ def test_json_has_the_same_figures():
     content = json.loads(to_json([FIRST, SECOND], WORDS))
     assert [row["gain"] for row in content["photographs"]] == [3.0, 0.5]
     assert content["mean"]["restored_psnr"] == 26.75
-
-
-def test_strongest_kernels_are_centred_and_in_order():
-    kernels = np.zeros((3, 64, 80))
-    kernels[0, 0, 0] = 0.1
-    kernels[1, 0, 0], kernels[1, -2, 3] = -4, 2  # two rows up, three columns to the right
-    kernels[2, 0, 0] = 1
-    strongest = strongest_kernels(kernels, 2)
-    expected = np.zeros((2, 2 * RADIUS + 1, 2 * RADIUS + 1))
-    expected[0, RADIUS, RADIUS], expected[0, RADIUS - 2, RADIUS + 3] = -1, 0.5
-    expected[1, RADIUS, RADIUS] = 1
-    np.testing.assert_allclose(strongest, expected)
 
 
 def test_kernel_tile_tells_signs_apart():

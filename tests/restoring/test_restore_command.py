@@ -10,10 +10,11 @@ import torch
 from PIL import Image, ImageCms
 from restoring_helpers import TINY_DEBLURRING, noise, run_command, save_atd, save_identity
 
+from deeprftv2_arch.common.kernel_images import RADIUS, strongest_kernels
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.restoring.batch.plan import plan
 from deeprftv2_arch.restoring.image_files import write_image
-from deeprftv2_arch.restoring.kernels import RADIUS, estimated_kernels, kernel_image, strongest_kernels
-from deeprftv2_arch.restoring.plan import plan
+from deeprftv2_arch.restoring.kernels import estimated_kernels
 
 
 @pytest.fixture
@@ -515,20 +516,6 @@ def test_kernels_are_those_that_multiply_the_spectrum() -> None:
     impulse = np.zeros((2 * RADIUS + 1, 2 * RADIUS + 1))
     impulse[RADIUS, RADIUS] = 1
     np.testing.assert_allclose(strongest, [impulse, impulse], atol=1e-6)
-
-
-def test_image_of_kernels_shows_signs() -> None:
-    kernels = np.zeros((2, 64, 64), np.float32)
-    kernels[0, 0, 0], kernels[0, 0, 2] = 1, -0.25
-    image = kernel_image(kernels)
-    middle = 8 + 8 * RADIUS
-    assert image[middle, middle].tolist() == [255, 190, 90]
-    assert image[middle, middle + 16].tolist() == [45, 80, 127]  # half the strength: the root of a quarter
-    assert image[middle, middle + 8].tolist() == [0, 0, 0]
-    assert image[0, 0].tolist() == [255, 255, 255]
-    side = 8 * (2 * RADIUS + 1) + 8
-    assert image.shape == (side + 8, 4 * side + 8, 3)  # no rows without kernels
-    assert kernel_image(np.ones((5, 64, 64), np.float32)).shape == (2 * side + 8, 4 * side + 8, 3)
 
 
 def test_partial_files_are_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from deeprftv2_arch.__main__ import main
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.networks.identity import Identity
-from deeprftv2_arch.restoring.containers import require_whole_video
+from deeprftv2_arch.restoring.batch.plan import plan
+from deeprftv2_arch.restoring.batch.restore_files import Outcome, restore_files
 from deeprftv2_arch.restoring.image_files import write_image
-from deeprftv2_arch.restoring.plan import plan
-from deeprftv2_arch.restoring.restore_files import Outcome, restore_files
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
-from deeprftv2_arch.restoring.video_reading import Video
+from deeprftv2_arch.restoring.videos.containers import require_whole_video
+from deeprftv2_arch.restoring.videos.reading import Video
 
 FRAMES, HEIGHT, WIDTH = 12, 48, 64
 FFMPEG = shutil.which("ffmpeg") or ""
@@ -213,7 +213,7 @@ def test_names_are_only_names(tmp_path: Path, identity: Restorer, name: str, mon
 @needs_ffmpeg
 def test_error_of_ffmpeg_is_a_line(tmp_path: Path, identity: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = write_clip(tmp_path / "clip.avi")
-    monkeypatch.setattr("deeprftv2_arch.restoring.video_writing.QUALITY", "much")
+    monkeypatch.setattr("deeprftv2_arch.restoring.videos.writing.QUALITY", "much")
     outcome = restore(identity, tmp_path / "out", clip)
     assert len(outcome.failures) == 1
     assert outcome.failures[0].startswith(f"{clip}: ffmpeg could not write the restored video: ")
@@ -439,7 +439,7 @@ def test_kernels_are_those_of_the_middle_frame(
     clip = write_clip(tmp_path / "clip.mkv", "FFV1", frames=9)
     seen: list[np.ndarray] = []
 
-    def kernels(image: np.ndarray) -> np.ndarray:
+    def kernels(image: np.ndarray, tiles: Tiles | None) -> np.ndarray:
         seen.append(image)
         return np.ones((12, 8, 8), np.float32)
 
@@ -462,8 +462,11 @@ def test_all_frames_are_restored_in_the_tiles_of_the_first(monkeypatch: pytest.M
     free: Iterator[Tiles | None] = iter([Tiles(80, 16), Tiles(64, 16), None])
     monkeypatch.setattr("deeprftv2_arch.restoring.restorer.tiles_that_fit", lambda *_: next(free))
     restorer = Restorer(Watching(), "cpu")
-    list(restorer.frames([noise(80, 120, 3)] * 3))
+    image = noise(80, 120, 3)
+    pairs = list(restorer.frames([image] * 3))
     assert set(sizes) == {(80, 80)}
+    assert [restored.tiles for _, restored in pairs] == [Tiles(80, 16)] * 3
+    assert all((frame == image).all() and (restored.image == image).all() for frame, restored in pairs)
     assert restorer.tile is None
     list(restorer.frames([noise(80, 120, 3)]))
     assert sizes[-1] == (64, 64)

@@ -9,6 +9,7 @@ import sys
 import warnings
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_identity_on_sizes_at_the_edge(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("size", [(1, 100), (33, 17), (64, 81), ODD])
 def test_identity_returns_a_tensor_to_the_last_bit(size: tuple[int, int], tile: tuple[int, int]) -> None:
     x = torch.rand(1, 3, *size)
-    restored = Restorer(Enlarging(2), "cpu", tile).restore(x)
+    restored, _ = Restorer(Enlarging(2), "cpu", tile).restore_tensor(x)
     for rows, columns in ((0, 0), (0, 1), (1, 0), (1, 1)):
         assert torch.equal(restored[:, :, rows::2, columns::2], x)
 
@@ -82,7 +83,7 @@ def test_identity_of_a_deblurring_checkpoint(tmp_path: Path) -> None:
     image = noise(*ODD, 3)
     restorer = Restorer.from_checkpoint(save_identity(tmp_path / "net.pth"), device="cpu", tile=(48, 16))
     np.testing.assert_array_equal(restorer(image), image)
-    assert restorer.tiles == (48, 16)
+    assert restorer.restore(image).tiles == (48, 16)
 
 
 def test_tensors_keep_their_shape_and_type() -> None:
@@ -252,9 +253,9 @@ def test_tiles_equal_the_whole_where_the_receptive_field_is_smaller_than_the_ove
         network = FarSighted(extent, upscale)
         restorer = Restorer(network, "cpu", tile)
         whole = Restorer(network, "cpu", (128, 0))(image)
-        result = float(np.abs(restorer(image) - whole).max())
-        assert restorer.tiles == tile
-        return result
+        restored = restorer.restore(image)
+        assert restored.tiles == tile
+        return float(np.abs(restored.image - whole).max())
 
     assert difference(overlap - 1) < 1e-5
     assert difference(overlap + 1) > 1e-4  # no wider one could be: the overlap is made use of to its last pixel
@@ -273,8 +274,9 @@ def test_tiles_of_a_short_sighted_network_show_no_seams(tile: tuple[int, int]) -
     image = noise(*ODD, 3, dtype=np.float32) * 0.5 + 0.25
     whole = Restorer(network, "cpu", (128, 0))(image)
     restorer = Restorer(network, "cpu", tile)
-    np.testing.assert_allclose(restorer(image), whole, rtol=0, atol=1e-5)
-    assert restorer.tiles == tile
+    restored = restorer.restore(image)
+    np.testing.assert_allclose(restored.image, whole, rtol=0, atol=1e-5)
+    assert restored.tiles == tile
     # A cut is seen where there is no context, so that the agreement above is not one of a network that sees nothing.
     assert np.abs(Restorer(network, "cpu", (32, 0))(image) - whole).max() > 1e-3
 
@@ -295,9 +297,10 @@ def test_tile_is_halved_until_it_fits(error: Exception | str, caplog: pytest.Log
     restorer = Restorer(Hungry(), "cpu")
     image = noise(250, 330)
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(restorer(image), image)
+        restored = restorer.restore(image)
+    np.testing.assert_array_equal(restored.image, image)
     assert sizes[:3] == [(250, 330), (160, 160), (80, 80)]
-    assert restorer.tiles == Tiles(80, 20)
+    assert restored.tiles == Tiles(80, 20)
     assert "330x250; trying tiles of 80 that share 20 pixels" in caplog.text
     sizes.clear()
     restorer(image)  # begins with what fitted
@@ -320,9 +323,24 @@ def test_smallest_tiles_are_tried_before_giving_up(longest: int, expected: list[
 
     restorer = Restorer(Hungry(), "cpu")
     image = noise(60, longest)
-    np.testing.assert_array_equal(restorer(image), image)
+    restored = restorer.restore(image)
+    np.testing.assert_array_equal(restored.image, image)
     assert list(dict.fromkeys(sizes)) == expected
-    assert restorer.tiles == Tiles(64, 16)
+    assert restored.tiles == Tiles(64, 16)
+
+
+def test_kernels_do_not_depend_on_what_was_restored_before() -> None:
+    torch.manual_seed(0)
+    restorer, image = Restorer(DeepRFTv2(**TINY_DEBLURRING), "cpu"), noise(80, 96, 3)
+    before = restorer.kernels(image)
+    assert before.shape[1:] == (80, 96)
+    restored = restorer.restore(image, Tiles(32, 8))
+    assert restored.tiles == Tiles(32, 8)
+    np.testing.assert_array_equal(restorer.kernels(image), before)
+    assert restorer.kernels(image, restored.tiles).shape[1:] == (32, 32)
+    middle = np.ascontiguousarray(image[24:56, 32:64])
+    np.testing.assert_array_equal(restorer.kernels(image, restored.tiles), restorer.kernels(middle))
+    assert Restorer(restorer.network, "cpu", (48, 8)).kernels(image).shape[1:] == (48, 48)
 
 
 def test_image_that_does_not_fit_in_small_tiles_is_refused() -> None:
@@ -371,22 +389,26 @@ def test_a_kernel_field_takes_memory_however_narrow_its_network_is() -> None:
 
 def test_memory_is_that_of_the_machine_or_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    meminfo, statm = tmp_path / "meminfo", tmp_path / "statm"
-    monkeypatch.setattr(memory, "MEMINFO", meminfo)
-    monkeypatch.setattr(memory, "STATM", statm)
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    assert budget(cpu, None) == int(0.8 * 4 * 2**30)  # where nothing is known
-    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n", encoding="ascii")
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=5000 * 1024))
     assert budget(cpu, None) == 4000 * 1024
-    statm.write_text("900 100 50 1 0 800 0\n", encoding="ascii")
-    pages = 100 * os.sysconf("SC_PAGE_SIZE")
-    assert budget(cpu, 2000 * 1024) == 1960 * 1024 - pages  # a fiftieth in reserve
+    taken = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=100 * 4096))
+    monkeypatch.setattr(memory.psutil, "Process", lambda: taken)
+    assert budget(cpu, 2000 * 1024) == 1960 * 1024 - 100 * 4096  # a fiftieth in reserve
     assert budget(cpu, 10**9) == 5000 * 1024  # no more than there is
     (tmp_path / "memory.current").write_text("1000000\n", encoding="ascii")
     (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
     assert budget(cpu, None) == 4000 * 1024
     (tmp_path / "memory.max").write_text("3000000\n", encoding="ascii")
     assert budget(cpu, None) == 1_600_000
+
+
+def test_memory_of_this_process_and_machine_is_known() -> None:
+    taken = np.ones(50 * 2**20, np.uint8)
+    resident = 2**40 - 2**40 * 0.02 - memory.psutil.Process().memory_info().rss
+    free = memory.psutil.virtual_memory().available
+    assert budget(torch.device("cpu"), 2**40) <= min(free + 2**28, resident + 2**28)
+    assert taken.nbytes < memory.psutil.Process().memory_info().rss < memory.psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize(
@@ -470,8 +492,9 @@ def test_option_file_tells_tiles_and_what_weights_do_not(tmp_path: Path) -> None
     options.write_text(OPTIONS + "  tile: 32\n  tile_overlap: 16\n  train_size: 16\n", encoding="utf-8")
     restorer = Restorer.from_options(options, checkpoint, device="cpu")
     image = noise(*ODD)
-    np.testing.assert_array_equal(restorer(image), image)
-    assert restorer.tiles == (32, 16)
+    restored = restorer.restore(image)
+    np.testing.assert_array_equal(restored.image, image)
+    assert restored.tiles == (32, 16)
     assert any(type(part).__name__ == "LocalMeanPool" for part in restorer.network.modules())
     assert Restorer.from_options(options, checkpoint, device="cpu", tile=(64, 8)).tile == (64, 8)
     assert Restorer.from_options(options, checkpoint, device="cpu", memory_limit=2**40).tile is None
@@ -632,11 +655,11 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 restorer = Restorer(ShortSighted(width=2), "cpu", memory_limit=3 * 2**30)
 image = np.random.default_rng(0).integers(0, 256, (3456, 4600, 3), np.uint8)
-restored = restorer(image)
+restored, tiles = vars(restorer.restore(image)).values()
 part = Restorer(restorer.network, "cpu", (512, 0))(image[-300:, -400:])
 difference = np.abs(restored[-290:, -390:].astype(int) - part[-290:, -390:]).max()
 most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(restored.shape, restorer.tiles.size, difference, most)
+print(restored.shape, tiles.size, difference, most)
 """
 
 

@@ -2,35 +2,42 @@
 
 import logging
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import cache, wraps
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ParamSpec, Protocol
 
 import torch
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+
 SMALLEST_CAPABILITY = 70  # of an NVIDIA GPU: what Triton compiles for
 
 
-def looked_up_once(function: Callable[..., str | None]) -> Callable[..., str | None]:
-    """Call ``function`` once for its arguments; a constant to torch.compile, which would otherwise trace its imports.
+class _Lookup(Protocol[P]):
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> str | None: ...
 
-    The constant is a function around the cache: torch.compile looks through a cache itself, and past such a mark on it.
-    """
-    cached = cache(function)
+    def cache_clear(self) -> None:
+        """Look anew at the next call; for tests."""
 
-    @torch.compiler.assume_constant_result
+
+def _looked_up_once(function: Callable[P, str | None]) -> _Lookup[P]:
+    """Keep what a function returns, as a constant to torch.compile, which would otherwise trace the imports."""
+    kept: Any = cache(function)
+
     @wraps(function)
-    def constant(*arguments: Hashable) -> str | None:
-        return cached(*arguments)
+    def look(*args: P.args, **kwargs: P.kwargs) -> str | None:  # torch.compile would look into what `cache` returns
+        return kept(*args, **kwargs)
 
-    constant.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+    constant: Any = torch.compiler.assume_constant_result(look)
+    constant.cache_clear = kept.cache_clear
     return constant
 
 
-@looked_up_once
+@_looked_up_once
 def import_failure(package: str, module: str) -> str | None:
     """Why ``module`` cannot be imported, or None if it can; logged when ``package`` is there but does not load."""
     try:
@@ -47,7 +54,7 @@ def import_failure(package: str, module: str) -> str | None:
     return f"{package} is installed but does not load ({reason})"
 
 
-@looked_up_once
+@_looked_up_once
 def triton_driver_failure() -> str | None:
     """Why Triton cannot start kernels on this machine's GPU, or None if it can; logged when it cannot."""
     from triton.runtime import driver
@@ -61,6 +68,24 @@ def triton_driver_failure() -> str | None:
             return None
         major, minor = divmod(target.arch, 10)
         reason = f"triton needs a GPU of compute capability 7.0 or later, and this one has {major}.{minor}"
+    logger.warning("%s; the selective scan does without it", reason)
+    return reason
+
+
+@_looked_up_once
+def numba_failure(dtype: torch.dtype) -> str | None:
+    """Why numba's kernels do not run on this processor, or None if they do; logged when they do not.
+
+    The first call for a dtype compiles them, or reads them from disk.
+    """
+    from deeprftv2_arch.ops.scan.numba_scan import prepare
+
+    try:
+        prepare(dtype)
+    except Exception as error:  # anything: it was built for another LLVM or NumPy, or does not know the processor
+        reason = f"numba does not compile here ({type(error).__name__}: {' '.join(str(error).split())})"
+    else:
+        return None
     logger.warning("%s; the selective scan does without it", reason)
     return reason
 

@@ -2,7 +2,7 @@
 
 The choice is, from the strongest to the weakest: the context manager :func:`scan_backend`, the environment variable
 ``DEEPRFTV2_SCAN_BACKEND``, the option file's key ``scan_backend``, and ``auto``: on CUDA the first of ``triton`` and
-``mamba`` that can serve; everywhere else, as for float64, ``torch``.
+``mamba`` that can serve, on a CPU ``numba``; everywhere else, and where these cannot, ``torch``.
 
 It holds for all threads, since what is recomputed in the backward pass runs in threads of autograd. Compiled code is
 compiled anew when the context or the option changes; the environment variable is read when it is compiled.
@@ -18,10 +18,16 @@ import torch
 from torch import Tensor
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.ops.scan.availability import import_failure, triton_driver_failure, triton_is_interpreted
+from deeprftv2_arch.ops.scan.availability import (
+    import_failure,
+    numba_failure,
+    triton_driver_failure,
+    triton_is_interpreted,
+)
 from deeprftv2_arch.ops.scan.chunked import selective_scan_chunked
 from deeprftv2_arch.ops.scan.mamba import MOST_STATES as MOST_STATES_MAMBA
 from deeprftv2_arch.ops.scan.mamba import selective_scan_mamba
+from deeprftv2_arch.ops.scan.numba_scan import selective_scan_numba
 from deeprftv2_arch.ops.scan.reference import selective_scan_reference
 from deeprftv2_arch.ops.scan.triton_scan import MOST_STATES as MOST_STATES_TRITON
 from deeprftv2_arch.ops.scan.triton_scan import selective_scan_triton
@@ -64,6 +70,13 @@ def _why_not_triton(device: str, dtype: torch.dtype, states: int) -> str | None:
     return failure or _why_not_on_these(dtype, states, MOST_STATES_TRITON)
 
 
+def _why_not_numba(device: str, dtype: torch.dtype, states: int) -> str | None:
+    failure = import_failure("numba", "numba")
+    if failure is None and device != "cpu":
+        return "it runs on the CPU alone"
+    return failure or numba_failure(dtype)
+
+
 def _why_not_on_these(dtype: torch.dtype, states: int, most_states: int) -> str | None:
     if dtype == torch.float64:
         return "it computes in float32, not in float64"
@@ -77,9 +90,13 @@ def _serves_everywhere(device: str, dtype: torch.dtype, states: int) -> str | No
 BACKENDS = {
     "mamba": Backend(selective_scan_mamba, _why_not_mamba, "mamba-ssm"),
     "triton": Backend(selective_scan_triton, _why_not_triton, "triton"),
+    "numba": Backend(selective_scan_numba, _why_not_numba, "numba"),
     "torch": Backend(selective_scan_chunked, _serves_everywhere, "torch"),
     "reference": Backend(selective_scan_reference, _serves_everywhere, "torch"),
 }
+
+
+PREFERRED = {"cuda": ("triton", "mamba"), "cpu": ("numba",)}  # by the type of the device, best first
 
 
 class Setting(NamedTuple):
@@ -107,7 +124,7 @@ def scan_backend(name: str) -> Iterator[None]:
     A backward pass that computes the scan again, as that of the memory mode ``reversible``, belongs into the block too.
 
     Args:
-        name: ``mamba``, ``triton``, ``torch``, ``reference``, or ``auto``.
+        name: ``mamba``, ``triton``, ``numba``, ``torch``, ``reference``, or ``auto``.
 
     Raises:
         OptionError: The name is unknown.
@@ -170,10 +187,9 @@ def choose_backend(device: str, dtype: torch.dtype = torch.float32, states: int 
                 "python -m deeprftv2_arch backends shows which can"
             )
         return setting.name
-    if device == "cuda":
-        for name in ("triton", "mamba"):
-            if BACKENDS[name].why_not(device, dtype, states) is None:
-                return name
+    for name in PREFERRED.get(device, ()):
+        if BACKENDS[name].why_not(device, dtype, states) is None:
+            return name
     return "torch"
 
 

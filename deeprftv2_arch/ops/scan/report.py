@@ -12,10 +12,11 @@ from deeprftv2_arch.ops.scan.backends import BACKENDS, choose_backend, current_s
 
 def backends_report() -> str:
     """Versions, the setting, every backend with what hinders it, and the choice for every device, as lines of text."""
-    best_device = "cuda" if torch.cuda.is_available() else "cpu"
+    types = list(dict.fromkeys(device for _, device in reversed(_devices())))  # the best first
     backends = [("backend", "version", "available")]
     for name, backend in BACKENDS.items():
-        reason = backend.why_not(best_device, torch.float32, 1)
+        reasons = [backend.why_not(device, torch.float32, 1) for device in types]
+        reason = None if None in reasons else reasons[0]
         backends.append((name, installed_version(backend.distribution) or "-", f"no: {reason}" if reason else "yes"))
     devices = [("device", "chosen for float32 and half precision")]
     devices += [(label, _choice(device)) for label, device in _devices()]

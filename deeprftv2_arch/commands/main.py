@@ -1,0 +1,51 @@
+"""The command line as a whole. A command loads PyTorch when it runs, never to show its help or to refuse a word."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deeprftv2_arch.commands.analyze import add_analyze
+from deeprftv2_arch.commands.backends import add_backends
+from deeprftv2_arch.commands.convert import add_convert
+from deeprftv2_arch.commands.demo import add_demo
+from deeprftv2_arch.commands.evaluate import add_evaluate
+from deeprftv2_arch.commands.export import add_export
+from deeprftv2_arch.commands.outcome import errors_in_one_line
+from deeprftv2_arch.commands.restore import add_restore
+from deeprftv2_arch.commands.train_and_test import add_train_and_test
+
+SCRIPT = "deeprftv2"  # what an installation puts on the PATH
+DESCRIPTION = "Train, measure and use networks that deblur or enlarge images by estimating blur kernels."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the command line, one sub-command per job.
+
+    Each sets ``run``, which takes the parsed arguments and yields the texts that it prints.
+    """
+    parser = argparse.ArgumentParser(prog=_program(), description=DESCRIPTION)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_train_and_test(commands)
+    add_evaluate(commands)
+    add_restore(commands)
+    add_demo(commands)
+    add_analyze(commands)
+    add_export(commands)
+    add_convert(commands)
+    add_backends(commands)
+    return parser
+
+
+def main() -> None:
+    """Run one command; a user's error is one line and exit code 2."""
+    parser = build_parser()
+    args = parser.parse_args()
+    with errors_in_one_line(parser.prog):
+        for text in args.run(args):
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+
+def _program() -> str:
+    """Return what the user typed to start this program."""
+    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m deeprftv2_arch"

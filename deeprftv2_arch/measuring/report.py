@@ -1,0 +1,186 @@
+"""Reports: a table of metrics, notes below it on how they came about, and files that are written whole."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import basicsr
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from deeprftv2_arch import __version__
+from deeprftv2_arch.checkpoints.weights import Weights
+from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.metrics.metric_values import MetricSections
+from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says, and how its table looks.
+
+    Attributes:
+        content: All of it, as it becomes JSON: at least the ``name`` of the run and its :func:`provenance`.
+        rows: Titles of the table's rows by their keys; None leaves a row out.
+        columns: The values of every row, by the row's key, for every title of a column. A metric that is not there
+            becomes a dash; one that is None could not be measured and becomes "n/a".
+        legend: What stands below the table.
+        notes: Lines of Markdown below that.
+    """
+
+    content: Mapping[str, Any]
+    rows: Mapping[str, str | None]
+    columns: Mapping[str, Mapping[str, Any]]
+    legend: str
+    notes: Iterable[str] = ()
+
+    def as_markdown(self) -> str:
+        """Return the table over the data sets, and below it how the values came about."""
+        lines = [
+            f"# {self.content['name']}",
+            "",
+            *self._table(),
+            "",
+            self.legend,
+            "",
+            *self.notes,
+            *(f"* {name}: not measured: {reason}" for name, reason in self.content["unavailable"].items()),
+            *_provenance_lines(self.content),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def as_json(self) -> str:
+        """Return the content as JSON."""
+        return json.dumps(_plain(self.content), indent=2) + "\n"
+
+    def _table(self) -> list[str]:
+        metrics = list(self.content["metrics"])
+        titles = [" / ".join(metrics), *self.columns]
+        lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+        for row, title in self.rows.items():
+            if title is not None:
+                cells = (
+                    " / ".join(_cell(column[row] or {}, metric) for metric in metrics)
+                    for column in self.columns.values()
+                )
+                lines.append(f"| {title} | " + " | ".join(cells) + " |")
+        return lines
+
+
+def _cell(values: Mapping[str, float | None], metric: str) -> str:
+    """Return a value with two digits for what is in dB, four for what is around 1."""
+    if metric not in values:
+        return "-"
+    value = values[metric]
+    if value is None:
+        return "n/a"
+    return f"{value:.2f}" if abs(value) >= 2 else f"{value:.4f}"
+
+
+def provenance(
+    network: nn.Module,
+    section: Mapping[str, Any],
+    weights: Weights | None,
+    metrics: MetricSections,
+    unavailable: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return all that makes values comparable.
+
+    Args:
+        network: The network that was measured.
+        section: What it was built from, ``network_g`` of the options.
+        weights: Where its weights are from; None where it has none.
+        metrics: What was to be measured.
+        unavailable: Why a metric could not be measured, by its name.
+    """
+    return {
+        "metrics": {
+            name: {key: value for key, value in metric.items() if key != "better"} for name, metric in metrics.items()
+        },
+        "unavailable": unavailable,
+        "restored": how_restored(network, section),
+        "weights": vars(weights) if weights else None,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that a value may depend on."""
+    return {
+        "deeprftv2_arch": __version__,
+        "torch": torch.__version__,
+        "basicsr": basicsr.__version__,
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def how_restored(network: nn.Module, arguments: Mapping[str, Any]) -> str:
+    """Say what of an image the network sees at once, on which its results depend.
+
+    Args:
+        network: The network.
+        arguments: What it was built from, the section ``network_g`` of the options.
+    """
+    tile = getattr(network, "tile", None)
+    parts = ["whole" if tile is None else f"tiled ({tile}, {network.tile_overlap})"]
+    if arguments.get("smallest_size"):
+        height, width = arguments["smallest_size"]
+        parts.append(f"padded to at least {height}x{width}")
+    if arguments.get("fke_window"):
+        parts.append(f"FKE in windows ({arguments['fke_window']}, {arguments.get('fke_overlap', 0)})")
+    if arguments.get("train_size"):
+        parts.append(f"TLC {arguments['train_size']}")
+    if isinstance(network, KernelGuidedNetwork):
+        parts.append(_how_kernels_are_drawn(network))
+    return ", ".join(parts)
+
+
+def _how_kernels_are_drawn(network: KernelGuidedNetwork) -> str:
+    if network.samples == 0:
+        return "kernels of the mean codes"
+    seed = "unseeded" if network.seed is None else f"seed {network.seed}"
+    return f"{network.samples} draw{'s' if network.samples > 1 else ''} of kernels, {seed}"
+
+
+def _provenance_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return the notes on how values came about: metrics, way of restoring, weights, versions and network."""
+    lines = []
+    for name, metric in content["metrics"].items():
+        arguments = ", ".join(f"{key} {value}" for key, value in metric.items() if key != "type")
+        lines.append(f"* {name}: {metric['type']}" + (f" with {arguments}" if arguments else ""))
+    lines.append(f"* restored: {content['restored']}")
+    if "tiled" in content["restored"] or "windows" in content["restored"]:
+        lines[-1] += "; in brackets: size and overlap, for what is larger than that"
+    weights = content["weights"]
+    said = f"{weights['key']} of {weights['file']}, SHA-256 {weights['sha256']}" if weights else "none"
+    lines.append(f"* weights: {said}")
+    lines.append("* versions: " + ", ".join(f"{name} {version}" for name, version in content["versions"].items()))
+    return lines + ([f"* network: {content['network']['variant']}"] if "network" in content else [])
+
+
+def _plain(value: Any) -> Any:
+    """Return nested dictionaries with text in place of infinite numbers, for which JSON has no notation."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_reports(folder: Path, reports: Mapping[str, str], consolation: str) -> None:
+    """Write files that replace earlier ones of their names only when they are whole.
+
+    Args:
+        folder: Where to.
+        reports: The text of every file by its name.
+        consolation: Where else the values are, for the message.
+
+    Raises:
+        WriteError: A file cannot be written.
+    """
+    for name, text in reports.items():
+        write_atomically(folder / name, text.encode(), consolation)

@@ -1,0 +1,126 @@
+"""Restoring many images and videos, one after the other, whatever becomes of a single one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
+from deeprftv2_arch.errors import DataError, DeepRFTv2Error
+from deeprftv2_arch.restoring.batch.comparison import side_by_side
+from deeprftv2_arch.restoring.batch.plan import Job, Plan, is_video, require_inside
+from deeprftv2_arch.restoring.batch.restore_video import restore_video
+from deeprftv2_arch.restoring.image_files import read_image, write_image
+from deeprftv2_arch.restoring.restorer import Restorer
+from deeprftv2_arch.restoring.tiles import Tiles
+from deeprftv2_arch.restoring.videos.writing import ffmpeg
+
+MOST_KINDS = 5  # of files that the summary names
+
+
+@dataclass
+class Outcome:
+    """What became of the images and videos.
+
+    Attributes:
+        restored: How many were restored.
+        done: How many had been before.
+        failures: One line for every other one.
+        tiles: Size of the tiles of every one that was restored in tiles.
+        silent: How many videos were written without their sound.
+        left_out: Files that are neither images nor videos.
+    """
+
+    restored: int = 0
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+    tiles: list[int] = field(default_factory=list)
+    silent: int = 0
+    left_out: list[Path] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [f"{self.restored} restored"]
+        if self.tiles:
+            parts[0] += f" ({len(self.tiles)} in tiles, the smallest of {min(self.tiles)} pixels)"
+        if self.silent:
+            parts.append(f"sound, if there was any, lost in {self.silent}, since there is no program ffmpeg")
+        if self.done:
+            parts.append(f"{self.done} done before (--overwrite restores them again)")
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        if self.left_out:
+            kinds = sorted({path.suffix.lower() or path.name for path in self.left_out})
+            named = ", ".join(kinds[:MOST_KINDS]) + (", ..." if len(kinds) > MOST_KINDS else "")
+            parts.append(f"{len(self.left_out)} of other kinds left out ({named})")
+        return ", ".join(parts)
+
+
+def restore_files(restorer: Restorer, plan: Plan, out: Path, overwrite: bool = False) -> Outcome:
+    """Restore images and videos, and write what is wanted of each; a file appears when it is complete.
+
+    Args:
+        restorer: What restores them.
+        plan: The images and videos, and what is wrong with others.
+        out: Folder outside of which nothing is written.
+        overwrite: Whether to replace files that are there. Otherwise a source is left out if all of its files are
+            there, and only the missing ones are written if some are.
+    """
+    outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
+    with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True) as progress:
+        for job in progress:
+            wanted = job if overwrite else job.missing()
+            if not wanted.outputs():
+                outcome.done += 1
+                continue
+            try:
+                tiles = _restore_one(restorer, wanted, out)
+            except Exception as error:  # of whatever kind: the others are still to be restored
+                outcome.failures.append(_line(job.source, error))
+                continue
+            outcome.restored += 1
+            outcome.tiles += [tiles.size] if tiles else []
+            outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in wanted.outputs())
+            progress.set_postfix_str(f"last one in {tiles}" if tiles else "")
+    return outcome
+
+
+def _restore_one(restorer: Restorer, job: Job, out: Path) -> Tiles | None:
+    """Restore an image or a video and write its files; return the tiles, or None for whole."""
+    for path in job.outputs():
+        require_inside(path, out)
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder where the result is to be; rename it")
+    return restore_video(restorer, job) if is_video(job.source) else restore_image(restorer, job)
+
+
+def restore_image(restorer: Restorer, job: Job) -> Tiles | None:
+    """Restore an image and write what is wanted of it.
+
+    Args:
+        restorer: What restores it.
+        job: The image, and the files to write.
+
+    Returns:
+        The tiles in which it was restored; None: whole.
+
+    Raises:
+        DataError: It cannot be read, restored or written.
+    """
+    image, profile = read_image(job.source, restorer.max_pixels)
+    restored = restorer.restore(image)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    if job.target is not None:
+        write_image(job.target, restored.image, profile)
+    if job.comparison is not None:
+        write_image(job.comparison, side_by_side(image, restored.image), profile)
+    if job.kernels is not None:
+        write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(image, restored.tiles)))
+    return restored.tiles
+
+
+def _line(source: Path, error: Exception) -> str:
+    """Say what went wrong with a file, in a line that begins with its name."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, DeepRFTv2Error):
+        text = f"{type(error).__name__}: {text}"
+    return text if str(source) in text else f"{source}: {text}"
