@@ -354,6 +354,7 @@ def other_addresses() -> list[str]:
     return [*outside, *(["127.0.0.2"] if sys.platform == "linux" else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (the extra demo)")
 @pytest.mark.skipif(find_spec("selenium") is None, reason="needs selenium")
 @pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs Chromium")

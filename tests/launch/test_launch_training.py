@@ -30,6 +30,8 @@ from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.deblur_model import DeblurModel
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ("-m", "deeprftv2_arch.train")
 TRAIN_COMMAND = ("-m", "deeprftv2_arch", "train")  # the same
 TEST = ("-m", "deeprftv2_arch", "test")

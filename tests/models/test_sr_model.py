@@ -211,6 +211,7 @@ def test_resumed_run_is_the_same_to_the_last_bit(
     assert differences(load(folder / "models/net_g_3.pth"), load(folder / "models/net_g_6.pth")) != []
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(images: dict[str, Any], short_run: Path, tmp_path: Path) -> None:
     options = write_options(tmp_path / "run.yml", training_options(images))
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
