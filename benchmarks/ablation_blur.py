@@ -48,7 +48,7 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 
 def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = FRAMES) -> np.ndarray:
-    """A random smooth path of shape (frames, dimensions), mean zero, root mean square distance from it 1.
+    """Return a random smooth path of shape (frames, dimensions), mean zero, root mean square distance from it 1.
 
     Cosines of one to four half-periods over the exposure, with amplitudes that fall as a hand's tremor does. Each of
     them has mean zero over the frames, so that the blur leaves things where they were.
@@ -61,7 +61,7 @@ def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = F
 
 
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
-    """A random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
+    """Return a random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
     corner = np.hypot(height, width) / 2
     shake = rng.uniform(1.1, 1.9)
     return Motion(
@@ -80,7 +80,7 @@ def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
 
 
 def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
-    """The exposure of a scene in linear light: the mean of its warped frames.
+    """Return the exposure of a scene in linear light: the mean of its warped frames.
 
     Args:
         light: (H, W) or (H, W, C) linear light; the scene beyond the border is its mirror image.
@@ -108,6 +108,6 @@ def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
 
 
 def blur_photograph(photograph: np.ndarray, motion: Motion) -> np.ndarray:
-    """The blurred photograph: (H, W, 3) uint8 sRGB in and out."""
+    """Return the blurred photograph: (H, W, 3) uint8 sRGB in and out."""
     blurred = linear_to_srgb(blur_linear(srgb_to_linear(photograph / 255.0), motion))
     return np.rint(blurred * 255).clip(0, 255).astype(np.uint8)

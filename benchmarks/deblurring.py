@@ -77,7 +77,7 @@ def shake_table(network: Method, photographs: Mapping[str, Image], seed: int) ->
 
 
 def harmless_table(network: Method, photographs: Mapping[str, Image]) -> str:
-    """What becomes of sharp photographs."""
+    """Measure what becomes of sharp photographs."""
     rows = []
     for image in photographs.values():
         restored = network(image)
@@ -120,14 +120,14 @@ def shaken(photographs: Mapping[str, Image], bounds: tuple[float, float], seed: 
 
 
 def best(method: Callable[..., Image], choices: Sequence[tuple[float, float]], pairs: Sequence[Pair]) -> float:
-    """The highest mean PSNR in dB that any choice of parameters reaches."""
+    """Return the highest mean PSNR in dB that any choice of parameters reaches."""
     return max(
         float(np.mean([psnr(method(blurred, *choice), sharp) for blurred, sharp in pairs])) for choice in choices
     )
 
 
 def unsharp_mask(image: Image, sigma: float, amount: float) -> Image:
-    """The image plus ``amount`` times its difference from its Gaussian blur."""
+    """Return the image plus ``amount`` times its difference from its Gaussian blur."""
     x = image / np.float32(255)
     return _levels(x + np.float32(amount) * (x - cv2.GaussianBlur(x, (0, 0), sigma)))
 

@@ -131,7 +131,7 @@ def _make(
 
 
 def _kernels(exposure: Exposure, grid: tuple[int, int], size: int) -> bytes:
-    """The true blur in the middles of a grid of equal fields, as an .npz file."""
+    """Return the true blur in the middles of a grid of equal fields, as an .npz file."""
     rows, columns = grid
     y = (np.arange(rows) + 0.5) * exposure.height / rows - 0.5
     x = (np.arange(columns) + 0.5) * exposure.width / columns - 0.5
@@ -143,7 +143,7 @@ def _kernels(exposure: Exposure, grid: tuple[int, int], size: int) -> bytes:
 
 
 def _described(exposure: Exposure) -> dict[str, Any]:
-    """What happened to an image, as JSON values."""
+    """Return what happened to an image, as JSON values."""
     return {
         "path_pixels": round(length_of(exposure.camera.shift), 3),
         "turns": not exposure.camera.is_shift,

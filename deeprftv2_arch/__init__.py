@@ -12,12 +12,16 @@ import basicsr_torchvision_repair  # noqa: F401  (must precede the first import 
 from deeprftv2_arch.basicsr_hook import register_with_basicsr
 
 if TYPE_CHECKING:
+    from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
     from deeprftv2_arch.restoring.restorer import Restorer
 
-__all__ = ["Restorer", "__version__"]
+__all__ = ["FourierKernelEstimator", "Restorer", "__version__"]
 __version__ = "1.0.0"
 
-_LAZY = {"Restorer": "deeprftv2_arch.restoring.restorer"}
+_LAZY = {
+    "FourierKernelEstimator": "deeprftv2_arch.layers.kernel_estimator",
+    "Restorer": "deeprftv2_arch.restoring.restorer",
+}
 
 register_with_basicsr()
 

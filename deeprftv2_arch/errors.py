@@ -1,5 +1,7 @@
 """Errors for people: one line that names the file, key or option and says what to do."""
 
+from collections.abc import Sequence
+
 _NAMED = 5
 
 
@@ -9,6 +11,22 @@ class DeepRFTv2Error(Exception):
 
 class OptionError(DeepRFTv2Error, ValueError):
     """An option file or a network argument is missing, unknown, of a wrong type or out of range."""
+
+
+class OptionFileError(OptionError):
+    """Several faults of one option file.
+
+    Attributes:
+        faults: One line for each.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[type["OptionFileError"], tuple[tuple[str, ...]]]:
+        """Pickle it, as an error of a worker process is, by its faults."""
+        return type(self), (self.faults,)
 
 
 class DataError(DeepRFTv2Error, ValueError):

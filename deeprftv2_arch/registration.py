@@ -18,28 +18,10 @@ from deeprftv2_arch.models.kernel_estimation_model import KernelEstimationModel
 from deeprftv2_arch.models.kernel_flow_model import KernelFlowModel
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 from deeprftv2_arch.models.ufpnet_model import UFPNetModel
-from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
-from deeprftv2_arch.networks.atd import ATD
-from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from deeprftv2_arch.networks.identity import Identity
-from deeprftv2_arch.networks.kernel_flow import KernelFlow
-from deeprftv2_arch.networks.kernel_guided_unet import KernelGuidedUNet
-from deeprftv2_arch.networks.mimo_unet import MIMOUNet
-from deeprftv2_arch.networks.ufpnet import UFPNet
-from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
+from deeprftv2_arch.networks.cards import CARDS
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
-    ARCH_REGISTRY: (
-        ATD,
-        DeepRFTv2,
-        DeepRFTv2Ablation,
-        Identity,
-        KernelFlow,
-        KernelGuidedUNet,
-        MIMOUNet,
-        UFPNet,
-        UncertainKernelEstimator,
-    ),
+    ARCH_REGISTRY: tuple(card.network for card in CARDS),
     DATASET_REGISTRY: (DeblurPairDataset, MotionKernelDataset, SuperResolutionPairDataset, SyntheticBlurDataset),
     LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
     METRIC_REGISTRY: (

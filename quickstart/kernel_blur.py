@@ -23,13 +23,13 @@ class KernelBlur:
     mask: np.ndarray
 
     def kernels(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The kernels (N, k, k) of N pixels."""
+        """Return the kernels (N, k, k) of N pixels."""
         share = self.mask[rows, columns, None, None]
         return (1 - share) * self.scene + share * self.moving
 
 
 def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
+    """Return a mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
     centre = rng.uniform(0.25, 0.75, size=2) * (width, height)
     radii = rng.uniform(0.12, 0.25, size=2) * min(height, width)
     y, x = np.mgrid[:height, :width]
@@ -41,13 +41,13 @@ def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarra
 def random_kernel_blur(
     simulator: MotionKernelSimulator, rng: np.random.Generator, height: int, width: int
 ) -> KernelBlur:
-    """A random blur of a photograph of that size."""
+    """Return a random blur of a photograph of that size."""
     scene, moving = simulator.draw(2, rng)
     return KernelBlur(scene, moving, soft_ellipse(rng, height, width))
 
 
 def blur_by_kernels(photograph: np.ndarray, blur: KernelBlur) -> np.ndarray:
-    """The blurred photograph: (H, W, 3) uint8 sRGB in and out.
+    """Return the blurred photograph: (H, W, 3) uint8 sRGB in and out.
 
     As UFPNet understands kernels: they are not turned, act on sRGB values, and the border is repeated.
     """

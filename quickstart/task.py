@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 from quickstart.restoring import Restored
 
 OPTION_FILES = Path(__file__).resolve().parents[1] / "options"

@@ -26,7 +26,7 @@ from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
 from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.networks.ufpnet import UFPNet
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 from quickstart.databases import write_databases
 from quickstart.deblurring import Deblurring
 from quickstart.kernel_blur import KernelBlur, blur_by_kernels, random_kernel_blur

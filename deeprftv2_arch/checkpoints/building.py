@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.io import find_params
-from deeprftv2_arch.checkpoints.known_networks import require_known_network
-from deeprftv2_arch.checkpoints.variant import describe, mismatch
+from deeprftv2_arch.checkpoints.recognition import describe, mismatch, require_buildable
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
 
 
@@ -48,7 +47,7 @@ def network_of_weights(state: Mapping[str, Tensor]) -> nn.Module:
         CheckpointError: They belong to no network of this package, or not to a whole one.
     """
     check_whole(state)  # also keeps a hostile file, whose empty tensors have huge shapes, from taking the memory
-    network = require_known_network(state).build(state)
+    network = require_buildable(state).build(state)
     network.load_state_dict(state)
     return network
 
@@ -66,10 +65,10 @@ def check_whole(state: Mapping[str, Tensor], names: Mapping[str, str] | None = N
     Raises:
         CheckpointError: They belong to no network of this package, or some are missing, left over or mis-shaped.
     """
-    known = require_known_network(state)
+    card = require_buildable(state)
     try:
         with torch.device("meta"):
-            network = known.build(state)
+            network = card.build(state)
     except (DeepRFTv2Error, RuntimeError) as error:  # the latter for tensors of impossible sizes
         raise CheckpointError(str(error).splitlines()[0]) from error
     problem = mismatch(network.state_dict(), state, names)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from deeprftv2_arch.checkpoints.building import check_whole
 from deeprftv2_arch.checkpoints.io import find_params, read_params, save_atomically
-from deeprftv2_arch.checkpoints.known_networks import known_network
-from deeprftv2_arch.checkpoints.reference import LAYOUTS, layout_of, translate_all
+from deeprftv2_arch.checkpoints.recognition import describe, mismatch
+from deeprftv2_arch.checkpoints.reference import layout_of, translate_all
 from deeprftv2_arch.checkpoints.safetensors_file import SUFFIX, safetensors_bytes
-from deeprftv2_arch.checkpoints.variant import describe, mismatch
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import CheckpointError, OptionError
+from deeprftv2_arch.networks.cards import authors_layouts, card_of_weights
 
 SUFFIXES = (".pth", SUFFIX)
 
@@ -40,17 +40,18 @@ def convert(source: Path, target: Path, key: str | None = None) -> str:
     state, found = find_params(source, key or "params_ema")
     if key not in (None, found):
         raise CheckpointError(f"{source}: has no {key}; its weights are at {found}")
-    known = known_network(state)
-    if known is None:
+    card = card_of_weights(state)
+    if card is None or not card.builds:
+        name, arguments = None, {}
         numbers = sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point())
     else:
         try:
             numbers = sum(parameter.numel() for parameter in check_whole(state).parameters())
+            name, arguments = card.name, card.deduce_arguments(state)
         except CheckpointError as error:
             raise CheckpointError(f"{source}: {error}; name another file") from error
     if target.suffix == SUFFIX:
-        arguments = known.deduce_arguments(state) if known else {}
-        write_atomically(target, safetensors_bytes(state, known and known.name, arguments))
+        write_atomically(target, safetensors_bytes(state, name, arguments))
     else:
         save_atomically({"params": state}, target)
     return f"{len(state):,} tensors, {numbers:,} parameters ({found}), {describe(state)}"
@@ -66,7 +67,7 @@ def convert_reference(source: Path, target: Path, arch: str | None = None) -> st
     Args:
         source: Checkpoint of the reference.
         target: New file.
-        arch: Which reference, a key of ``LAYOUTS``; by default the one whose names these are.
+        arch: Which reference, a name of :func:`authors_layouts`; by default the one whose names these are.
 
     Returns:
         What was converted: the number of tensors, the variant, and the tensors that were left out.
@@ -78,8 +79,9 @@ def convert_reference(source: Path, target: Path, arch: str | None = None) -> st
     """
     _require_absent(target)
     params, _ = read_params(source, "params_ema")
-    layout = LAYOUTS[arch] if arch else layout_of(params) or LAYOUTS["deeprftv2"]
-    converted, names = translate_all(params, str(source), layout.translate)
+    layouts = authors_layouts()
+    layout = layouts[arch] if arch else layout_of(params) or layouts["deeprftv2"]
+    converted, names = translate_all(params, str(source), layout)
     left_out = {key: tensor for key, tensor in params.items() if key not in names.values()}
     try:
         check_whole(converted, names)

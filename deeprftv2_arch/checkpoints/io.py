@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.checkpoints.recognition import describe, difference, mismatch
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
-from deeprftv2_arch.checkpoints.variant import describe, difference, mismatch
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import CheckpointError
 
@@ -123,14 +123,14 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
 
 
 def _holds_its_values(tensor: Tensor) -> bool:
-    """False for one number seen as many, and for tensors that are not an array in memory (of meta, sparse)."""
+    """Return False for one number seen as many, and for tensors that are no array in memory (of meta, sparse)."""
     if tensor.is_meta or tensor.layout != torch.strided:
         return False
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def load_params(path: Path, key: str | None = "params") -> dict[str, Tensor]:
-    """As :func:`find_params`, without the key."""
+    """Read weights as :func:`find_params` does, without the key."""
     return find_params(path, key)[0]
 
 
@@ -149,7 +149,7 @@ def find_params(path: Path, key: str | None = "params") -> tuple[dict[str, Tenso
 
 
 def read_params(path: Path, key: str | None) -> tuple[dict[str, Tensor], str]:
-    """As :func:`find_params`, under the names in the file; see ``load_checkpoint`` and ``pick_params``."""
+    """Read weights as :func:`find_params` does, under the names in the file."""
     checkpoint = load_checkpoint(path)
     try:
         return pick_params(checkpoint, key)
@@ -158,7 +158,7 @@ def read_params(path: Path, key: str | None) -> tuple[dict[str, Tensor], str]:
 
 
 def bare_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under their names in the bare network, without those of wrappers.
+    """Return weights under their names in the bare network, without those of wrappers.
 
     Raises:
         CheckpointError: Two would get the same name.

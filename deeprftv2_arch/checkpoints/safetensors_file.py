@@ -16,7 +16,7 @@ MAX_HEADER = 1 << 24  # bytes; the largest network here takes 1/30 of it, and re
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as these do, whatever its name; neither a pickle nor an archive does."""
+    """Tell whether a file begins as these do, whatever its name; neither a pickle nor an archive does."""
     with path.open("rb") as file:
         return file.read(LENGTH_BYTES + 1)[LENGTH_BYTES:] == b"{"
 
@@ -38,7 +38,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def safetensors_bytes(state: Mapping[str, Tensor], network: str | None, arguments: Mapping[str, Any]) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Args:
         state: Tensors by name.

@@ -7,14 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.io import load_params
-from deeprftv2_arch.checkpoints.stage_marks import describe_stage, kernel_size_of
-from deeprftv2_arch.checkpoints.variant import mismatch
+from deeprftv2_arch.checkpoints.recognition import mismatch
 from deeprftv2_arch.errors import CheckpointError, OptionError
-from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+from deeprftv2_arch.networks.protocol import KernelGuided
+from deeprftv2_arch.networks.ufpnet_card import describe_stage, kernel_size_of
 
 
-def stages_of(network: KernelGuidedNetwork) -> dict[str, nn.Module]:
-    """The parts of a network of the third stage, by the options that name the files of the stages before."""
+def stages_of(network: KernelGuided) -> dict[str, nn.Module]:
+    """Return the parts of a network of the third stage, by the options that name the files of the stages before."""
     return {"pretrain_network_kernel": network.estimator, "pretrain_network_flow": network.flow}
 
 
@@ -50,7 +50,7 @@ def read_stage(option: str, network: nn.Module, paths: Mapping[str, Any]) -> dic
 
 
 def _problem(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
-    """What is wrong with the weights of a file, and what to do."""
+    """Say what is wrong with the weights of a file, and what to do."""
     found, wanted = describe_stage(state), describe_stage(expected)
     if found != wanted:
         return f"holds {found or 'no network of UFPNet'}, not {wanted}; name another file"

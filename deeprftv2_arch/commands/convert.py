@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# The keys of checkpoints.reference.LAYOUTS, which cannot be imported without PyTorch; a test compares them.
+# The names of networks.cards.authors_layouts, which cannot be imported without PyTorch; a test compares them.
 REFERENCES = ("deeprftv2", "ufpnet")
 
 

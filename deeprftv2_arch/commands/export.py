@@ -40,15 +40,15 @@ def _export(args: argparse.Namespace) -> Iterator[str]:
     written = _format(args.output, args.format)
 
     from deeprftv2_arch.checkpoints.building import network_of_checkpoint
-    from deeprftv2_arch.checkpoints.variant import describe
+    from deeprftv2_arch.checkpoints.recognition import describe
     from deeprftv2_arch.export import export_onnx, export_program
-    from deeprftv2_arch.export.any_size import Network
+    from deeprftv2_arch.networks.protocol import TiledNetwork
 
     logging.basicConfig(format="%(message)s")
     logging.getLogger("deeprftv2_arch.export").setLevel(logging.INFO)
     start = time.monotonic()
     network = network_of_checkpoint(args.checkpoint)
-    if isinstance(network, Network):  # others are refused when they are exported
+    if isinstance(network, TiledNetwork):
         network.use_tiles(None)
     write = export_program if written == "pt2" else export_onnx
     write(network, args.output)

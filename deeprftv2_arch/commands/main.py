@@ -10,6 +10,7 @@ from deeprftv2_arch.commands.convert import add_convert
 from deeprftv2_arch.commands.demo import add_demo
 from deeprftv2_arch.commands.evaluate import add_evaluate
 from deeprftv2_arch.commands.export import add_export
+from deeprftv2_arch.commands.options import add_options
 from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.restore import add_restore
 from deeprftv2_arch.commands.train_and_test import add_train_and_test
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_analyze(commands)
     add_export(commands)
     add_convert(commands)
+    add_options(commands)
     add_backends(commands)
     return parser
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError, one_line
+from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, OptionError, OptionFileError, one_line
 
 EXIT_CODE = 2
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -25,7 +25,8 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
         # image, or one that fills the GPU's memory, is found by the one that works on it.
         if local_rank == "0" or not isinstance(error, OptionError | CheckpointError):
-            sys.stderr.write(f"{program}: error: {one_line(error)}\n")
+            for line in error.faults if isinstance(error, OptionFileError) else [one_line(error)]:
+                sys.stderr.write(f"{program}: error: {line}\n")
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{program}: interrupted\n")

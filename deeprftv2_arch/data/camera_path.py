@@ -56,7 +56,7 @@ class CameraPath:
         return self.is_shift and not self.shift.any()
 
     def followed_by(self, shift: Points) -> "CameraPath":
-        """The path of an object whose own motion (N, 2) is added to the camera's."""
+        """Return the path of an object whose own motion (N, 2) is added to the camera's."""
         return CameraPath(self.shift + shift, self.angle, self.zoom, self.centre)
 
     def displacement(self, point: Points) -> Points:
@@ -75,7 +75,7 @@ class CameraPath:
         return int(np.ceil(farthest)) + _REACH
 
     def kernel(self, point: Points, size: int) -> FloatImage:
-        """The blur at one point as weights (size, size) of the scene around it, sum 1.
+        """Return the blur at one point as weights (size, size) of the scene around it, sum 1.
 
         Row and column ``size // 2`` are the point itself: ``blurred(p) = sum_d kernel(d) scene(p + d)``, the convention
         of :func:`~deeprftv2_arch.ops.reblur.reblur` (a correlation). What falls outside is lost.
@@ -83,7 +83,7 @@ class CameraPath:
         return splat(self.displacement(point), size)
 
     def seen_from(self, x: float, y: float) -> "CameraPath":
-        """The same motion in the coordinates of an image whose first pixel lies at (x, y) of this one's."""
+        """Return the same motion in the coordinates of an image whose first pixel lies at (x, y) of this one's."""
         return replace(self, centre=self.centre - (x, y))
 
     def blur(self, scene: FloatImage, margin: int) -> FloatImage:
@@ -118,7 +118,7 @@ class CameraPath:
 
 
 def splat(offsets: Points, size: int) -> FloatImage:
-    """The mean of bicubic interpolations at offsets (N, 2) from a point, as weights (size, size) with the sum 1."""
+    """Return the mean of bicubic interpolations at offsets (N, 2) from a point, as weights (size, size), sum 1."""
     column, across = _taps(offsets[:, 0])
     row, down = _taps(offsets[:, 1])
     row, column = row + size // 2, column + size // 2
@@ -130,7 +130,7 @@ def splat(offsets: Points, size: int) -> FloatImage:
 
 
 def _taps(at: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The four pixels around each coordinate (N,), and their weights, both (N, 4)."""
+    """Return the four pixels around each coordinate (N,), and their weights, both (N, 4)."""
     first = np.floor(at).astype(np.int64)
     offsets = np.arange(-1, 3)
     distance = np.abs((at - first)[:, None] - offsets)
@@ -140,7 +140,7 @@ def _taps(at: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float6
 
 
 def smooth_path(rng: np.random.Generator, dimensions: int, moments: int, decay: float) -> NDArray[np.float64]:
-    """A random smooth path (moments, dimensions) with mean zero.
+    """Return a random smooth path (moments, dimensions) with mean zero.
 
     A sum of cosines of one to six half-periods over the exposure whose amplitudes fall with their number to the power
     ``-decay``: 1 trembles, 3 is nearly an arc. Each of them has mean zero, so that blur leaves things where they were.
@@ -152,7 +152,7 @@ def smooth_path(rng: np.random.Generator, dimensions: int, moments: int, decay: 
 
 
 def straight_path(rng: np.random.Generator, moments: int) -> Points:
-    """A straight path (moments, 2) of constant speed and length 1, with mean zero and a random direction."""
+    """Return a straight path (moments, 2) of constant speed and length 1, with mean zero and a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     along = (np.arange(moments) + 0.5) / moments - 0.5
     return along[:, None] * np.array([np.cos(angle), np.sin(angle)])

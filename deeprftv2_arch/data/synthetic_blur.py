@@ -208,7 +208,7 @@ class Exposure:
         return disc_reach(max(self.radius, self.depth.radius if self.depth else 0.0))
 
     def kernel(self, x: float, y: float, size: int) -> FloatImage:
-        """The blur of what is seen at a point, motion and defocus, as weights (size, size); see CameraPath.kernel."""
+        """Return the motion and defocus of what is seen at a point, as weights (size, size); see CameraPath.kernel."""
         point = np.array([x, y], np.float64)
         path = self.camera
         for one in self.objects:
@@ -253,9 +253,9 @@ def draw_exposure(
     paths = [_draw_path(settings, rng, moments) * length for length in lengths]
     angle, zoom = np.zeros(moments), np.zeros(moments)
     if rng.random() < settings.turning:
-        for turn, largest in ((angle, settings.rotation), (zoom, settings.zoom)):
-            path = smooth_path(rng, 1, moments, rng.uniform(*DECAYS))
-            turn += (rng.uniform(0, largest) * lengths[0] / corner * path / length_of(path))[:, 0]
+        angle, zoom = (
+            lengths[0] / corner * _draw_turn(rng, moments, largest) for largest in (settings.rotation, settings.zoom)
+        )
     camera = CameraPath(paths[0], angle, zoom, np.array([centre_x, centre_y]))
     objects = tuple(
         MovingObject(_draw_blob(settings, rng, height, width), camera.followed_by(path)) for path in paths[1:]
@@ -335,14 +335,14 @@ def expose_photograph(
 
 
 def shrunk(image: Image, height: int, width: int) -> Image:
-    """An image (H, W, 3) in another, smaller size: every pixel is the mean of what it covers."""
+    """Return an image (H, W, 3) in another, smaller size: every pixel is the mean of what it covers."""
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _light(exposure: Exposure, image: Image) -> FloatImage:
-    """What is averaged over the exposure: linear light, 1 and more where the image is white, or sRGB values 0..1."""
+    """Return what is averaged over the exposure: linear light, 1 and more in white areas, or sRGB values 0..1."""
     if not exposure.linear:
         return image / np.float32(255)
     light = linear_of_levels(image)
@@ -353,7 +353,7 @@ def _light(exposure: Exposure, image: Image) -> FloatImage:
 
 
 def _blurred_layer(exposure: Exposure, path: CameraPath, layer: FloatImage) -> FloatImage:
-    """A layer (height + 2 m, width + 2 m, C) after motion and defocus, (height, width, C)."""
+    """Return a layer (height + 2 m, width + 2 m, C) after motion and defocus, (height, width, C)."""
     reach = exposure.defocus_reach
     moved = path.seen_from(-reach, -reach).blur(layer, exposure.margin - reach)
     if reach == 0:
@@ -373,7 +373,7 @@ def _convolved(image: FloatImage, kernel: FloatImage) -> FloatImage:
 
 
 def soft_disc(radius: float) -> FloatImage:
-    """The blur of a lens out of focus: a disc whose edge falls over one pixel, (2 r + 1, 2 r + 1), sum 1."""
+    """Return the blur of a lens out of focus: a disc whose edge falls over one pixel, (2 r + 1, 2 r + 1), sum 1."""
     reach = disc_reach(radius)
     offsets = np.arange(-reach, reach + 1)
     disc = np.clip(radius + 0.5 - np.hypot(offsets, offsets[:, None]), 0, 1)
@@ -386,7 +386,7 @@ def disc_reach(radius: float) -> int:
 
 
 def _developed(exposure: Exposure, image: FloatImage, linear: bool) -> Image:
-    """What a camera saves of an exposed image (height, width, 3): with noise, clipped, in sRGB of 8 bits, as JPEG."""
+    """Return what a camera saves of an exposed image (height, width, 3): noisy, clipped, in sRGB of 8 bits, as JPEG."""
     if exposure.noise_seed is not None:
         light = image if linear else srgb_to_linear(image)
         normal = np.random.default_rng(exposure.noise_seed).standard_normal(light.shape, np.float32)
@@ -402,7 +402,7 @@ def _levels(srgb: FloatImage) -> Image:
 
 
 def _as_jpeg(image: Image, quality: int, grid: tuple[int, int]) -> Image:
-    """An image after it was saved as JPEG whose blocks begin ``grid`` (x, y) pixels before it."""
+    """Return an image after it was saved as JPEG whose blocks begin ``grid`` (x, y) pixels before it."""
     left, top = grid
     framed = cv2.copyMakeBorder(image, top, 0, left, 0, cv2.BORDER_REPLICATE)
     _, data = cv2.imencode(".jpg", framed, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -411,16 +411,22 @@ def _as_jpeg(image: Image, quality: int, grid: tuple[int, int]) -> Image:
 
 
 def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
-    """A number between two bounds above 0 whose logarithm is uniform."""
+    """Return a number between two bounds above 0 whose logarithm is uniform."""
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
 def _draw_path(settings: BlurSettings, rng: np.random.Generator, moments: int) -> Points:
-    """A path (moments, 2) of length 1 and mean zero."""
+    """Return a path (moments, 2) of length 1 and mean zero."""
     if rng.random() < settings.straight:
         return straight_path(rng, moments)
     path = smooth_path(rng, 2, moments, rng.uniform(*DECAYS))
     return path / length_of(path)
+
+
+def _draw_turn(rng: np.random.Generator, moments: int, largest: float) -> NDArray[np.float64]:
+    """Return a smooth path (moments,) of a length from 0 to the largest, uniform, and mean zero."""
+    path = smooth_path(rng, 1, moments, rng.uniform(*DECAYS))[:, 0]
+    return rng.uniform(0, largest) * path / length_of(path[:, None])
 
 
 def _draw_blob(settings: BlurSettings, rng: np.random.Generator, height: int, width: int) -> Blob:

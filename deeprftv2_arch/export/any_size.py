@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import ExportError
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.local_pooling import LocalMeanPool
-from deeprftv2_arch.networks.atd import ATD
-from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-
-Network = DeepRFTv2 | ATD
+from deeprftv2_arch.networks.cards import CARDS, card_of
+from deeprftv2_arch.networks.protocol import traits_of
 
 
 class AnySize(nn.Module):
@@ -30,19 +28,18 @@ class AnySize(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        if not isinstance(network, Network):
-            raise ExportError(f"only DeepRFTv2 and ATD can be exported, not {type(network).__name__}")
+        continuation = card_of(network).continuation
+        if continuation is None:
+            names = [card.name for card in CARDS if card.continuation is not None and card.builds]
+            raise ExportError(f"only {' and '.join(names)} can be exported, not {type(network).__name__}")
         _refuse_what_depends_on_the_size(network)
+        traits = traits_of(network)
         self.network = network
-        self.pad: Callable[[Tensor, int, int], Tensor]
-        if isinstance(network, DeepRFTv2):
-            self.multiple, self.upscale, self.channels, self.pad = network.size_multiple, 1, 3, _with_zeros
-        else:
-            self.multiple, self.upscale, self.channels = network.window_size, network.upscale, network.in_chans
-            self.pad = _with_mirror_image
+        self.multiple, self.upscale, self.channels = traits.size_multiple, traits.upscale, traits.channels
+        self.pad: Callable[[Tensor, int, int], Tensor] = CONTINUATIONS[continuation]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(1, C, H, W) -> (1, C, upscale H, upscale W)."""
+        """Restore an image (1, C, H, W) to (1, C, upscale H, upscale W)."""
         height, width = image.shape[2:]
         restored = self.network(self.pad(image, self._rounded_up(height), self._rounded_up(width)))
         return restored[:, :, : self.upscale * height, : self.upscale * width]
@@ -63,12 +60,13 @@ def _with_mirror_image(image: Tensor, height: int, width: int) -> Tensor:
     return image
 
 
-def _refuse_what_depends_on_the_size(network: Network) -> None:
-    reason = None
-    if network.tile is not None:
+CONTINUATIONS = {"zeros": _with_zeros, "mirror": _with_mirror_image}
+
+
+def _refuse_what_depends_on_the_size(network: nn.Module) -> None:
+    reason = card_of(network).export_hindrance(network)
+    if traits_of(network).tile is not None:
         reason = "tiles (their number depends on the size): call use_tiles(None), and cut tiles where the export runs"
-    elif isinstance(network, DeepRFTv2) and network.smallest_size != (0, 0):
-        reason = "smallest_size (small images take another path): leave it out, and pad them where the export runs"
     elif any(isinstance(module, FourierKernelEstimator) and module.window for module in network.modules()):
         reason = "fke_window (the number of windows depends on the size): leave it out"
     elif any(isinstance(module, LocalMeanPool) for module in network.modules()):

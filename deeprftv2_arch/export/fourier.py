@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def rfft2(x: Tensor) -> Tensor:
-    """As ``torch.fft.rfft2``, (..., H, W) -> complex (..., H, W // 2 + 1)."""
+    """Transform as ``torch.fft.rfft2``, (..., H, W) -> complex (..., H, W // 2 + 1)."""
     height, width = x.shape[-2:]
     cos, sin = _waves(width, width // 2 + 1, x)
     real, imaginary = x @ cos, -(x @ sin)
@@ -21,7 +21,7 @@ def rfft2(x: Tensor) -> Tensor:
 
 
 def irfft2(spectrum: Tensor, s: Sequence[int]) -> Tensor:
-    """As ``torch.fft.irfft2``, complex (..., H, W // 2 + 1) -> (..., H, W), where ``s`` is (H, W)."""
+    """Transform as ``torch.fft.irfft2``, complex (..., H, W // 2 + 1) -> (..., H, W), where ``s`` is (H, W)."""
     height, width = s
     real, imaginary = torch.view_as_real(spectrum).unbind(-1)
     cos, sin = _waves(height, height, real)
@@ -34,7 +34,7 @@ def irfft2(spectrum: Tensor, s: Sequence[int]) -> Tensor:
 
 
 def _waves(length: int, frequencies: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin of 2 pi t f / length, (length, frequencies)."""
+    """Return cos and sin of 2 pi t f / length, (length, frequencies)."""
     time, frequency = (torch.arange(n, device=like.device) for n in (length, frequencies))
     # Whole turns are taken away as whole numbers, without which float32 would lose digits. The divisor is a tensor,
     # since that is what ONNX takes.

@@ -57,7 +57,7 @@ def export_onnx(network: nn.Module, path: Path) -> None:
 
 
 def _replaced_operators() -> dict[Any, Callable[..., Any]]:
-    """What stands for the operators that PyTorch's exporter does not translate, or not well."""
+    """Return what stands for the operators that PyTorch's exporter does not translate, or not well."""
     aten = torch.ops.aten
     return {
         aten.fft_rfft2.default: lambda x, *_: rfft2(x),

@@ -44,7 +44,7 @@ def export_program(network: nn.Module, path: Path) -> None:
 
 
 def traced(network: nn.Module) -> ExportedProgram:
-    """The program of :func:`export_program`.
+    """Return the program of :func:`export_program`.
 
     Raises:
         ExportError: The network cannot be exported, and why.

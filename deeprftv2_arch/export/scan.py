@@ -20,7 +20,7 @@ GROUP = CHUNK**2  # positions
 
 
 def chunked_scan_in_plain_operators() -> dict[Any, Callable[..., Any]]:
-    """A table of decompositions for the scan's custom operator, whose second result is for gradients alone."""
+    """Return a table of decompositions for the scan's custom operator, whose second result is for gradients alone."""
 
     def chunked_scan(u: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
         return selective_scan_in_groups(u, *others), u.new_zeros(())
@@ -38,7 +38,7 @@ def selective_scan_in_groups(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, without gradients."""
+    """Scan as :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, without gradients."""
     from torch._higher_order_ops.scan import scan
 
     batch, channels, length = u.shape
@@ -61,7 +61,7 @@ def selective_scan_in_groups(
 
 
 def _in_groups(x: Tensor) -> Tensor:
-    """(batch, length, n) -> (groups, batch, chunks, positions, n), zero behind the end, where states do not change."""
+    """Fold (batch, length, n) to (groups, batch, chunks, positions, n), zero behind the end: states stay there."""
     batch, length, n = x.shape
     groups = length // GROUP + 2  # never one, which tracing would tell apart from more
     padded = F.pad(x, (0, 0, 0, groups * GROUP - length))
@@ -71,7 +71,7 @@ def _in_groups(x: Tensor) -> Tensor:
 def _run_group(
     before: Tensor, step: Tensor, drive: Tensor, b: Tensor, c: Tensor, rates: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One group of h_t = a_t h_{t-1} + x_t with a_t = exp(step_t A) and x_t = drive_t B_t, and its y_t = C_t . h_t.
+    """Run one group of h_t = a_t h_{t-1} + x_t with a_t = exp(step_t A) and x_t = drive_t B_t, and its y_t = C_t . h_t.
 
     Args:
         before: The state before the group, (batch, states, channels).

@@ -11,10 +11,12 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
-from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
-from deeprftv2_arch.options.loading import Options
+from deeprftv2_arch.launch.processes import Process
+from deeprftv2_arch.options.loading import Options, Run
+from deeprftv2_arch.options.model_types import DATA_SET_TYPES
+from deeprftv2_arch.options.sections import TrainingKernelsSection
 
-LoadersOfBasicSR = tuple[DataLoader, Any, list[DataLoader], int, int]
+LoadersOfBasicSR = tuple[DataLoader[Any], Any, list[DataLoader[Any]], int, int]
 
 
 def build_datasets(opt: Options) -> dict[str, Any]:
@@ -32,37 +34,38 @@ def build_datasets(opt: Options) -> dict[str, Any]:
     return {name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()}
 
 
-def training_loader(opt: Options, dataset: Any, start_iter: int) -> DataLoader:
+def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -> DataLoader[Any]:
     """Build the loader of this process's share of every batch, from the iteration after ``start_iter`` to the last.
 
     Raises:
         OptionError: The stages of the patches are missing, too short, or do not divide by the number of processes.
     """
-    section = opt["datasets"]["train"]
+    section: Any = run.data["train"]
     shared: dict[str, Any] = {
         "dataset_size": len(dataset),
-        "seed": opt["manual_seed"],
-        "rank": opt["rank"],
-        "world_size": opt["world_size"],
+        "seed": run.options.manual_seed,
+        "rank": process.rank,
+        "world_size": process.world_size,
         "start_iter": start_iter,
-        "total_iter": opt["train"]["total_iter"],
+        "total_iter": run.options.train.total_iter,
     }
     sampler: KernelBatchSampler | ProgressiveBatchSampler
-    if isinstance(dataset, MotionKernelDataset):
-        sampler = KernelBatchSampler(redraw=dataset.redraw, batch_size=section["batch_size_per_gpu"], **shared)
+    if isinstance(section, TrainingKernelsSection):
+        sampler = KernelBatchSampler(redraw=section.redraw, batch_size=section.batch_size_per_gpu, **shared)
     else:
-        sampler = ProgressiveBatchSampler(stages=section.get("patch_stages", ()), **shared)
+        stages = [stage.model_dump() for stage in getattr(section, "patch_stages", ())]
+        sampler = ProgressiveBatchSampler(stages=stages, **shared)
     return DataLoader(
         dataset,
         batch_sampler=sampler,
-        num_workers=section["num_worker_per_gpu"],
-        pin_memory=opt["num_gpu"] > 0 and section.get("pin_memory", False),
-        generator=own_generator(opt),
+        num_workers=section.num_worker_per_gpu,
+        pin_memory=process.num_gpu > 0 and bool(getattr(section, "pin_memory", False)),
+        generator=own_generator(run.options.manual_seed),
     )
 
 
 def loaders_for_basicsr(
-    opt: Options, datasets: Mapping[str, Any], train_loader: DataLoader, logger: logging.Logger
+    opt: Options, datasets: Mapping[str, Any], train_loader: DataLoader[Any], logger: logging.Logger
 ) -> LoadersOfBasicSR:
     """Return what BasicSR's training loop asks for.
 
@@ -78,22 +81,23 @@ def loaders_for_basicsr(
     validation_loaders = []
     for name, dataset in datasets.items():
         section = opt["datasets"][name]
-        kind = "kernels" if isinstance(dataset, MotionKernelDataset) else "pairs"
+        known = DATA_SET_TYPES.get(section["type"])
+        kind = known.items if known else "pairs"
         logger.info("Data set %s: %d %s for %s", section["name"], len(dataset), kind, section["phase"])
         if section["phase"] == "val":
             validation_loaders.append(evaluation_loader(opt, section, dataset))
     return train_loader, train_loader.batch_sampler, validation_loaders, 0, opt["train"]["total_iter"]
 
 
-def evaluation_loader(opt: Options, section: dict[str, Any], dataset: Any) -> DataLoader:
+def evaluation_loader(opt: Options, section: dict[str, Any], dataset: Any) -> DataLoader[Any]:
     """Build BasicSR's loader of whole images, one at a time and in order."""
-    loader = build_dataloader(
+    loader: DataLoader[Any] = build_dataloader(
         dataset, section, num_gpu=opt["num_gpu"], dist=opt["dist"], sampler=None, seed=opt["manual_seed"]
     )
-    loader.generator = own_generator(opt)
+    loader.generator = own_generator(opt["manual_seed"])
     return loader
 
 
-def own_generator(opt: Options) -> torch.Generator:
+def own_generator(seed: int) -> torch.Generator:
     """Return a generator for a loader; without one, each pass would draw a number from the state that training uses."""
-    return torch.Generator().manual_seed(opt["manual_seed"])
+    return torch.Generator().manual_seed(seed)

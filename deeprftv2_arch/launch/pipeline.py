@@ -9,10 +9,10 @@ from typing import Any
 
 import basicsr.train
 
-from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.processes import complete_for_process, process_group
+from deeprftv2_arch.launch.processes import begin_process, process_group
 from deeprftv2_arch.launch.resume import load_resume_state
+from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import check_first_weights, load_options
 
 
@@ -29,15 +29,16 @@ def run_training(arguments: Arguments, root: Path) -> None:
     Raises:
         DeepRFTv2Error: Anything that the user can put right.
     """
-    opt = load_options(arguments, root, is_train=True)
-    process = complete_for_process(opt, arguments)
-    with process_group(process, use_gpu=opt["num_gpu"] > 0):
+    run = load_options(arguments, root, is_train=True)
+    process = begin_process(run, arguments.launcher)
+    opt = run.to_basicsr() | process.for_basicsr()
+    with process_group(process):
         datasets = build_datasets(opt)
         state = load_resume_state(opt)
         if state is None:
-            check_first_weights(opt)
+            check_first_weights(run)
         # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
-        train_loader = training_loader(opt, datasets["train"], start_iter=state["iter"] if state else 0)
+        train_loader = training_loader(run, process, datasets["train"], start_iter=state["iter"] if state else 0)
         with replaced(
             basicsr.train,
             parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ import torch.distributed as dist
 from basicsr.utils import set_random_seed
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.launch.arguments import Arguments
+from deeprftv2_arch.options.loading import Run
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,28 @@ class Process:
         world_size: Number of processes on all machines.
         local_rank: Its number on its machine.
         init_method: How the processes find each other; None for a process that is alone.
+        num_gpu: Number of GPUs that it works on: 1, or 0 for the CPU.
     """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
     init_method: str | None = None
+    num_gpu: int = 0
 
     @property
     def distributed(self) -> bool:
         """Whether the process belongs to a group, be it a group of one."""
         return self.init_method is not None
+
+    def for_basicsr(self) -> dict[str, Any]:
+        """Return what BasicSR's options say of a process."""
+        return {
+            "num_gpu": self.num_gpu,
+            "dist": self.distributed,
+            "rank": self.rank,
+            "world_size": self.world_size,
+        }
 
 
 def find_process(
@@ -94,36 +105,39 @@ def first_host(nodes: str) -> str:
     return re.sub(r"\[(\w+)[^]]*]", r"\1", nodes).split(",")[0]
 
 
-def complete_for_process(opt: dict[str, Any], arguments: Arguments) -> Process:
-    """Add to the options what depends on the processes and their devices, and seed this process.
+def begin_process(run: Run, launcher: str | None) -> Process:
+    """Find out which process of a run this is and whether it works on a GPU, and seed it.
+
+    Args:
+        run: The run.
+        launcher: What the user says has started it; see :func:`find_process`.
 
     Raises:
         OptionError: More GPUs are wanted than there are, or the launcher has not started this process.
     """
-    process = find_process(arguments.launcher, (opt.get("dist_params") or {}).get("port"))
+    meeting = run.options.dist_params
+    process = find_process(launcher, meeting and meeting.port)
     gpus = torch.cuda.device_count()
-    wanted = gpus if opt["num_gpu"] == "auto" else opt["num_gpu"]
+    wanted = gpus if run.options.num_gpu == "auto" else run.options.num_gpu
     if wanted > gpus:
-        raise OptionError(f"{arguments.opt}: num_gpu: {wanted}, but this machine has {gpus}; set auto")
+        raise OptionError(f"{run.file}: num_gpu: {wanted}, but this machine has {gpus}; set auto")
     if wanted > 1 and not process.distributed:
         logger.warning("One process works on one GPU; torchrun --nproc_per_node %d starts one for each", wanted)
-    opt["num_gpu"] = min(1, wanted)
-    opt |= {"dist": process.distributed, "rank": process.rank, "world_size": process.world_size}
-    set_random_seed(opt["manual_seed"] + process.rank)
-    return process
+    set_random_seed(run.options.manual_seed + process.rank)
+    return replace(process, num_gpu=min(1, wanted))
 
 
 @contextmanager
-def process_group(process: Process, use_gpu: bool) -> Iterator[None]:
+def process_group(process: Process) -> Iterator[None]:
     """Join the processes of a run: by nccl, each with the GPU of its local rank, or by gloo on CPUs.
 
     Args:
         process: This process.
-        use_gpu: Whether the run computes on GPUs.
 
     Raises:
         OptionError: torchrun has started more processes on this machine than it has GPUs.
     """
+    use_gpu = process.num_gpu > 0
     if use_gpu:
         _choose_gpu(process)
     if not process.distributed:

@@ -14,7 +14,7 @@ BlockKind = Literal["NAF", "VS", "NAFEVS", "Res"]
 
 
 def block_stack(kind: BlockKind, channels: int, count: int) -> nn.Sequential:
-    """``count`` blocks of one kind on maps of ``channels`` channels.
+    """Build ``count`` blocks of one kind on maps of ``channels`` channels.
 
     Raises:
         OptionError: Unknown kind, or a NAFEVS stack that would hand its map on turned or transposed.

@@ -29,7 +29,7 @@ class EstimatorTap:
 
 
 def estimators(network: nn.Module) -> dict[str, FourierKernelEstimator]:
-    """The estimators of a network by the names of their modules, in the order of the network."""
+    """Return the estimators of a network by the names of their modules, in the order of the network."""
     return {name: part for name, part in network.named_modules() if isinstance(part, FourierKernelEstimator)}
 
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deeprftv2_arch.layers.naf_block import NAFBlock
 from deeprftv2_arch.ops.full_precision import at_least_float32
 
 WINDOW = 1.5  # times the train size
@@ -23,7 +24,7 @@ class LocalMeanPool(nn.Module):
         self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W), or (B, C, 1, 1) where there is one mean for all."""
+        """Pool (B, C, H, W) to (B, C, H, W), or (B, C, 1, 1) where there is one mean for all."""
         height, width = x.shape[2:]
         if self.window >= height and self.window >= width:
             return x.mean(dim=(2, 3), keepdim=True)
@@ -34,7 +35,7 @@ class LocalMeanPool(nn.Module):
 
 
 def _sliding_mean(x: Tensor, axis: int, window: int) -> Tensor:
-    """Means of all stretches of ``window`` pixels along an axis, or of the whole axis if it is not longer."""
+    """Average all stretches of ``window`` pixels along an axis, or the whole axis if it is not longer."""
     length = x.shape[axis]
     if window >= length:
         return x.mean(dim=axis, keepdim=True)
@@ -48,10 +49,9 @@ def use_local_pooling(level: nn.Module, train_size: float) -> None:
     """Let the channel attentions of a level average over windows of 1.5 times a size.
 
     Args:
-        level: Has blocks with ``channel_attention``, whose first part is replaced; weights stay.
+        level: Has NAFBlocks; the first part of their ``channel_attention`` is replaced, weights stay.
         train_size: In pixels of the level.
     """
     for module in level.modules():
-        attention = getattr(module, "channel_attention", None)
-        if attention is not None:
-            attention[0] = LocalMeanPool(int(WINDOW * train_size))
+        if isinstance(module, NAFBlock):
+            module.channel_attention[0] = LocalMeanPool(int(WINDOW * train_size))

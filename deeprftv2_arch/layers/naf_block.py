@@ -1,11 +1,16 @@
-"""The nonlinear-activation-free block (NAFNet, Chen et al., ECCV 2022)."""
+"""The nonlinear-activation-free block and its gate (NAFNet, Chen et al., ECCV 2022)."""
 
 import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
-from deeprftv2_arch.layers.simple_gate import simple_gate
 from deeprftv2_arch.ops.strips import by_strips
+
+
+def simple_gate(x: Tensor) -> Tensor:
+    """Multiply the two halves of the channels: (B, 2C, H, W) -> (B, C, H, W)."""
+    first, second = x.chunk(2, dim=1)
+    return first * second
 
 
 class NAFBlock(nn.Module):
@@ -37,7 +42,7 @@ class NAFBlock(nn.Module):
         return self.joined(x, self.gated(x))
 
     def joined(self, x: Tensor, g: Tensor) -> Tensor:
-        """The block's output, from what its shortcut and its first branch hand on."""
+        """Compute the block's output from what its shortcut and its first branch hand on."""
 
         def rest(x: Tensor, g: Tensor, attention: Tensor) -> Tensor:
             return self.feed_forward(torch.addcmul(x, self.beta, self.project(g * attention)))
@@ -45,9 +50,9 @@ class NAFBlock(nn.Module):
         return by_strips(rest, x, g, self.channel_attention(g))
 
     def gated(self, x: Tensor) -> Tensor:
-        """g above."""
+        """Compute g above."""
         return simple_gate(self.depthwise(by_strips(lambda x: self.expand(self.norm(x)), x)))
 
     def feed_forward(self, y: Tensor) -> Tensor:
-        """The second half of the block."""
+        """Compute the second half of the block."""
         return torch.addcmul(y, self.gamma, self.ffn_project(simple_gate(self.ffn_expand(self.ffn_norm(y)))))

@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Starts of the tiles along one axis: every ``tile - overlap`` pixels, the last one moved back to the border."""
+    """Return the starts of tiles along one axis: every ``tile - overlap`` pixels, the last moved back to the border."""
     if length <= tile:
         return [0]
     return [*range(0, length - tile, tile - overlap), length - tile]
 
 
 def tile_weights(starts: Sequence[int], tile: int, blend: bool, like: Tensor) -> list[Tensor]:
-    """Weights of every tile along one axis, 1 but where it meets the one before it.
+    """Return the weights of every tile along one axis, 1 but where it meets the one before it.
 
     There they go from 0 to 1 in a line, and those of the other from 1 to 0; or, unless ``blend``, are 0.
     """
@@ -38,7 +38,7 @@ def _ramp(length: int, like: Tensor) -> Tensor:
 
 
 def seams(starts: Sequence[int], tile: int, like: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Start of every tile along one axis, and how much it counts against those before it.
+    """Yield the start of every tile along one axis, and how much it counts against those before it.
 
     That is 0 up to the middle of what it shares with the last of them, there a line over two or three pixels, neither 0
     nor 1, then 1.
@@ -66,21 +66,21 @@ class TileGrid:
         self.starts = [tile_starts(length, tile, overlap) for length in size]
 
     def places(self, upscale: int = 1) -> Iterator[tuple[slice, slice]]:
-        """Rows and columns of every tile, row by row, in a map ``upscale`` times as large."""
+        """Yield rows and columns of every tile, row by row, in a map ``upscale`` times as large."""
         height, width = (upscale * length for length in self.tile_size)
         for top in self.starts[0]:
             for left in self.starts[1]:
                 yield slice(upscale * top, upscale * top + height), slice(upscale * left, upscale * left + width)
 
     def cut(self, x: Tensor, level: int = 0) -> list[Tensor]:
-        """The tiles (B, C, h, w) of a map that has been halved ``level`` times."""
+        """Return the tiles (B, C, h, w) of a map that has been halved ``level`` times."""
         return [
             x[:, :, rows.start >> level : rows.stop >> level, columns.start >> level : columns.stop >> level]
             for rows, columns in self.places()
         ]
 
     def join(self, tiles: Iterable[Tensor], upscale: int = 1, blend: bool = True) -> Tensor:
-        """The map that the tiles make, as in the published evaluation.
+        """Return the map that the tiles make, as in the published evaluation.
 
         Args:
             tiles: (B, C, upscale h, upscale w), in the order of ``places``.
@@ -106,7 +106,7 @@ class TileGrid:
         return total / weight_sum
 
     def stitch(self, tiles: Iterable[Tensor], upscale: int = 1) -> Tensor:
-        """The map that the tiles make where what they share is context for the network to see.
+        """Return the map that the tiles make where what they share is context for the network to see.
 
         Neighbours are cut off near the middle of what they share, and blended over the two or three pixels there that
         both keep. What they agree on stays as it is to the last bit.

@@ -49,7 +49,7 @@ class SelectiveScan2d(nn.Module):
 
     @torch.no_grad()
     def _initialise_projections(self) -> None:
-        """As in Mamba: softplus(dt_proj_bias) is log-uniform between the smallest and the largest step."""
+        """Initialise as Mamba: softplus(dt_proj_bias) is log-uniform between the smallest and the largest step."""
         inner = self.x_proj_weight.shape[2]
         nn.init.uniform_(self.x_proj_weight, -(inner**-0.5), inner**-0.5)
         nn.init.uniform_(self.dt_proj_weight, -(self.rank**-0.5), self.rank**-0.5)
@@ -69,7 +69,7 @@ class SelectiveScan2d(nn.Module):
         return by_strips(self.gated_output, y.unflatten(2, f.shape[2:]), f)
 
     def gated_output(self, y: Tensor, f: Tensor) -> Tensor:
-        """out above, from the scan's output (B, 2d, H, W) and the layer's input."""
+        """Compute out above, from the scan's output (B, 2d, H, W) and the layer's input."""
         gate = F.gelu(self.gate_proj(f).permute(0, 2, 3, 1))
         return self.out_proj((self.out_norm(y.permute(0, 2, 3, 1)) * gate).permute(0, 3, 1, 2))
 

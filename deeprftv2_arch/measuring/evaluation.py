@@ -10,9 +10,8 @@ import cv2
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import EvaluationError
-from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.processes import complete_for_process, process_group
-from deeprftv2_arch.measuring.evaluated_network import Tiles, build_network, load_chosen_weights
+from deeprftv2_arch.launch.processes import begin_process, process_group
+from deeprftv2_arch.measuring.evaluated_network import Tiles, build_chosen_network, load_chosen_weights
 from deeprftv2_arch.measuring.evaluation_report import as_csv, evaluation_report, file_name
 from deeprftv2_arch.measuring.evaluator import Evaluator
 from deeprftv2_arch.measuring.measuring_processes import default_workers, measuring_processes
@@ -22,6 +21,7 @@ from deeprftv2_arch.measuring.triplets import cases, sheet
 from deeprftv2_arch.metrics.aligned import ALIGNED_METRICS
 from deeprftv2_arch.metrics.protocols import find_protocol
 from deeprftv2_arch.metrics.results import SetResult
+from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import load_options
 
 logger = logging.getLogger(__name__)
@@ -64,22 +64,23 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         DeepRFTv2Error: Anything that the user can put right; in the first process, an :class:`EvaluationError` after
             everything else has been measured: some images could not be.
     """
-    opt = load_options(request.arguments, root, is_train=False, evaluates=True)
+    run = load_options(request.arguments, root, is_train=False, evaluates=True)
     named_by = "--protocol" if request.protocol else f"{request.arguments.opt}: protocol"
-    protocol = find_protocol(request.protocol or opt.get("protocol"), named_by)
-    process = complete_for_process(opt, request.arguments)
-    with process_group(process, use_gpu=opt["num_gpu"] > 0):
-        datasets = open_test_sets(opt, protocol, request.partial)
-        network = build_network(opt, request.tiles)
-        evaluator = Evaluator(opt, protocol, network, load_chosen_weights(network, opt["path"]), datasets)
-        folder = request.out or Path(opt["path"]["results_root"]) / "evaluation"
-        if opt["rank"] == 0:
+    protocol = find_protocol(request.protocol or run.options.protocol, named_by)
+    process = begin_process(run, request.arguments.launcher)
+    with process_group(process):
+        datasets = open_test_sets(run, protocol, request.partial)
+        network = build_chosen_network(run.options.network_g, request.tiles, process)
+        weights = load_chosen_weights(network, run.options.path)
+        evaluator = Evaluator(run.options, process, protocol, network, weights, datasets)
+        folder = request.out or run.folder / "evaluation"
+        if process.rank == 0:
             _make_folder(folder)
         workers = default_workers(evaluator.tasks) if request.workers is None else request.workers
         with measuring_processes(workers) as map_:
             results = [evaluator.measured(name, map_) for name in datasets]
         # Another process that ended with an error could make the launcher stop this one before it has written.
-        if opt["rank"] == 0:
+        if process.rank == 0:
             yield from _report(evaluator, results, folder, request.triplets)
 
 

@@ -6,18 +6,19 @@ from datetime import datetime, timezone
 from io import StringIO
 from typing import Any
 
-from deeprftv2_arch.checkpoints.variant import describe
+from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.measuring.evaluator import Evaluator
 from deeprftv2_arch.measuring.report import Report, provenance
 from deeprftv2_arch.metrics.results import SetResult, means
+from deeprftv2_arch.networks.protocol import traits_of
 
 NOT_MEASURED = "n/a"
 
 
 def file_name(evaluator: Evaluator, ending: str) -> str:
     """Return the name of a file of results: by protocol and tiles, and whether test sets are the published ones."""
-    tile = getattr(evaluator.network, "tile", None)
-    tiles = "whole" if tile is None else f"tiled_{tile}_{evaluator.network.tile_overlap}"
+    traits = traits_of(evaluator.network)
+    tiles = "whole" if traits.tile is None else f"tiled_{traits.tile}_{traits.tile_overlap}"
     protocol = evaluator.protocol
     complete = all(len(data) == protocol.published_images(name) for name, data in evaluator.datasets.items())
     return f"{protocol.name}_{tiles}{'' if complete else '_partial'}{ending}"
@@ -25,13 +26,13 @@ def file_name(evaluator: Evaluator, ending: str) -> str:
 
 def evaluation_report(evaluator: Evaluator, results: Iterable[SetResult]) -> Report:
     """Return what the report of an evaluation says."""
-    opt, protocol, network = evaluator.opt, evaluator.protocol, evaluator.network
+    options, protocol, network = evaluator.options, evaluator.protocol, evaluator.network
     # The published values are those of the protocol that the file names, if any.
-    comparable = opt.get("protocol") in (None, protocol.name)
-    published = (opt.get("published") if comparable else None) or {}
-    section = opt["network_g"]
+    comparable = options.protocol in (None, protocol.name)
+    published = (options.published if comparable else None) or {}
+    section = options.network_g
     content = {
-        "name": opt["name"],
+        "name": options.name,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "protocol": {"name": protocol.name, "output": protocol.output},
         "sets": averages(results, list(evaluator.metrics), published),

@@ -10,12 +10,13 @@ from tqdm import tqdm
 from deeprftv2_arch.checkpoints.weights import Weights
 from deeprftv2_arch.common.parallel import Map
 from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
+from deeprftv2_arch.launch.processes import Process
 from deeprftv2_arch.measuring.restored_pairs import RestoredPairs, measure
 from deeprftv2_arch.measuring.test_sets import parts_of
 from deeprftv2_arch.metrics.protocols import Protocol
 from deeprftv2_arch.metrics.results import ImageResult, SetResult
 from deeprftv2_arch.models.validation import results_of_all, unavailable_anywhere
-from deeprftv2_arch.options.loading import Options
+from deeprftv2_arch.options.sections import EvaluationOptions
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class Evaluator:
     Logs when it is built which metrics cannot be measured, hours before the first value.
 
     Args:
-        opt: The options.
+        options: The options.
+        process: This process.
         protocol: How to measure.
         network: The network, in eval mode.
         weights: Where its weights are from; None where it has none.
@@ -43,28 +45,30 @@ class Evaluator:
 
     def __init__(
         self,
-        opt: Options,
+        options: EvaluationOptions,
+        process: Process,
         protocol: Protocol,
         network: nn.Module,
         weights: Weights | None,
         datasets: Mapping[str, ImagePairDataset],
     ) -> None:
-        self.opt = opt
+        self.options = options
+        self.process = process
         self.protocol = protocol
         self.network = network
         self.datasets = datasets
-        self.metrics = protocol.metric_sections(opt.get("scale", 1))
+        self.metrics = protocol.metric_sections(options.scale)
         self.weights = weights
         self.parts = {name: parts_of(dataset, protocol.parts) for name, dataset in datasets.items()}
         self.tasks = sum(len(self._share(name)) for name in datasets)
         self.unavailable = unavailable_anywhere(self.metrics)
-        if opt["rank"] == 0:
+        if process.rank == 0:
             for name, reason in self.unavailable.items():
                 logger.warning("%s will not be measured: %s", name, reason)
 
     def _share(self, name: str) -> range:
         """Return the numbers of the images of a test set that fall to this process."""
-        return range(self.opt["rank"], len(self.datasets[name]), self.opt["world_size"])
+        return range(self.process.rank, len(self.datasets[name]), self.process.world_size)
 
     def restored(self, name: str) -> RestoredPairs:
         """Return the images of a test set, restored when they are asked for."""
@@ -81,7 +85,7 @@ class Evaluator:
                 desc=f"Evaluating {name}",
                 total=len(share),
                 unit="image",
-                disable=self.opt["rank"] != 0,
+                disable=self.process.rank != 0,
             )
         )
         return SetResult(name, results_of_all(found), self.protocol.published_images(name), self.parts[name])

@@ -18,6 +18,7 @@ from deeprftv2_arch.checkpoints.weights import Weights
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.metrics.metric_values import MetricSections
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+from deeprftv2_arch.networks.protocol import traits_of
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def how_restored(network: nn.Module, arguments: Mapping[str, Any]) -> str:
         network: The network.
         arguments: What it was built from, the section ``network_g`` of the options.
     """
-    tile = getattr(network, "tile", None)
-    parts = ["whole" if tile is None else f"tiled ({tile}, {network.tile_overlap})"]
+    traits = traits_of(network)
+    parts = ["whole" if traits.tile is None else f"tiled ({traits.tile}, {traits.tile_overlap})"]
     if arguments.get("smallest_size"):
         height, width = arguments["smallest_size"]
         parts.append(f"padded to at least {height}x{width}")

@@ -7,14 +7,14 @@ from deeprftv2_arch.data.image_pair_dataset import ImagePairDataset
 from deeprftv2_arch.errors import DataError, OptionError, PreparationError
 from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.metrics.protocols import Protocol
-from deeprftv2_arch.options.loading import Options
+from deeprftv2_arch.options.loading import Run
 
 
-def open_test_sets(opt: Options, protocol: Protocol, partial: bool) -> dict[str, ImagePairDataset]:
+def open_test_sets(run: Run, protocol: Protocol, partial: bool) -> dict[str, ImagePairDataset]:
     """Open the test sets of the options, and refuse those that are not the published ones.
 
     Args:
-        opt: The options.
+        run: The evaluation.
         protocol: Says how many images the published sets have.
         partial: Whether sets may be others all the same.
 
@@ -26,12 +26,12 @@ def open_test_sets(opt: Options, protocol: Protocol, partial: bool) -> dict[str,
         OptionError: A set is not the published one, or has no ground truth that this package knows of.
     """
     test_sets = {}
-    for phase, dataset in build_datasets(opt).items():
-        name = opt["datasets"][phase]["name"]
+    for phase, dataset in build_datasets(run.to_basicsr()).items():
+        name = run.data[phase].name
         if not isinstance(dataset, ImagePairDataset):
             raise OptionError(
                 f"datasets: {phase}: type: evaluate needs pairs of images, DeblurPairDataset or "
-                f"SuperResolutionPairDataset, not {opt['datasets'][phase]['type']}"
+                f"SuperResolutionPairDataset, not {run.data[phase].type}"
             )
         if not partial:
             _check_number(name, len(dataset), protocol)

@@ -7,17 +7,16 @@ import basicsr.test
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
 
-from deeprftv2_arch.common.images import ByteImage
-from deeprftv2_arch.common.imresize import imresize
-from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.launch.pipeline import replaced
-from deeprftv2_arch.launch.processes import complete_for_process, process_group
+from deeprftv2_arch.launch.processes import begin_process, process_group
 from deeprftv2_arch.measuring.report import Report, provenance, write_reports
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.metrics.results import baseline_means, means
-from deeprftv2_arch.models.validating_model import Baseline
-from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
+from deeprftv2_arch.options.arguments import Arguments
+from deeprftv2_arch.options.loading import Options, Run, check_first_weights, load_options
+from deeprftv2_arch.options.model_types import Baseline
+from deeprftv2_arch.options.sections import TestingOptions
 
 
 def run_testing(arguments: Arguments, root: Path) -> None:
@@ -30,76 +29,63 @@ def run_testing(arguments: Arguments, root: Path) -> None:
     Raises:
         DeepRFTv2Error: Anything that the user can put right.
     """
-    opt = load_options(arguments, root, is_train=False)
-    process = complete_for_process(opt, arguments)
-    with process_group(process, use_gpu=opt["num_gpu"] > 0):
+    run = load_options(arguments, root, is_train=False)
+    process = begin_process(run, arguments.launcher)
+    opt = run.to_basicsr() | process.for_basicsr()
+    with process_group(process):
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         build_datasets(opt)
-        check_first_weights(opt)
+        check_first_weights(run)
         models = []
 
         def build_model(opt: Options) -> Any:
-            models.append(build_measured_model(opt))
+            models.append(build_measured_model(opt, run.model_type.baseline))
             return models[0]
 
         with replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=build_model):
             basicsr.test.test_pipeline(str(root))
-        if opt["rank"] == 0:
-            write_report(opt, models[0], root / "results" / opt["name"])
+        if process.rank == 0:
+            write_report(run, models[0])
 
 
-def unchanged(image: ByteImage, size: tuple[int, int]) -> ByteImage:
-    """Return the degraded image itself."""
-    return image
-
-
-# What each task is measured beside, and what it is called.
-BASELINES: dict[str, tuple[str, Baseline]] = {
-    "DeblurModel": ("input", unchanged),
-    "KernelEstimationModel": ("sharp image", unchanged),
-    "SuperResolutionModel": ("bicubic", imresize),
-    "UFPNetModel": ("input", unchanged),
-}
-
-
-def build_measured_model(opt: Options) -> Any:
+def build_measured_model(opt: Options, baseline: Baseline | None) -> Any:
     """Build the model as BasicSR does, and let it measure the baseline of its task too."""
     model = build_model(opt)
-    if opt["model_type"] in BASELINES:
-        model.baseline = BASELINES[opt["model_type"]][1]
+    if baseline is not None:
+        model.baseline = baseline.image
     return model
 
 
-def write_report(opt: Options, model: Any, folder: Path) -> None:
+def write_report(run: Run, model: Any) -> None:
     """Log the table and write ``report.json`` and ``report.md``; nothing where nothing of ours was measured.
 
     Args:
-        opt: The options of the test.
+        run: The test.
         model: What :func:`build_measured_model` returned, after the test.
-        folder: Where to.
 
     Raises:
         WriteError: A file cannot be written.
     """
-    if opt["model_type"] not in BASELINES or not model.results:
+    if run.model_type.baseline is None or not model.results:
         return
-    report = report_of_test(opt, model)
+    report = report_of_test(run.options, run.model_type.baseline.title, model)
     text = report.as_markdown()
     get_root_logger().info("\n%s", text)
-    write_reports(folder, {"report.json": report.as_json(), "report.md": text}, "the values are in the log")
+    write_reports(run.folder, {"report.json": report.as_json(), "report.md": text}, "the values are in the log")
 
 
-def report_of_test(opt: Options, model: Any) -> Report:
+def report_of_test(options: TestingOptions, baseline: str, model: Any) -> Report:
     """Return what the report of a test says.
 
     Args:
-        opt: The options of the test.
+        options: Those of the test.
+        baseline: Title of the baseline.
         model: What :func:`build_measured_model` returned, after the test.
     """
-    metrics = opt["val"]["metrics"]
-    left_out = why_published_is_left_out(opt)
-    published = {} if left_out else opt.get("published") or {}
-    rows = {"baseline": BASELINES[opt["model_type"]][0], "network": "network", "published": published.get("name")}
+    metrics = options.val.metrics or {}
+    left_out = why_published_is_left_out(options)
+    published = {} if left_out else options.published or {}
+    rows = {"baseline": baseline, "network": "network", "published": published.get("name")}
     sets = {
         name: {
             "pictures": len(result.images),
@@ -111,21 +97,21 @@ def report_of_test(opt: Options, model: Any) -> Report:
     }
     network = model.get_bare_model(model.net_g)
     content = {
-        "name": opt["name"],
+        "name": options.name,
         "rows": rows,
         "sets": sets,
         "published_left_out": left_out,
-        **provenance(network, opt["network_g"], model.weights, metrics, model.unavailable),
+        **provenance(network, options.network_g, model.weights, metrics, model.unavailable),
     }
     columns = {f"{name} ({found['pictures']})": found for name, found in sets.items()}
     notes = [f"* published figures are left out: {left_out}"] if left_out else []
     return Report(content, rows, columns, "In brackets: number of images.", notes)
 
 
-def why_published_is_left_out(opt: Options) -> str | None:
+def why_published_is_left_out(options: TestingOptions) -> str | None:
     """Return why values of a test cannot stand beside the published ones of the option file; None where they can."""
-    protocol = PROTOCOLS.get(opt.get("protocol") or "")
-    if not opt.get("published") or protocol is None or protocol.output != "float":
+    protocol = PROTOCOLS.get(options.protocol or "")
+    if not options.published or protocol is None or protocol.output != "float":
         return None
     return (
         f"those of the protocol {protocol.name} are of images of floats, but a test rounds images to 8 bits; "

@@ -6,8 +6,8 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.stages import load_stages
-from deeprftv2_arch.layers.ufpnet.kernel_field import estimate_kernel_field
-from deeprftv2_arch.losses.reblur_loss import ReblurLoss
+from deeprftv2_arch.layers.kernel_field import estimate_kernel_field
+from deeprftv2_arch.losses.criteria import ReblurLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel, require_room_for_kernels
 from deeprftv2_arch.ops.reblur import reblur
 

@@ -12,16 +12,19 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.models.validating_model import ValidatingModel
+from deeprftv2_arch.options.sections import ModelOptions, RestorationModelOptions
 
 
 class RestorationModel(TrainingModel, ValidatingModel, ABC):
     """A model whose network is trained on pairs of images; how it compares them is left to the subclasses.
 
-    The network returns its restored image in eval mode. Options of the section ``train`` beyond those of
+    The network returns its restored image. Options of the section ``train`` beyond those of
     :class:`TrainingModel`:
 
         losses             terms by name, each of LOSS_REGISTRY
     """
+
+    options_type: type[ModelOptions] = RestorationModelOptions
 
     @abstractmethod
     def build_criterion(self, terms: dict[str, nn.Module]) -> nn.Module:
@@ -31,7 +34,7 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
             terms: The option ``losses``: modules that compare (restored, ground truth), by name.
 
         Returns:
-            A module that takes what the network returns in training and the ground truth, and returns scalars by the
+            A module that takes what :meth:`supervised_images` returns and the ground truth, and returns scalars by the
             names that the log gives them. Their sum is minimised.
 
         Raises:
@@ -40,7 +43,7 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
 
     def init_training_settings(self) -> None:
         """Set up everything that training needs beside the network."""
-        terms = build_terms(self.opt["train"], "losses")
+        terms = build_terms(self.recipe.losses, "losses")
         if not terms:
             raise OptionError("train: losses: name at least one, such as l1: {type: L1Loss, loss_weight: 1.0}")
         self.criterion = self.build_criterion(terms).to(self.device)
@@ -66,24 +69,28 @@ class RestorationModel(TrainingModel, ValidatingModel, ABC):
     def compute_losses(self) -> dict[str, Tensor]:
         """Restore the batch and compare it with the ground truth."""
         with self.precision.autocast():
-            restored = self.net_g(self.lq)
+            restored = self.supervised_images()
         return self.criterion(restored, self.gt)
 
+    def supervised_images(self) -> Any:
+        """Restore the batch, to what the loss compares with the ground truth: by default the restored images."""
+        return self.net_g(self.lq)
 
-def build_terms(train: Mapping[str, Any], key: str) -> dict[str, nn.Module]:
-    """Build the losses that an option of ``train`` names, if it does.
+
+def build_terms(losses: Mapping[str, Mapping[str, Any]] | None, key: str) -> dict[str, nn.Module]:
+    """Build losses.
 
     Args:
-        train: The section ``train`` of the options.
-        key: The option, such as ``losses``: sections with a ``type`` of LOSS_REGISTRY, by name.
+        losses: Sections with a ``type`` of LOSS_REGISTRY, by name, if there are any.
+        key: The option that they are from, such as ``losses``.
 
     Raises:
         OptionError: A loss does not exist or does not take its options.
     """
     terms = {}
-    for name, options in (train.get(key) or {}).items():
+    for name, options in (losses or {}).items():
         try:
-            terms[name] = build_loss(options)
+            terms[name] = build_loss(dict(options))
         except (KeyError, TypeError) as error:
             raise OptionError(f"train: {key}: {name}: {error.args[0] if error.args else error}") from error
     return terms

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from deeprftv2_arch.losses.single_image_loss import SingleImageLoss
+from deeprftv2_arch.losses.criteria import SingleImageLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel
 
 

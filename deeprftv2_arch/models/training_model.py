@@ -21,12 +21,14 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.checkpoints.io import save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.errors import CheckpointError
-from deeprftv2_arch.models.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.processes import gathered, mean_over_processes
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
+from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
+from deeprftv2_arch.options.sections import ModelOptions
+from deeprftv2_arch.options.validation import read_options
 
 
 class TrainingModel(SRModel, ABC):
@@ -48,6 +50,8 @@ class TrainingModel(SRModel, ABC):
         opt: All options of the run, as BasicSR completes them.
 
     Attributes:
+        options: What the model reads of them, as values; BasicSR's own parts go on reading ``opt``.
+        options_type: What these are.
         weights: Where the weights that were loaded last are from; None without any.
         sample_kind: What a batch is made of, for messages.
 
@@ -58,9 +62,11 @@ class TrainingModel(SRModel, ABC):
 
     weights: Weights | None = None
     sample_kind = "images"
+    options_type: type[ModelOptions] = ModelOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        set_backend_of_options(opt.get("scan_backend", "auto"))
+        self.options = read_options(self.options_type, opt)
+        set_backend_of_options(self.options.scan_backend)
         # BasicSR takes its options apart while it reads them; the caller's stay as they are.
         super().__init__(deepcopy(opt))
 
@@ -78,24 +84,29 @@ class TrainingModel(SRModel, ABC):
 
     def init_training_settings(self) -> None:
         """Set up everything that training needs beside the network and its losses."""
-        train = self.opt["train"]
+        train = self.recipe
         self.net_g.train()
-        self.precision = MixedPrecision(train.get("amp"), self.device)
-        self.guard = NonFiniteGuard(train.get("max_skipped_steps") or 0, self.sample_kind)
-        self.max_grad_norm = train.get("clip_grad_norm") or math.inf
-        self.ema_decay = train.get("ema_decay") or 0
+        self.precision = MixedPrecision(train.amp, self.device)
+        self.guard = NonFiniteGuard(train.max_skipped_steps, self.sample_kind)
+        self.max_grad_norm = train.clip_grad_norm or math.inf
+        self.ema_decay = train.ema_decay
         if self.ema_decay > 0:
             self._start_average()
         self.setup_optimizers()
         self.setup_schedulers()
         self._last_saved: tuple[int, int] | None = None
 
+    @property
+    def recipe(self) -> Any:
+        """The section ``train``, which there is in training."""
+        return self.options.train
+
     def _start_average(self) -> None:
-        path = self.opt["path"].get("pretrain_network_g")
+        path = self.options.path
         self.net_g_ema = build_network(self.opt["network_g"]).to(self.device).eval()
         self.model_ema(0)  # also what a file that fits in part leaves as it is
-        if path is not None:
-            self.load_network(self.net_g_ema, path, self.opt["path"].get("strict_load_g", True), "params_ema")
+        if path.pretrain_network_g is not None:
+            self.load_network(self.net_g_ema, path.pretrain_network_g, path.strict_load_g, "params_ema")
 
     def model_ema(self, decay: float = 0.999) -> None:
         """Move the average weights and buffers towards the current ones."""
@@ -103,13 +114,13 @@ class TrainingModel(SRModel, ABC):
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         """Move a network to its device, in the wanted memory layout, compiled and distributed as the options say."""
-        train = self.opt.get("train") or {}
-        self.memory_format = torch.channels_last if train.get("channels_last") else torch.contiguous_format
+        train = self.options.train
+        self.memory_format = torch.channels_last if train and train.channels_last else torch.contiguous_format
         net = net.to(self.device).to(memory_format=self.memory_format)
-        if train.get("compile"):
+        if train and train.compile:
             net.compile()  # in place, so that the names of the weights stay
         if self.opt["dist"] and self.device.type == "cpu":
-            return DistributedDataParallel(net, find_unused_parameters=self.opt.get("find_unused_parameters", False))
+            return DistributedDataParallel(net, find_unused_parameters=self.options.find_unused_parameters)
         return super().model_to_device(net)
 
     def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
@@ -120,7 +131,7 @@ class TrainingModel(SRModel, ABC):
 
     def setup_schedulers(self) -> None:
         """Build the plain cosine schedule, or what BasicSR knows."""
-        options = dict(self.opt["train"]["scheduler"])
+        options = dict(self.recipe.scheduler)
         if options.pop("type") == "CosineAnnealingLR":
             self.schedulers += [CosineAnnealingLR(optimizer, **options) for optimizer in self.optimizers]
         else:
@@ -237,7 +248,7 @@ class TrainingModel(SRModel, ABC):
                 )
         if resume_state.get("grad_scaler"):
             self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
-        metrics = (self.opt.get("val") or {}).get("metrics") or {}
+        metrics = self.options.val.metrics or {}
         self.best_metric_results = {
             dataset: best
             for dataset, best in resume_state.get("best_metric_results", {}).items()

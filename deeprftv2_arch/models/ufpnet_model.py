@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.stages import load_stages, stages_of
-from deeprftv2_arch.losses.reblur_loss import KernelGuidedLoss
+from deeprftv2_arch.losses.criteria import KernelGuidedLoss
 from deeprftv2_arch.models.restoration_model import RestorationModel, build_terms, require_room_for_kernels
+from deeprftv2_arch.options.sections import UFPNetModelOptions
 
 
 class UFPNetModel(RestorationModel):
@@ -24,20 +25,21 @@ class UFPNetModel(RestorationModel):
     The last two are not needed where ``pretrain_network_g`` is a whole network, or a training is resumed.
     """
 
+    options_type = UFPNetModelOptions
+
     def init_training_settings(self) -> None:
         """Set up everything that training needs beside the network, and give it what comes from the stages before."""
-        paths = self.opt["path"]
-        if paths.get("pretrain_network_g") is None:
-            load_stages(stages_of(self.get_bare_model(self.net_g)), paths)
+        if self.options.path.pretrain_network_g is None:
+            load_stages(stages_of(self.get_bare_model(self.net_g)), self.opt["path"])
         super().init_training_settings()
 
     def build_criterion(self, terms: dict[str, nn.Module]) -> nn.Module:
         """Build the loss of restoring and of blurring again; see :class:`KernelGuidedLoss`."""
-        return KernelGuidedLoss(terms, build_terms(self.opt["train"], "reblur_losses"))
+        return KernelGuidedLoss(terms, build_terms(self.recipe.reblur_losses, "reblur_losses"))
 
     def setup_optimizers(self) -> None:
         """Build the optimiser of what is not frozen."""
-        options = dict(self.opt["train"]["optim_g"])
+        options = dict(self.recipe.optim_g)
         trained = [parameter for parameter in self.net_g.parameters() if parameter.requires_grad]
         self.optimizer_g = self.get_optimizer(options.pop("type"), trained, **options)
         self.optimizers.append(self.optimizer_g)
@@ -54,7 +56,7 @@ class UFPNetModel(RestorationModel):
     def compute_losses(self) -> dict[str, Tensor]:
         """Restore the batch, and compare it with the sharp images and, blurred again, with the blurred ones."""
         with self.precision.autocast():
-            restored = self.net_g(self.lq)
+            restored = self.net_g(self.lq, supervise=True)
         return self.criterion(restored, self.gt, self.lq)
 
     def output_of(self, net: nn.Module) -> Tensor:
@@ -64,5 +66,5 @@ class UFPNetModel(RestorationModel):
         """
         seed: Any = net.seed
         if seed is None:
-            seed = self.opt.get("manual_seed") or 0
+            seed = self.options.manual_seed
         return net.forward(self.lq, generator=torch.Generator(self.device).manual_seed(seed))

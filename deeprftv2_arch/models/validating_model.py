@@ -16,6 +16,8 @@ from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values
 from deeprftv2_arch.metrics.results import ImageResult, SetResult, means
 from deeprftv2_arch.models.validation import image_name, in_eval_mode, results_of_all, unavailable_anywhere
+from deeprftv2_arch.options.sections import ModelOptions
+from deeprftv2_arch.options.validation import read_options
 
 # Makes an image of the size (height, width) from the degraded one.
 Baseline = Callable[[ByteImage, tuple[int, int]], ByteImage]
@@ -31,6 +33,7 @@ class ValidatingModel(SRModel):
     and logged when the model is built.
 
     Attributes:
+        measuring: How to measure: the section ``val``.
         baseline: What to measure beside the network, by the same metrics; by default nothing.
         results: What the last validation on each data set measured, by the name of the data set.
         unavailable: Why a metric is left out, by its name in the options.
@@ -39,8 +42,9 @@ class ValidatingModel(SRModel):
     baseline: Baseline | None = None
 
     def __init__(self, opt: dict[str, Any]) -> None:
+        self.measuring = read_options(ModelOptions, opt).val
         self.results: dict[str, SetResult] = {}
-        self.unavailable = unavailable_anywhere((opt.get("val") or {}).get("metrics") or {})
+        self.unavailable = unavailable_anywhere(self.measuring.metrics or {})
         for name, reason in self.unavailable.items():
             get_root_logger().warning("val: metrics: %s is left out: %s", name, reason)
         super().__init__(opt)
@@ -75,10 +79,10 @@ class ValidatingModel(SRModel):
         """
         dataset: Any = dataloader.dataset
         name = dataset.opt["name"]
-        asked = self.opt["val"].get("metrics") or {}
-        metrics = {metric: section for metric, section in asked.items() if metric not in self.unavailable}
+        asked = self.measuring.metrics or {}
+        metrics = {metric: dict(section) for metric, section in asked.items() if metric not in self.unavailable}
         share = range(self.opt["rank"], len(dataset), self.opt["world_size"])
-        hidden = self.opt["rank"] != 0 or not self.opt["val"].get("pbar", True)
+        hidden = self.opt["rank"] != 0 or not self.measuring.pbar
         found = []
         for index in tqdm(share, desc=f"Validating {name}", unit="image", disable=hidden):
             self.feed_data(dataloader.collate_fn([dataset[index]]))
@@ -137,7 +141,7 @@ class ValidatingModel(SRModel):
         folder = Path(self.opt["path"]["visualization"])
         if self.opt["is_train"]:
             return folder / name / f"{name.name}_{current_iter}.png"
-        suffix = self.opt["val"].get("suffix") or self.opt["name"]
+        suffix = self.measuring.suffix or self.opt["name"]
         return folder / dataset.opt["name"] / name.parent / f"{name.name}_{suffix}.png"
 
     def feed_data(self, data: dict[str, Any]) -> None:

@@ -7,13 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.ablation.added_kernel_estimator import AddedKernelEstimator
-from deeprftv2_arch.layers.ablation.linear_kernel_estimator import LinearKernelEstimator
-from deeprftv2_arch.layers.ablation.source_kernel_estimator import SourceKernelEstimator
-from deeprftv2_arch.layers.ablation.spatial_kernel_estimator import SpatialKernelEstimator
+from deeprftv2_arch.layers.ablated_estimators import (
+    AddedKernelEstimator,
+    LinearKernelEstimator,
+    SourceKernelEstimator,
+    SpatialKernelEstimator,
+    UnlinkedKernelEstimator,
+)
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
-from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2, DMSUNet, ScaleFeatures, SubUNet
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2, DMSUNet, ScaleFeatures, ScaleSettings, SubUNet
 from deeprftv2_arch.ops.reversible import Memory
 
 Source = Literal["from_blurred", "from_restored", "from_e1"]
@@ -21,22 +24,11 @@ Variant = Literal["spatial", "no_activation", "added", "without_skip", "from_blu
 
 NAF: tuple[BlockKind, ...] = ("NAF", "NAF", "NAF")
 
-
-def estimator_without_skip(
-    dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory
-) -> FourierKernelEstimator:
-    """An estimator that is built like a first one, so that no level fuses a feature of the estimator before it.
-
-    The columns' own term alpha_l * r_l^prev stays: without it they would not be reversible columns.
-    """
-    return FourierKernelEstimator(dim, counts, kind, True, memory)
-
-
 ESTIMATORS: dict[str, Callable[..., FourierKernelEstimator]] = {
     "spatial": SpatialKernelEstimator,
     "no_activation": LinearKernelEstimator,
     "added": AddedKernelEstimator,
-    "without_skip": estimator_without_skip,
+    "without_skip": UnlinkedKernelEstimator,
 }
 
 
@@ -44,48 +36,39 @@ class SourceSubUNet(SubUNet):
     """A sub-unet whose estimator looks at something else than the decoder's last features d1.
 
     Args:
+        settings: As of :class:`SubUNet`.
         source: ``from_blurred``, the scale's blurred image; ``from_restored``, that image as the decoder restores
             it; ``from_e1``, the encoder's finest features.
-        dim: As of :class:`SubUNet`, like all that follow.
-        blocks: Number of blocks of every level, finest first.
-        kinds: Block kind of every level, finest first.
-        fke_blocks: Number of blocks of every level of the kernel estimator.
-        fke_kind: Block kind of the kernel estimator.
-        linked: Whether the encoder fuses the features of the next finer scale.
-        first: Whether no unit comes before this one.
-        memory: How much the columns keep for the backward pass.
     """
 
     fke: SourceKernelEstimator
     deblurred_head: nn.Conv2d
 
-    def __init__(
-        self,
-        source: Source,
-        dim: int,
-        blocks: Sequence[int],
-        kinds: Sequence[BlockKind],
-        fke_blocks: Sequence[int],
-        fke_kind: BlockKind,
-        linked: bool,
-        first: bool,
-        memory: Memory,
-    ) -> None:
-        super().__init__(dim, blocks, kinds, fke_blocks, fke_kind, linked, first, memory)
+    def __init__(self, settings: ScaleSettings, source: Source) -> None:
+        super().__init__(settings)
         self.source = source
-        channels = dim if source == "from_e1" else 3
-        self.fke = SourceKernelEstimator(channels, dim, fke_blocks, fke_kind, first, memory)
+        channels = settings.dim if source == "from_e1" else 3
+        self.fke = SourceKernelEstimator(channels, **settings.estimator)
 
     def decode(
         self, image: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
     ) -> tuple[ScaleFeatures, list[Tensor]]:
-        """As :meth:`SubUNet.decode`, with kernels from the source."""
+        """Do as :meth:`SubUNet.decode`, with kernels from the source."""
         *levels, decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
         restored = self.decoded_head(decoded) + image
         source = {"from_blurred": image, "from_restored": restored, "from_e1": encoded[0]}[self.source]
-        deblurred, kernels = self.fke.deblur_from(source, decoded, previous.kernels if previous else None)
+        before = previous.kernel_features if previous else None
+        deblurred, kernel_features = self.fke.deblur_from(source, decoded, before)
         images = [restored, self.deblurred_head(deblurred) + image]
-        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), images
+        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernel_features), images
+
+
+def ablated(scale: SubUNet, variant: Variant) -> SubUNet:
+    """Give one scale of a unit the estimator of a variant."""
+    if variant in get_args(Source):
+        return SourceSubUNet(scale.settings, cast(Source, variant))
+    scale.fke = ESTIMATORS[variant](**scale.settings.estimator)
+    return scale
 
 
 class DeepRFTv2Ablation(DeepRFTv2):
@@ -132,24 +115,28 @@ class DeepRFTv2Ablation(DeepRFTv2):
         tile: int | None = None,
         tile_overlap: int = 0,
     ) -> None:
-        super().__init__(
-            dim, units, scales, blocks, full_kinds, half_kinds, fke_blocks, fke_kind, memory, tile, tile_overlap
-        )
         if variant not in get_args(Variant):
             raise OptionError(f"DeepRFTv2Ablation: variant '{variant}' is unknown; choose from {get_args(Variant)}")
         if not fke_blocks:
             raise OptionError(
                 "DeepRFTv2Ablation: fke_blocks must have an entry, since it is the estimators that differ"
             )
+        super().__init__(
+            dim=dim,
+            units=units,
+            scales=scales,
+            blocks=blocks,
+            full_kinds=full_kinds,
+            half_kinds=half_kinds,
+            fke_blocks=fke_blocks,
+            fke_kind=fke_kind,
+            memory=memory,
+            tile=tile,
+            tile_overlap=tile_overlap,
+        )
         self.register_buffer(f"variant_{variant}", torch.zeros(()))
+        # Only now, when all that is not exchanged has drawn its first weights as in a DeepRFTv2.
         for unit in cast(Iterable[DMSUNet], self.units):
-            for name, kinds in zip(("full_scale", "half_scale")[:scales], (full_kinds, half_kinds), strict=False):
-                sub_unet: SubUNet = getattr(unit, name)
-                first, used = sub_unet.merge is None, sub_unet.encoder.memory
-                if variant in ESTIMATORS:
-                    sub_unet.fke = ESTIMATORS[variant](dim, fke_blocks, fke_kind, first, used)
-                else:
-                    linked = name == "half_scale"
-                    source = cast(Source, variant)
-                    ablated = SourceSubUNet(source, dim, blocks, kinds, fke_blocks, fke_kind, linked, first, used)
-                    setattr(unit, name, ablated)
+            unit.full_scale = ablated(unit.full_scale, variant)
+            if unit.half_scale is not None:
+                unit.half_scale = ablated(unit.half_scale, variant)

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.atd.attentions import relative_position_index
 from deeprftv2_arch.layers.atd.residual_group import Connection, ResidualGroup, connection
-from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
-from deeprftv2_arch.layers.atd.transformer_layer import LayerSettings
+from deeprftv2_arch.layers.atd.transformer_layer import LayerSettings, to_map, to_tokens
 from deeprftv2_arch.layers.atd.upsampler import UpsamplerKind, upsampling_steps
-from deeprftv2_arch.layers.atd.window_attention import relative_position_index
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.layers.vs_block import SelectiveScan2d
+from deeprftv2_arch.networks.protocol import NetworkTraits
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K
 FKE_BLOCKS = (1, 1, 1, 1)  # VSBlocks of every level of an estimator
 
 
 class PatchEmbedding(nn.Module):
-    """Map (B, C, H, W) -> normalised tokens (B, H, W, C), one per pixel."""
+    """A map (B, C, H, W) as normalised tokens (B, H, W, C), one per pixel."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -157,6 +157,18 @@ class ATD(nn.Module):
         self.tile = tile
         self.tile_overlap = overlap
 
+    @property
+    def traits(self) -> NetworkTraits:
+        """What callers have to know of the network; its estimators know the spectra of its own tiles alone."""
+        return NetworkTraits(
+            upscale=self.upscale,
+            channels=self.in_chans,
+            size_multiple=self.window_size,
+            tile=self.tile,
+            tile_overlap=self.tile_overlap,
+            keeps_tiles=True,
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge images.
 
@@ -187,7 +199,7 @@ class ATD(nn.Module):
         return enlarged[:, :, : height * self.upscale, : width * self.upscale]
 
     def enlarge(self, shallow: Tensor) -> Tensor:
-        """Shallow features (B, C, H, W) -> the enlarged image, in the network's range and without its mean."""
+        """Turn shallow features (B, C, H, W) into the enlarged image, in the network's range and without its mean."""
         x = self.patch_embed(shallow)
         kernels = None
         for index, group in enumerate(self.layers):
@@ -213,7 +225,7 @@ def _mirrored_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 @torch.no_grad()
 def _initialise(module: nn.Module) -> None:
-    """As the public ATD does linear layers, and the reference also those of the estimators' scans."""
+    """Initialise linear layers as the public ATD, and as the reference also those of the estimators' scans."""
     projections: list[nn.Linear | nn.Conv2d] = [module] if isinstance(module, nn.Linear) else []
     if isinstance(module, SelectiveScan2d):
         projections = [module.scan_proj, module.gate_proj, module.out_proj]

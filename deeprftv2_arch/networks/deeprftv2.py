@@ -1,8 +1,9 @@
 """DeepRFTv2: kernel-level learning for image deblurring (paper, Figures 3 and 4)."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,8 @@ from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.layers.resample import downsample
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
 from deeprftv2_arch.layers.tiling import run_in_tiles
-from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns
+from deeprftv2_arch.networks.protocol import NetworkTraits
+from deeprftv2_arch.ops.reversible import Memory, call, keeps_between_columns, with_zero_gradients
 
 LEVELS = 3  # of every sub-unet: full, half and quarter resolution of its scale
 
@@ -28,19 +30,20 @@ class ScaleFeatures(NamedTuple):
         levels: c_l^prev of the next sub-encoder, finest level first: the decoder's features and the latent.
         decoded: The sub-decoder's last output, (B, dim, H, W).
         deblurred: The kernel estimator's output, (B, dim, H, W); ``decoded`` itself where there is no estimator.
-        kernels: The features r_0.. of the estimator's sub-resnet, or None.
+        kernel_features: The features r_0.. of the estimator's sub-resnet, or None.
     """
 
     levels: list[Tensor]
     decoded: Tensor
     deblurred: Tensor
-    kernels: list[Tensor] | None
+    kernel_features: list[Tensor] | None
 
 
-class SubUNet(nn.Module):
-    """One scale of a unit (paper, Figure 4): sub-encoder, sub-decoder and, at its tail, the Fourier Kernel Estimator.
+@dataclass(frozen=True)
+class ScaleSettings:
+    """How one scale of a unit is built.
 
-    Args:
+    Attributes:
         dim: Width of the finest level.
         blocks: Number of blocks of every level, finest first; the decoder mirrors the encoder.
         kinds: Block kind of every level, finest first.
@@ -51,29 +54,48 @@ class SubUNet(nn.Module):
         memory: How much the columns keep for the backward pass.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        blocks: Sequence[int],
-        kinds: Sequence[BlockKind],
-        fke_blocks: Sequence[int],
-        fke_kind: BlockKind,
-        linked: bool,
-        first: bool,
-        memory: Memory,
-    ) -> None:
+    dim: int
+    blocks: Sequence[int]
+    kinds: Sequence[BlockKind]
+    fke_blocks: Sequence[int] = ()
+    fke_kind: BlockKind = "VS"
+    linked: bool = False
+    first: bool = True
+    memory: Memory = "reversible"
+
+    @property
+    def estimator(self) -> dict[str, Any]:
+        """Arguments of the scale's :class:`FourierKernelEstimator`."""
+        return {
+            "dim": self.dim,
+            "counts": self.fke_blocks,
+            "kind": self.fke_kind,
+            "first": self.first,
+            "memory": self.memory,
+        }
+
+
+class SubUNet(nn.Module):
+    """One scale of a unit (paper, Figure 4): sub-encoder, sub-decoder and, at the end, a Fourier Kernel Estimator."""
+
+    def __init__(self, settings: ScaleSettings) -> None:
         super().__init__()
+        self.settings = settings
+        dim, blocks, kinds, memory = settings.dim, settings.blocks, settings.kinds, settings.memory
         self.keep = keeps_between_columns(memory)
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
-        self.merge = None if first else nn.Conv2d(2 * dim, dim, 1)
-        self.encoder = sub_encoder(dim, blocks, kinds, linked, memory)
+        self.merge = None if settings.first else nn.Conv2d(2 * dim, dim, 1)
+        self.encoder = sub_encoder(dim, blocks, kinds, settings.linked, memory)
         self.decoder = sub_decoder(dim, blocks, kinds, memory)
         self.decoded_head = nn.Conv2d(dim, 3, 3, padding=1)
-        self.fke = FourierKernelEstimator(dim, fke_blocks, fke_kind, first, memory) if fke_blocks else None
-        self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1) if fke_blocks else None
+        self.fke: FourierKernelEstimator | None = None
+        self.deblurred_head: nn.Conv2d | None = None
+        if settings.fke_blocks:
+            self.fke = FourierKernelEstimator(**settings.estimator)
+            self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1)
 
     def pool_locally(self, train_size: float) -> None:
-        """Train-size local pooling; ``train_size`` in pixels of this scale."""
+        """Let channel attention average over windows; ``train_size`` in pixels of this scale."""
         for level, (down, up) in enumerate(zip(self.encoder.levels, reversed(self.decoder.levels), strict=True)):
             use_local_pooling(down, train_size / 2**level)
             use_local_pooling(up, train_size / 2**level)
@@ -83,80 +105,86 @@ class SubUNet(nn.Module):
         if self.fke is not None:
             self.fke.window, self.fke.window_overlap = window, overlap
 
-    def encode(
-        self, image: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None
-    ) -> list[Tensor]:
-        """Image (B, 3, H, W) -> the encoder's features, (B, dim 2^l, H / 2^l, W / 2^l) for every level l."""
+    def encode(self, image: Tensor, previous: ScaleFeatures | None, links: list[Tensor] | None = None) -> list[Tensor]:
+        """Encode an image (B, 3, H, W) to features (B, dim 2^l, H / 2^l, W / 2^l) of every level l."""
         deblurred, levels = (previous.deblurred, previous.levels) if previous else (None, [None] * LEVELS)
-        return self.encoder(image, levels, links, embed=partial(self.embed_features, deblurred=deblurred))
+        return self.encoder((image, deblurred), levels, links, first=self.embed_and_encode)
 
-    def embed_features(self, image: Tensor, deblurred: Tensor | None) -> Tensor:
-        """Image and the deblurred features of the unit before -> the encoder's input, (B, dim, H, W)."""
+    def embed_and_encode(self, inputs: tuple[Tensor, Tensor | None], link: Tensor | None) -> Tensor:
+        """Run the encoder's first level on an image (B, 3, H, W) and the deblurred features of the unit before."""
+        image, deblurred = inputs
         x = self.embed(image)
-        if self.merge is None or deblurred is None:
-            return x
-        return self.merge(torch.cat([x, deblurred], dim=1))
+        if self.merge is not None and deblurred is not None:
+            x = self.merge(torch.cat([x, deblurred], dim=1))
+        return self.encoder.levels[0](x, link)
 
     def decode(
         self, image: Tensor, latent: Tensor, encoded: list[Tensor], previous: ScaleFeatures | None
     ) -> tuple[ScaleFeatures, list[Tensor]]:
-        """Latent and encoder features -> features for the next unit, and this scale's restored images."""
+        """Decode the latent and the encoder's features to features for the next unit and this scale's restored images.
+
+        Args:
+            image: The blurred image (B, 3, H, W).
+            latent: (B, 4 dim, H/4, W/4).
+            encoded: What :meth:`encode` returned.
+            previous: What the unit before handed on, if there is one.
+        """
         *levels, decoded = self.decoder(latent, [*encoded[-2::-1], previous.decoded if previous else None])
-        images, deblurred, kernels = call(
-            self.tail, image, decoded, previous.kernels if previous else None, keep=self.keep
+        images, deblurred, kernel_features = call(
+            self.tail, image, decoded, previous.kernel_features if previous else None, keep=self.keep
         )
-        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernels), images
+        return ScaleFeatures([*levels[::-1], latent], decoded, deblurred, kernel_features), images
 
     def tail(
-        self, image: Tensor, decoded: Tensor, kernels: list[Tensor] | None
+        self, image: Tensor, decoded: Tensor, previous: list[Tensor] | None
     ) -> tuple[list[Tensor], Tensor, list[Tensor] | None]:
-        """The decoder's last output -> restored images, deblurred features and features of the estimator."""
+        """Restore images from the decoder's last output (B, dim, H, W).
+
+        Returns:
+            The restored images (B, 3, H, W), the better one last; the deblurred features; and those of the estimator.
+        """
         images = [self.decoded_head(decoded) + image]
         if self.fke is None or self.deblurred_head is None:
             return images, decoded, None
-        deblurred, kernels = self.fke(decoded, kernels)
+        deblurred, kernel_features = self.fke(decoded, previous)
         images.append(self.deblurred_head(deblurred) + image)
-        return images, deblurred, kernels
+        return images, deblurred, kernel_features
 
 
 class DMSUNet(nn.Module):
     """One unit (paper, Figure 3), the decoupled multi-scale UNet: a full-resolution sub-unet around a half-size one.
 
     The half scale reads the full scale's encoder features; its deblurred features join the full scale's latent.
-    With one scale it is a plain UNet. Arguments as in :class:`DeepRFTv2`.
+
+    Args:
+        full: Of the full scale.
+        half: Of the half scale; None for a plain UNet at full resolution.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        scales: int,
-        blocks: Sequence[int],
-        full_kinds: Sequence[BlockKind],
-        half_kinds: Sequence[BlockKind],
-        fke_blocks: Sequence[int],
-        fke_kind: BlockKind,
-        first: bool,
-        memory: Memory,
-    ) -> None:
+    def __init__(self, full: ScaleSettings, half: ScaleSettings | None) -> None:
         super().__init__()
-        self.full_scale = SubUNet(
-            dim, blocks, full_kinds, fke_blocks, fke_kind, linked=False, first=first, memory=memory
-        )
+        self.keep = keeps_between_columns(full.memory)
+        self.full_scale = SubUNet(full)
         self.half_scale: SubUNet | None = None
-        self.keep = keeps_between_columns(memory)
-        if scales == 2:
-            widths = [dim * 2**level for level in range(len(blocks))]
-            self.half_scale = SubUNet(
-                dim, blocks, half_kinds, fke_blocks, fke_kind, linked=True, first=first, memory=memory
-            )
+        if half is not None:
+            widths = [full.dim * 2**level for level in range(len(full.blocks))]
+            self.half_scale = SubUNet(half)
             self.full_to_half = nn.ModuleList(downsample(width, width) for width in widths)
-            self.half_to_latent = downsample(dim, widths[-1])
+            self.half_to_latent = downsample(full.dim, widths[-1])
             self.fuse_latent = nn.Conv2d(2 * widths[-1], widths[-1], 1)
 
     def forward(
         self, pyramid: Sequence[Tensor], previous: Sequence[ScaleFeatures] | None
     ) -> tuple[list[ScaleFeatures], list[list[Tensor]]]:
-        """Blurred images of every scale -> features for the next unit and restored images, of every scale."""
+        """Run the unit.
+
+        Args:
+            pyramid: Blurred images of every scale, finest first.
+            previous: What the unit before handed on, at every scale; None in the first unit.
+
+        Returns:
+            Features for the next unit, and restored images, of every scale.
+        """
         before: Sequence[ScaleFeatures | None] = previous or [None] * len(pyramid)
         encoded = self.full_scale.encode(pyramid[0], before[0])
         latent = encoded[-1]
@@ -171,11 +199,11 @@ class DMSUNet(nn.Module):
         return [full_features, *features], [full_images, *images]
 
     def sub_unets(self) -> list[SubUNet]:
-        """Full scale first."""
+        """Return the scales, full scale first."""
         return [self.full_scale] if self.half_scale is None else [self.full_scale, self.half_scale]
 
     def join(self, deblurred: Tensor, encoded: Tensor) -> Tensor:
-        """Half scale's deblurred features and the full scale's deepest encoder features -> the full scale's latent."""
+        """Fuse the half scale's deblurred and the full scale's deepest encoder features to the full scale's latent."""
         return self.fuse_latent(torch.cat([self.half_to_latent(deblurred), encoded], dim=1))
 
 
@@ -238,20 +266,11 @@ class DeepRFTv2(nn.Module):
         self.scales = scales
         self.use_tiles(tile, tile_overlap)
         self.smallest_size = smallest_size or (0, 0)
-        units_in_order = [
-            DMSUNet(
-                dim,
-                scales,
-                blocks,
-                full_kinds,
-                half_kinds,
-                fke_blocks,
-                fke_kind,
-                first=index == 0,
-                memory=memories[index],
-            )
-            for index in range(units)
-        ]
+        units_in_order: list[DMSUNet] = []
+        for used in memories:
+            full = ScaleSettings(dim, blocks, full_kinds, fke_blocks, fke_kind, first=not units_in_order, memory=used)
+            half = replace(full, kinds=half_kinds, linked=True) if scales == 2 else None
+            units_in_order.append(DMSUNet(full, half))
         self.units = nn.ModuleList(units_in_order)
         for unit in units_in_order:
             for halvings, sub_unet in enumerate(unit.sub_unets()):
@@ -270,34 +289,62 @@ class DeepRFTv2(nn.Module):
         self.tile = tile
         self.tile_overlap = overlap
 
-    def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
+    @property
+    def traits(self) -> NetworkTraits:
+        """What callers have to know of the network."""
+        return NetworkTraits(
+            size_multiple=self.size_multiple,
+            training_multiple=self.size_multiple,
+            tile=self.tile,
+            tile_overlap=self.tile_overlap,
+        )
+
+    @property
+    def supervised_scales(self) -> tuple[str, ...]:
+        """``full`` and, with two scales, ``half``."""
+        return SCALES[: self.scales]
+
+    @overload
+    def forward(self, x: Tensor, supervise: Literal[False] = False) -> Tensor: ...
+
+    @overload
+    def forward(self, x: Tensor, supervise: Literal[True]) -> dict[str, list[Tensor]]: ...
+
+    def forward(self, x: Tensor, supervise: bool = False) -> Tensor | dict[str, list[Tensor]]:
         """Restore blurred images.
+
+        In training every parameter gets a gradient, whether ``supervise`` or not: those behind images that are not
+        returned get zero, so that DistributedDataParallel works with any loss of the result.
 
         Args:
             x: (B, 3, H, W), RGB in 0..1. In eval mode of any size: it is zero-padded at the bottom and the right to a
                 multiple of 8 (4 with one scale), and to the smallest size, as in the paper's evaluation, and cropped
-                back. In training height and width must be such multiples.
+                back. In training, and with ``supervise``, height and width must be such multiples.
+            supervise: Whether to return everything that the paper's training compares with sharp images.
 
         Returns:
-            In eval mode the restored images (B, 3, H, W), not clamped. In training every supervised image by
-            scale: ``full`` (B, 3, H, W) and, with two scales, ``half`` (B, 3, H/2, W/2), in the order of the network.
+            The restored images (B, 3, H, W), not clamped. With ``supervise`` every restored image by scale: ``full``
+            (B, 3, H, W) and, with two scales, ``half`` (B, 3, H/2, W/2), in the order of the network, the best last.
 
         Raises:
-            OptionError: ``x`` is not RGB, or in training not of a fitting size.
+            OptionError: ``x`` is not RGB, or must be of a fitting size and is not.
         """
-        height, width = self._check_input(x)
-        x = self._padded(x)
+        whole = supervise or self.training  # as it is: neither padded nor in tiles
+        height, width = self._check_input(x, whole)
+        x = x if whole else self._padded(x)
         pyramid = image_pyramid(x.contiguous(memory_format=torch.channels_last), self.scales)
-        if self.training:
-            return dict(zip(SCALES, self.restore(pyramid), strict=False))
-        if self.tile is not None and max(x.shape[2:]) > self.tile:
+        if supervise:
+            return dict(zip(self.supervised_scales, self.restore(pyramid), strict=True))
+        if not whole and self.tile is not None and max(x.shape[2:]) > self.tile:
             restored = run_in_tiles(lambda tiles: self.restore(tiles)[0][-1], pyramid, self.tile, self.tile_overlap)
         else:
-            restored = self.restore(pyramid)[0][-1]
+            (*unused, restored), *of_smaller_scales = self.restore(pyramid)
+            if self.training:
+                restored = with_zero_gradients(restored, [*unused, *chain(*of_smaller_scales)])
         return restored[:, :, :height, :width]
 
     def restore(self, pyramid: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Blurred images of every scale -> all restored images of every scale, the best of each scale last."""
+        """Restore the blurred images of every scale: all restored ones of every scale, the best of each scale last."""
         images: list[list[Tensor]] = [[] for _ in pyramid]
         features = None
         for unit in self.units:
@@ -308,16 +355,15 @@ class DeepRFTv2(nn.Module):
 
     def _padded(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        smallest = (0, 0) if self.training else self.smallest_size
-        below = max(smallest[0] - height, -height % self.size_multiple)
-        right = max(smallest[1] - width, -width % self.size_multiple)
+        below = max(self.smallest_size[0] - height, -height % self.size_multiple)
+        right = max(self.smallest_size[1] - width, -width % self.size_multiple)
         return F.pad(x, (0, right, 0, below))
 
-    def _check_input(self, x: Tensor) -> tuple[int, int]:
+    def _check_input(self, x: Tensor, whole: bool) -> tuple[int, int]:
         if x.dim() != 4 or x.shape[1] != 3:
             raise OptionError(f"DeepRFTv2 restores RGB images (B, 3, H, W), got a tensor of shape {tuple(x.shape)}")
         height, width = x.shape[2:]
-        if self.training and (height % self.size_multiple or width % self.size_multiple):
+        if whole and (height % self.size_multiple or width % self.size_multiple):
             raise OptionError(
                 f"DeepRFTv2 trains on images whose height and width are multiples of {self.size_multiple}, "
                 f"got {height}x{width}; change patch_size"

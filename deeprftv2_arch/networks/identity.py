@@ -7,5 +7,5 @@ class Identity(nn.Module):
     """Returns its input, so that evaluating it measures the degraded images themselves; it has no weights."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
+        """Return x (B, C, H, W) itself."""
         return x

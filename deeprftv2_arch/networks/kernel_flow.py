@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.flow.affine_coupling import AffineCoupling
-from deeprftv2_arch.layers.flow.flow_norm import FlowNorm
+from deeprftv2_arch.layers.flow import AffineCoupling, FlowNorm
 
 DITHER = 1 / 720  # width of the noise that turns the many zeros of kernels into a density
 
@@ -49,12 +48,12 @@ class KernelFlow(nn.Module):
             self.layers += [AffineCoupling(features, hidden, passed=1 - block % 2), FlowNorm(features)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of kernels (N, D) -> the negative logarithm of their density (N,), in nats; training minimises it."""
+        """Return the negative logarithm of the density (N,) of logits (N, D), in nats; training minimises it."""
         codes, log_det = self.encode(x)
         return 0.5 * (codes.square() + math.log(2 * math.pi)).sum(dim=1) - log_det
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of kernels (N, D) -> codes (N, D), and the logarithm of the Jacobian's determinant (N,)."""
+        """Turn logits of kernels (N, D) into codes (N, D), with the logarithm of the Jacobian's determinant (N,)."""
         log_det = x.new_zeros(len(x))
         layer: Any
         for layer in self.layers:
@@ -63,7 +62,7 @@ class KernelFlow(nn.Module):
         return x, log_det
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (N, D) -> kernels (N, D), with values from about -alpha to 1 + alpha; only in eval mode.
+        """Turn codes (N, D) into kernels (N, D), with values from about -alpha to 1 + alpha; only in eval mode.
 
         The noise of :meth:`to_logits` is part of what is decoded: a sum of D / 1440 on average.
         """
@@ -73,7 +72,7 @@ class KernelFlow(nn.Module):
         return (torch.sigmoid(codes) - self.alpha) / (1 - 2 * self.alpha)
 
     def to_logits(self, kernels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Kernels (N, D) of values 0..1 -> what the flow encodes, (N, D): logits of the kernels with some noise.
+        """Turn kernels (N, D) of values 0..1 into what the flow encodes, (N, D): logits of them with some noise.
 
         Args:
             kernels: The kernels; below 0 they count as 0.

@@ -1,14 +1,16 @@
 """What networks have in common that are told the blur kernel of every pixel by a trained kernel estimator."""
 
 from abc import ABC, abstractmethod
+from typing import Literal, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.layers.ufpnet.kernel_field import decode_kernel_field
+from deeprftv2_arch.layers.kernel_field import decode_kernel_field
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
+from deeprftv2_arch.networks.protocol import NetworkTraits
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 
 
@@ -54,14 +56,49 @@ class KernelGuidedNetwork(nn.Module, ABC):
         self.seed = seed
 
     def train(self, mode: bool = True) -> "KernelGuidedNetwork":
-        """As of every module, but the frozen parts stay in eval mode."""
+        """Choose the mode as of every module, but keep the frozen parts in eval mode."""
         super().train(mode)
         self.estimator.eval()
         self.flow.eval()
         return self
 
+    @property
+    def kernel_size(self) -> int:
+        """Height and width of the kernels."""
+        return self.flow.kernel_size
+
+    @property
+    def traits(self) -> NetworkTraits:
+        """What callers have to know of the network."""
+        return NetworkTraits(size_multiple=self.size_multiple, training_multiple=self.size_multiple)
+
+    @overload
     def forward(
-        self, x: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        supervise: Literal[False] = False,
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self,
+        x: Tensor,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        supervise: Literal[True],
+    ) -> dict[str, Tensor]: ...
+
+    def forward(
+        self,
+        x: Tensor,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        supervise: bool = False,
     ) -> Tensor | dict[str, Tensor]:
         """Restore blurred images.
 
@@ -72,10 +109,11 @@ class KernelGuidedNetwork(nn.Module, ABC):
                 instead of its own, whatever ``samples``.
             generator: Draws the noise, image by image and row by row; by default PyTorch's own, or one with
                 ``seed``.
+            supervise: Whether to return also the kernels, for losses that compare what they make of sharp images.
 
         Returns:
-            In eval mode the restored images (B, 3, H, W) in 0..1. In training these as ``restored``, and as
-            ``kernels`` the kernel field (B, D, H, W) that they were restored with, which has no gradients.
+            The restored images (B, 3, H, W) in 0..1. With ``supervise`` these as ``restored``, and as ``kernels`` the
+            kernel field (B, D, H, W) that they were restored with, which has no gradients.
 
         Raises:
             OptionError: ``x`` is not RGB, or the noise is of another shape.
@@ -85,11 +123,11 @@ class KernelGuidedNetwork(nn.Module, ABC):
         x = self._padded(x)
         codes = self._estimate_codes(x)
         generator = generator or self._own_generator(x)
-        if self.training:
+        if supervise:
             kernels = self._draw_kernels(codes, noise, generator)
             restored = self.deblur(x, kernels).clamp(0, 1)
             return {"restored": restored[:, :, :height, :width], "kernels": kernels[:, :, :height, :width]}
-        draws = 1 if noise is not None else max(1, self.samples)
+        draws = 1 if self.training or noise is not None else max(1, self.samples)
         restored = torch.zeros_like(x)
         for _ in range(draws):
             restored = restored + self.deblur(x, self._draw_kernels(codes, noise, generator)).clamp(0, 1) / draws
@@ -110,7 +148,7 @@ class KernelGuidedNetwork(nn.Module, ABC):
     def estimate_kernels(
         self, x: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """The kernel field (B, D, H, W) of blurred images, drawn once, or the mean code's if ``samples`` is 0.
+        """Estimate the kernel field (B, D, H, W) of blurred images, drawn once, or the mean code's if ``samples`` is 0.
 
         Arguments and errors as of :meth:`forward`. A generator in the same state gives the kernels that it restores
         with. Channel = row * kernel_size + column; the blurred image is about the correlation of the sharp one with

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
-from deeprftv2_arch.layers.ufpnet.kernel_guidance import KernelGuidance
-from deeprftv2_arch.layers.ufpnet.kernel_pyramid import KernelPyramid
-from deeprftv2_arch.networks.deeprftv2 import LEVELS, SubUNet
+from deeprftv2_arch.layers.kernel_attention import KernelGuidance, KernelPyramid
+from deeprftv2_arch.networks.deeprftv2 import LEVELS, ScaleSettings, SubUNet
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
@@ -63,7 +62,7 @@ class KernelGuidedUNet(KernelGuidedNetwork):
             seed=seed,
         )
         self.pyramid = KernelPyramid(kernel_size**2, LEVELS)
-        self.unet = SubUNet(dim, blocks, kinds, fke_blocks=(), fke_kind="NAF", linked=False, first=True, memory=memory)
+        self.unet = SubUNet(ScaleSettings(dim, blocks, kinds, memory=memory))
         for index, level in enumerate(self.unet.encoder.levels):
             level.fuse = KernelGuidance(dim * 2**index, kernel_size**2)
         if train_size is not None:

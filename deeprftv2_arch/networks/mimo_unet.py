@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,8 @@ from deeprftv2_arch.layers.block_stack import block_stack
 from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.layers.resample import downsample, upsample
 from deeprftv2_arch.layers.tiling import run_in_tiles
+from deeprftv2_arch.networks.protocol import NetworkTraits
+from deeprftv2_arch.ops.reversible import with_zero_gradients
 
 SIZE_MULTIPLE = 8
 
@@ -44,7 +47,6 @@ class MIMOUNet(nn.Module):
             raise OptionError(
                 f"MIMOUNet: dim and three numbers of blocks must be at least 1, got {dim}, {list(blocks)}"
             )
-        self.size_multiple = SIZE_MULTIPLE
         self.use_tiles(tile, tile_overlap)
         widths = [dim * 2**level for level in range(len(blocks))]
         finer = list(pairwise(widths))
@@ -75,37 +77,62 @@ class MIMOUNet(nn.Module):
             raise OptionError(f"MIMOUNet: tile_overlap must be from 0 on and smaller than tile, got {overlap}, {tile}")
         self.tile, self.tile_overlap = tile, overlap
 
-    def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
-        """Restore blurred images.
+    @property
+    def traits(self) -> NetworkTraits:
+        """What callers have to know of the network."""
+        return NetworkTraits(
+            size_multiple=SIZE_MULTIPLE,
+            training_multiple=SIZE_MULTIPLE,
+            tile=self.tile,
+            tile_overlap=self.tile_overlap,
+        )
+
+    @property
+    def supervised_scales(self) -> tuple[str, ...]:
+        """``full``, ``half`` and ``quarter``."""
+        return SCALES
+
+    @overload
+    def forward(self, x: Tensor, supervise: Literal[False] = False) -> Tensor: ...
+
+    @overload
+    def forward(self, x: Tensor, supervise: Literal[True]) -> dict[str, list[Tensor]]: ...
+
+    def forward(self, x: Tensor, supervise: bool = False) -> Tensor | dict[str, list[Tensor]]:
+        """Restore blurred images; in training with a gradient, maybe of zero, for every parameter.
 
         Args:
-            x: (B, 3, H, W), RGB in 0..1; in training H and W are multiples of 8. In eval mode it is padded with zeros
-                at the bottom and the right and cropped back.
+            x: (B, 3, H, W), RGB in 0..1. In training, and with ``supervise``, H and W are multiples of 8. In eval mode
+                it is padded with zeros at the bottom and the right and cropped back.
+            supervise: Whether to return the images of all scales.
 
         Returns:
-            In eval mode the restored images (B, 3, H, W), not clamped. In training one image at each of the scales
-            ``full``, ``half`` and ``quarter``, in lists.
+            The restored images (B, 3, H, W), not clamped. With ``supervise`` one image at each of the scales ``full``,
+            ``half`` and ``quarter``, in lists.
 
         Raises:
-            OptionError: ``x`` is not RGB, or in training not of a fitting size.
+            OptionError: ``x`` is not RGB, or must be of a fitting size and is not.
         """
         height, width = x.shape[2:]
         below, right = -height % SIZE_MULTIPLE, -width % SIZE_MULTIPLE
-        if x.shape[1] != 3 or (self.training and (below or right)):
+        whole = supervise or self.training  # as it is: neither padded nor in tiles
+        if x.shape[1] != 3 or (whole and (below or right)):
             raise OptionError(f"MIMOUNet: no RGB images of a multiple of {SIZE_MULTIPLE} pixels: {tuple(x.shape)}")
         pyramid = image_pyramid(
             F.pad(x, (0, right, 0, below)).contiguous(memory_format=torch.channels_last), len(SCALES)
         )
-        if self.training:
+        if supervise:
             return {scale: [image] for scale, image in zip(SCALES, self.restore(pyramid), strict=True)}
-        if self.tile is not None and max(pyramid[0].shape[2:]) > self.tile:
+        if not whole and self.tile is not None and max(pyramid[0].shape[2:]) > self.tile:
             restored = run_in_tiles(lambda tiles: self.restore(tiles)[0], pyramid, self.tile, self.tile_overlap)
         else:
-            restored = self.restore(pyramid)[0]
+            restored, *of_smaller_scales = self.restore(pyramid)
+            if self.training:
+                restored = with_zero_gradients(restored, of_smaller_scales)
         return restored[:, :, :height, :width]
 
     def restore(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """Blurred images of every scale, finest first -> the restored ones."""
+        """Restore the blurred images of every scale, finest first."""
         encoded: list[Tensor] = []
         for level, (image, embed, blocks) in enumerate(zip(pyramid, self.embed, self.encoder, strict=True)):
             e = embed(image)

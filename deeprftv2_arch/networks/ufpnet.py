@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.layers.kernel_attention import KernelBlock, KernelPyramid
 from deeprftv2_arch.layers.local_pooling import use_local_pooling
 from deeprftv2_arch.layers.naf_block import NAFBlock
 from deeprftv2_arch.layers.resample import downsample, upsample
-from deeprftv2_arch.layers.ufpnet.kernel_block import KernelBlock
-from deeprftv2_arch.layers.ufpnet.kernel_pyramid import KernelPyramid
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
@@ -84,7 +83,7 @@ class UFPNet(KernelGuidedNetwork):
             self.pool_locally(train_size)
 
     def pool_locally(self, train_size: int) -> None:
-        """Train-size local pooling; see ``train_size`` of the class."""
+        """Pool locally; see ``train_size`` of the class."""
         use_local_pooling(self.middle, train_size / 2 ** len(self.encoders))
         for level, (encoder, decoder) in enumerate(zip(self.encoders, reversed(self.decoders), strict=True)):
             for part in (encoder, decoder, *self.kernel_blocks[level : level + 1]):

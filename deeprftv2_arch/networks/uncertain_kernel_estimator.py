@@ -1,10 +1,69 @@
 """The kernel estimator with uncertainty learning: the second of UFPNet's three networks (CVPR 2023)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.ufpnet.estimator_levels import EstimatorDecoder, EstimatorEncoder, conv3x3
+from deeprftv2_arch.layers.res_block import ResBlock
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """Build a 3x3 convolution with bias: the size stays or, with stride 2, is halved and rounded up."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+
+
+class PreActivationResBlock(ResBlock):
+    """x + conv3x3(ReLU(conv3x3(ReLU(x)))), both with bias: (B, c, H, W) -> (B, c, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(F.relu(x))
+
+
+def res_blocks(channels: int) -> nn.Sequential:
+    """Build what every level has behind its head: two residual blocks and a ReLU."""
+    return nn.Sequential(PreActivationResBlock(channels), PreActivationResBlock(channels), nn.ReLU())
+
+
+class EstimatorEncoder(nn.Module):
+    """An encoder level.
+
+    Args:
+        in_channels: Of its input.
+        channels: Of its features.
+    """
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.head = conv3x3(in_channels, channels)
+        self.blocks = res_blocks(channels)
+        self.down = conv3x3(channels, channels, stride=2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode (B, in, H, W) to features (B, c, H, W), and the next level's input (B, c, ceil(H/2), ceil(W/2))."""
+        features = self.blocks(self.head(x))
+        return features, self.down(features)
+
+
+class EstimatorDecoder(nn.Module):
+    """A decoder level.
+
+    Args:
+        in_channels: Of the level below.
+        channels: Of its features and of the encoder's.
+    """
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_channels, channels, 3, stride=2, padding=1)
+        self.head = conv3x3(2 * channels, channels)
+        self.blocks = res_blocks(channels)
+
+    def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
+        """Decode (B, in, ceil(H/2), ceil(W/2)) and the encoder's features (B, c, H, W) to (B, c, H, W)."""
+        x = self.up(x, output_size=encoded.shape[2:])
+        return self.blocks(self.head(torch.cat([x, encoded], dim=1)))
+
 
 MIDDLE_CONVS = 5
 
@@ -13,7 +72,7 @@ class UncertainKernelEstimator(nn.Module):
     """Estimate, for every pixel of a blurred image, the code of its blur kernel, and how sure the code is.
 
     A U-Net of three levels at the image's full resolution. A code has one entry for every entry of a kernel; the flow
-    prior decodes it (:func:`deeprftv2_arch.layers.ufpnet.kernel_field.estimate_kernel_field`).
+    prior decodes it (:func:`deeprftv2_arch.layers.kernel_field.estimate_kernel_field`).
 
     Args:
         width: Channels of the finest level; 2 and 4 times as many below.

@@ -17,7 +17,7 @@ is. The memory modes keep, for the backward pass,
                 after its second run, and one block at a time runs a third time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -40,7 +40,7 @@ def check_memory_mode(mode: str) -> None:
 
 
 def keeps_between_columns(memory: Memory) -> bool:
-    """Whether what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
+    """Tell if what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
     return memory != "lean"
 
 
@@ -56,40 +56,49 @@ def call(function: Callable[..., Result], *inputs: Any, keep: bool) -> Result:
 
 
 def away_from_zero(alpha: Tensor) -> Tensor:
-    """Keep \\|alpha\\| >= 1e-3 with its sign; an exact zero stays zero and the gradient passes unchanged."""
+    """Keep alpha's magnitude at 1e-3 or more, with its sign; zero stays zero, and the gradient passes unchanged."""
     clamped = torch.sign(alpha) * alpha.abs().clamp_min(SMALLEST_ALPHA)
     return alpha + (clamped - alpha).detach()
 
 
 class _ZeroGradient(torch.autograd.Function):
-    """Identity on ``x`` that gives ``alpha`` a gradient of zero instead of none."""
+    """Identity on ``x`` that gives other tensors a gradient of zero instead of none."""
 
     @staticmethod
-    def forward(x: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor, *unused: Tensor) -> Tensor:
         return x[:]  # not view_as, which changes the stride of a batch of one, and with it the memory format
 
     @staticmethod
-    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.alpha_like = inputs[1].detach()  # type: ignore[attr-defined]
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.unused = [tensor.detach() for tensor in inputs[1:]]  # type: ignore[attr-defined]
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return grad, torch.zeros_like(ctx.alpha_like)  # type: ignore[attr-defined]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:
+        return grad, *(torch.zeros_like(tensor) for tensor in ctx.unused)  # type: ignore[attr-defined]
+
+
+def with_zero_gradients(x: Tensor, unused: Iterable[Tensor]) -> Tensor:
+    """Return ``x``, and let the backward pass give tensors that have no part in it a gradient of zero instead of none.
+
+    So does every parameter behind them get one, which DistributedDataParallel waits for.
+    """
+    result: Tensor = _ZeroGradient.apply(x, *unused)
+    return result
 
 
 def column_step(
-    level: Callable[[Tensor, Tensor | None], Tensor],
-    x: Tensor,
+    level: Callable[[Any, Tensor | None], Tensor],
+    x: Any,
     link: Tensor | None,
     alpha: Tensor,
     previous: Tensor | None,
     memory: Memory,
 ) -> Tensor:
-    """One level of a column: ``level(x, link) + alpha * previous``.
+    """Compute one level of a column: ``level(x, link) + alpha * previous``.
 
     Args:
         level: F_l, called with the level's input and its link.
-        x: Output of the level below, (B, C, H, W).
+        x: Output of the level below, (B, C, H, W); of the first level whatever that takes.
         link: Feature of another column that F_l fuses, or None.
         alpha: (1, C', 1, 1).
         previous: The same level's feature in the column before, (B, C', H', W'); None in the first column, where
@@ -101,5 +110,5 @@ def column_step(
     """
     new = call(level, x, link, keep=memory == "none")
     if previous is None:
-        return _ZeroGradient.apply(new, alpha)
+        return with_zero_gradients(new, [alpha])
     return torch.addcmul(new, away_from_zero(alpha), previous)

@@ -1,30 +1,96 @@
-"""From an option file to the options that BasicSR's loops work with."""
+"""From an option file to a run: its options as values, checked against all that can be known before it begins."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from basicsr.utils.options import ordered_yaml
+from torch import nn
 
 from deeprftv2_arch.checkpoints.io import load_params, require_fit
+from deeprftv2_arch.checkpoints.stages import read_stage
 from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.weightless import network_without_memory
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
+from deeprftv2_arch.options.arguments import Arguments
+from deeprftv2_arch.options.building import build_network
 from deeprftv2_arch.options.checks import check_options
-from deeprftv2_arch.options.kernel_checks import check_kernels, check_stage_files
+from deeprftv2_arch.options.model_types import ModelType, model_type_named, patch_sizes
+from deeprftv2_arch.options.option_file import Content, change_options, read_option_file, shortened
+from deeprftv2_arch.options.sections import DataSection, RunOptions
+from deeprftv2_arch.options.validation import raise_faults
 
-Options = dict[str, Any]
+Options = dict[str, Any]  # as BasicSR's loops and models take them
 
 DEBUG_INTERVAL = 8
 
 
-def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bool = False) -> Options:
-    """Read, change, check and complete the options of a run; nothing is written and no process group is needed.
+@dataclass(frozen=True)
+class Run:
+    """What is to be trained, tested or evaluated.
+
+    Attributes:
+        file: The option file.
+        root: Folder that gets ``experiments/`` or ``results/``.
+        is_train: Whether it is a training.
+        auto_resume: Whether to go on from the newest readable training state.
+        options: What the file says.
+        data: The sections of its data sets by their names.
+        content: The same as plain dictionaries, for BasicSR.
+    """
+
+    file: Path
+    root: Path
+    is_train: bool
+    auto_resume: bool
+    options: Any
+    data: dict[str, DataSection]
+    content: Content
+
+    @property
+    def model_type(self) -> ModelType:
+        """What depends on the ``model_type`` of the file."""
+        return model_type_named(self.options.model_type)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run, which BasicSR makes, and renames if it is there already."""
+        return self.root / ("experiments" if self.is_train else "results") / str(self.options.name)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network on the device ``meta``: with shapes but without weights.
+
+        Raises:
+            OptionError: It refuses an argument.
+        """
+        return build_network(self.options.network_g, f"{self.file}: network_g", "meta")
+
+    def to_basicsr(self) -> Options:
+        """Return the options as BasicSR's own parser completes them, except for what depends on the processes."""
+        opt = deepcopy(self.content)
+        opt |= {"auto_resume": self.auto_resume, "is_train": self.is_train, "root_path": str(self.root)}
+        opt["manual_seed"] = self.options.manual_seed  # a run that is to be repeated exactly cannot draw its seed
+        for name, section in opt["datasets"].items():
+            section["phase"] = name.split("_")[0]
+            if "scale" in opt:
+                section["scale"] = opt["scale"]
+        paths, folder = opt["path"], str(self.folder)
+        if self.is_train:
+            paths |= {"experiments_root": folder, "log": folder}
+            paths |= {key: str(self.folder / key) for key in ("models", "training_states", "visualization")}
+        else:
+            paths |= {"results_root": folder, "log": folder, "visualization": str(self.folder / "visualization")}
+        return opt
+
+
+def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bool = False) -> Run:
+    """Read, change and check the options of a run; nothing is written and no process group is needed.
 
     Args:
         arguments: The command line.
@@ -32,177 +98,119 @@ def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bo
         is_train: Whether the options are for training or for testing.
         evaluates: Whether they are for an evaluation, for which fewer need be there than for testing.
 
-    Returns:
-        The options as BasicSR's own parser completes them, except for what depends on the processes.
-
     Raises:
         OptionError: The file is missing or no option file, a key is unknown or missing, a value is of a wrong type or
-            refused by the network, or a file that it names is not there.
+            refused by the network, or a file that it names is not there. All faults of the file are reported at once,
+            a line each.
     """
-    opt = read_option_file(arguments.opt)
-    change_options(opt, arguments.force_yml)
-    check_options(opt, str(arguments.opt), is_train, evaluates)
-    opt["auto_resume"] = arguments.auto_resume
-    opt["is_train"] = is_train
+    content = read_option_file(arguments.opt)
+    change_options(content, arguments.force_yml)
+    _expand_users(content)
+    options, data = check_options(content, str(arguments.opt), is_train, evaluates)
     if arguments.debug:
-        _set_debug(opt)
-    opt["manual_seed"] = opt.get("manual_seed") or 0  # a run that is to be repeated exactly cannot draw its seed
-    _complete_datasets(opt)
-    _complete_paths(opt, root)
-    _check_files(opt, arguments.opt)
-    _check_prefetching(opt, arguments.opt)
-    _check_network(opt, arguments.opt, evaluates)
-    _check_scan_backend(opt)
-    return opt
+        _set_debug(content, is_train)
+        options, data = check_options(content, str(arguments.opt), is_train, evaluates)
+    run = Run(arguments.opt, root, is_train, arguments.auto_resume, options, data, content)
+    faults = [*_file_faults(run), *_prefetching_faults(run), *_network_faults(run, evaluates)]
+    raise_faults([f"{run.file}: {fault}" for fault in faults])
+    _check_scan_backend(options)
+    return run
 
 
-def read_option_file(path: Path) -> Options:
-    """Read an option file as BasicSR does.
-
-    Raises:
-        OptionError: The file is missing, no YAML, or holds something else than keys with values.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            opt = yaml.load(file, Loader=ordered_yaml()[0])
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise OptionError(f"{path}: cannot read the option file: {reason}; check the path") from error
-    except yaml.YAMLError as error:
-        raise OptionError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(opt, Mapping):
-        raise OptionError(f"{path}: not an option file: expected keys with values, such as 'name: ...'")
-    return dict(opt)
+def _expand_users(content: Content) -> None:
+    """Put the user's folder in place of ``~`` where files are named."""
+    sections: list[tuple[Any, tuple[str, ...]]] = [(content.get("path"), ("resume_state", "pretrain_network"))]
+    data = content.get("datasets")
+    sections += [(section, ("dataroot_",)) for section in (data.values() if isinstance(data, dict) else ())]
+    for section, beginnings in sections:
+        for key, value in section.items() if isinstance(section, dict) else ():
+            if isinstance(key, str) and key.startswith(beginnings) and isinstance(value, str):
+                section[key] = os.path.expanduser(value)  # noqa: PTH111  (else the text stays as it is)
 
 
-def change_options(opt: Options, changes: Iterable[str]) -> None:
-    """Apply changes of the form ``section:key=value``, values being YAML.
-
-    Raises:
-        OptionError: A change has another form or names a section that is not there.
-    """
-    for change in changes:
-        keys, equals, value = change.partition("=")
-        *sections, last = (key.strip() for key in keys.split(":"))
-        target: Any = opt
-        for section in sections:
-            target = target.get(section) if isinstance(target, Mapping) else None
-        if not equals or not isinstance(target, dict):
-            raise OptionError(f"--force_yml {change}: expected section:key=value, with a section of the option file")
-        try:
-            target[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise OptionError(f"--force_yml {change}: the value is not valid YAML") from error
+def _set_debug(content: Content, is_train: bool) -> None:
+    if not content["name"].startswith("debug"):
+        content["name"] = f"debug_{content['name']}"
+    if is_train:
+        content["logger"] |= {"print_freq": 1, "save_checkpoint_freq": DEBUG_INTERVAL}
+        if content.get("val"):
+            content["val"]["val_freq"] = DEBUG_INTERVAL
 
 
-def _set_debug(opt: Options) -> None:
-    if not opt["name"].startswith("debug"):
-        opt["name"] = f"debug_{opt['name']}"
-    if opt["is_train"]:
-        opt["logger"] |= {"print_freq": 1, "save_checkpoint_freq": DEBUG_INTERVAL}
-        if opt.get("val"):
-            opt["val"]["val_freq"] = DEBUG_INTERVAL
+def _file_faults(run: Run) -> Iterator[str]:
+    """Name what would only fail after BasicSR has renamed the folder of an earlier run of the same name."""
+    state = run.options.path.resume_state
+    if state is not None and not Path(state).is_file():
+        yield f"path: resume_state: there is no file {shortened(state)}"
+    if run.folder.resolve() in run.file.resolve().parents:
+        yield f"lies in the folder that this run writes ({run.folder}); start from a copy elsewhere"
 
 
-def _complete_datasets(opt: Options) -> None:
-    for name, dataset in opt["datasets"].items():
-        dataset["phase"] = name.split("_")[0]
-        if "scale" in opt:
-            dataset["scale"] = opt["scale"]
-        for key in ("dataroot_gt", "dataroot_lq"):
-            if dataset.get(key) is not None:
-                dataset[key] = os.path.expanduser(dataset[key])
-
-
-def _complete_paths(opt: Options, root: Path) -> None:
-    paths = opt["path"]
-    for key, value in paths.items():
-        if value is not None and ("resume_state" in key or "pretrain_network" in key):
-            paths[key] = os.path.expanduser(value)
-    opt["root_path"] = str(root)
-    if opt["is_train"]:
-        experiment = root / "experiments" / opt["name"]
-        paths["experiments_root"] = paths["log"] = str(experiment)
-        for key in ("models", "training_states", "visualization"):
-            paths[key] = str(experiment / key)
-    else:
-        results = root / "results" / opt["name"]
-        paths["results_root"] = paths["log"] = str(results)
-        paths["visualization"] = str(results / "visualization")
-
-
-def _check_files(opt: Options, file: Path) -> None:
-    """Refuse what would only fail after BasicSR has renamed the folder of an earlier run of the same name."""
-    paths = opt["path"]
-    if paths.get("resume_state") is not None and not Path(paths["resume_state"]).is_file():
-        raise OptionError(f"{file}: path: resume_state: there is no file {paths['resume_state']}")
-    if Path(paths["log"]).resolve() in file.resolve().parents:
-        raise OptionError(
-            f"{file}: lies in the folder that this run writes ({paths['log']}); start from a copy elsewhere"
-        )
-
-
-def _check_prefetching(opt: Options, file: Path) -> None:
-    """Refuse what BasicSR's loop would only refuse after it has made or renamed folders."""
-    section = opt["datasets"].get("train", {})
-    if section.get("prefetch_mode") != "cuda":
+def _prefetching_faults(run: Run) -> Iterator[str]:
+    """Name what BasicSR's loop would only refuse after it has made or renamed folders."""
+    train: Any = run.data.get("train")
+    if getattr(train, "prefetch_mode", None) != "cuda":
         return
-    where = f"{file}: datasets: train"
-    if opt["num_gpu"] == 0 or not torch.cuda.is_available():
-        raise OptionError(f"{where}: prefetch_mode: cuda needs a GPU, and this run is on the CPU; set null or cpu")
-    if section.get("pin_memory") is not True:
-        raise OptionError(f"{where}: pin_memory: prefetch_mode cuda needs true here")
+    if run.options.num_gpu == 0 or not torch.cuda.is_available():
+        yield "datasets: train: prefetch_mode: cuda needs a GPU, and this run is on the CPU; set null or cpu"
+    elif getattr(train, "pin_memory", None) is not True:
+        yield "datasets: train: pin_memory: prefetch_mode cuda needs true here"
 
 
-def _check_network(opt: Options, file: Path, evaluates: bool) -> None:
-    """Let the network's constructor judge its arguments, and see that it gets weights; one without has evaluations."""
+def _network_faults(run: Run, evaluates: bool) -> Iterator[str]:
+    """Have the network's constructor judge its arguments, and see that the network fits the rest of the file.
+
+    An evaluation may measure a network that has no weights; a test may not.
+    """
     try:
-        network = network_without_memory(opt["network_g"])
+        network = run.network
     except OptionError as error:
-        raise OptionError(f"{file}: network_g: {error}") from error
-    if not opt["is_train"] and opt["path"].get("pretrain_network_g") is None:
-        where = f"{file}: path: pretrain_network_g"
+        yield str(error).removeprefix(f"{run.file}: ")
+        return
+    if not run.is_train and run.options.path.pretrain_network_g is None:
         if network.state_dict():
-            raise OptionError(f"{where}: missing; testing needs the weights of a trained network")
-        if not evaluates:
-            raise OptionError(
-                f"{where}: missing; a network without weights is measured by python -m deeprftv2_arch evaluate"
+            yield "path: pretrain_network_g: missing; testing needs the weights of a trained network"
+        elif not evaluates:
+            yield (
+                "path: pretrain_network_g: missing; a network without weights is measured by python -m deeprftv2_arch "
+                "evaluate"
             )
-    check_kernels(opt, network, str(file))
-    multiple = getattr(network, "size_multiple", 1)
-    for number, stage in enumerate(opt["datasets"].get("train", {}).get("patch_stages", ()), 1):
-        if any(side % multiple for side in height_and_width(stage["patch_size"])):
-            raise OptionError(
-                f"{file}: datasets: train: patch_stages: item {number}: patch_size: {stage['patch_size']} is no "
-                f"multiple of {multiple}, which this network trains on"
-            )
+    try:
+        yield from run.model_type.check(run.options, run.data, network)
+    except OptionError as error:  # of another network of the file
+        yield str(error)
+    multiple = traits_of(network).training_multiple
+    for place, patch_size in patch_sizes(run.data):
+        if any(side % multiple for side in height_and_width(patch_size)):
+            size = patch_size if isinstance(patch_size, int) else list(patch_size)
+            yield f"{place}: {size} is no multiple of {multiple}, which this network trains on"
 
 
-def _check_scan_backend(opt: Options) -> None:
+def _check_scan_backend(options: RunOptions) -> None:
     """Refuse a scan backend that was chosen by name, here or in the environment, and cannot serve on this machine."""
-    set_backend_of_options(opt.get("scan_backend", "auto"))
-    choose_backend("cuda" if opt["num_gpu"] != 0 and torch.cuda.is_available() else "cpu")
+    set_backend_of_options(options.scan_backend)
+    choose_backend("cuda" if options.num_gpu != 0 and torch.cuda.is_available() else "cpu")
 
 
-def check_first_weights(opt: Options) -> None:
+def check_first_weights(run: Run) -> None:
     """Refuse weights to start from that cannot be read or do not fit; to be called where no state is resumed.
 
     Raises:
-        OptionError: The file lies in the folder that this run is about to rename.
-        CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
+        OptionError: A file is not named, or lies in the folder that this run is about to rename.
+        CheckpointError: A file is missing, torn, unsafe to read, of another stage, or belongs to another network.
     """
-    paths = opt["path"]
-    for option in paths:
-        if option.startswith("pretrain_network_") and paths[option] is not None:
-            _check_elsewhere(option, Path(paths[option]), Path(paths["log"]))
-    network = network_without_memory(opt["network_g"])
-    check_stage_files(opt, network)
-    if paths.get("pretrain_network_g") is None:
+    path, named = run.options.path, run.content["path"]
+    for option, file in named.items():
+        if option.startswith("pretrain_network_") and file is not None:
+            _check_elsewhere(option, Path(file), run.folder)
+    for option, part in run.model_type.stages(run.options, run.network).items():
+        read_stage(option, part, named)
+    if path.pretrain_network_g is None:
         return
-    file = Path(paths["pretrain_network_g"])
-    weights = load_params(file, paths.get("param_key_g", "params"))
-    if paths.get("strict_load_g", True):
-        require_fit(network.state_dict(), weights, file)
+    file = Path(path.pretrain_network_g)
+    weights = load_params(file, path.param_key_g)
+    if path.strict_load_g:
+        require_fit(run.network.state_dict(), weights, file)
 
 
 def _check_elsewhere(option: str, file: Path, folder: Path) -> None:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.estimator_taps import estimators, tapped
+from deeprftv2_arch.layers.estimator_taps import tapped
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.networks.cards import card_of
 
 
 def last_estimator(network: nn.Module) -> FourierKernelEstimator:
@@ -19,10 +20,10 @@ def last_estimator(network: nn.Module) -> FourierKernelEstimator:
         OptionError: The network has none.
     """
     # Those of the half scale see a coarser image, whose kernels are half as large.
-    full = [part for name, part in estimators(network).items() if "half_scale" not in name]
+    full = [place for place in card_of(network).estimators(network) if place.halvings == 0]
     if not full:
         raise OptionError("this network has no Fourier Kernel Estimators, whose kernels alone are shown")
-    return full[-1]
+    return full[-1].estimator
 
 
 def estimated_kernels(network: nn.Module, run: Callable[[], object]) -> NDArray[np.float32]:

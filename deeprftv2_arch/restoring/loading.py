@@ -7,7 +7,7 @@ from torch import nn
 
 from deeprftv2_arch.checkpoints.building import require_finite
 from deeprftv2_arch.checkpoints.io import find_params, load_into
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.options.option_file import read_option_file
 
 
 def network_of_options(option_file: Path, checkpoint: Path) -> nn.Module:
@@ -22,18 +22,15 @@ def network_of_options(option_file: Path, checkpoint: Path) -> nn.Module:
     # Only now, since nothing else here needs BasicSR, whose registry has the networks by name.
     from basicsr.utils.registry import ARCH_REGISTRY
 
-    from deeprftv2_arch.options.checks import check_registered
-    from deeprftv2_arch.options.loading import read_option_file
+    from deeprftv2_arch.options.building import build_network
+    from deeprftv2_arch.options.checks import registered_faults
+    from deeprftv2_arch.options.validation import raise_faults
 
     options = read_option_file(option_file)
     section: dict[str, Any] = options.get("network_g") or {}
-    check_registered(section, ARCH_REGISTRY, f"{option_file}: network_g")
-    try:
-        network: nn.Module = ARCH_REGISTRY.get(section["type"])(
-            **{key: value for key, value in section.items() if key != "type"}
-        )
-    except OptionError as error:
-        raise OptionError(f"{option_file}: network_g: {error}") from error
+    where = f"{option_file}: network_g"
+    raise_faults(list(registered_faults(section, ARCH_REGISTRY, where)))
+    network = build_network(section, where)
     state, _ = find_params(checkpoint, (options.get("path") or {}).get("param_key_g", "params_ema"))
     load_into(network, state, checkpoint)
     require_finite(state, checkpoint)

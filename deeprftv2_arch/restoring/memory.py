@@ -10,23 +10,12 @@ import torch
 from torch import nn
 
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
+from deeprftv2_arch.networks.cards import card_of
+from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.restoring.tiles import SMALLEST, STEP, Tiles, tiles_of
 
 CGROUP = Path("/sys/fs/cgroup")  # the limit of a container, which psutil does not know
 SHARE = 0.8  # of the free memory, the rest is for other programs and for what the model below does not know
-
-# A network takes so many bytes for every pixel that it works on at once and every channel of its first features, beyond
-# its weights and the images themselves. Measured on a CPU in float32: DeepRFTv2-S 111 at 256x256 and 99 at 512x512,
-# -B 95 at 512x512 and 118 with 24 channels instead of 48, ATD-light 111 at x2 and 113 at x4, ATD 97 at 192x192.
-BYTES = 120
-# An ATD with estimators works on its own small tiles; for every pixel around them it keeps shallow features alone
-# (ATD-light+FKE: 12 at 256x256).
-KEPT_BYTES = 16
-# A kernel field has D channels, whatever the width of its network. Measured on UFPNets with D = 361: 4057 bytes a pixel
-# with 16 channels, 5753 with 64.
-FIELD_BYTES = 12
-WIDTH = 64  # channels of the features of a network that does not begin with a convolution
 
 RESERVE = 0.02  # of a limit, for what the model knows too little of
 
@@ -86,14 +75,12 @@ def image_bytes(pixels: int, upscale: int) -> int:
 
 def pixels_that_fit(network: nn.Module, free: int) -> int:
     """Return how many pixels of its input a network can work on in so many bytes."""
-    width = next((layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), WIDTH)
-    field = network.flow.kernel_size**2 if isinstance(network, KernelGuidedNetwork) else 0
-    pixel = max(BYTES * width, FIELD_BYTES * field)
-    own_tile: int | None = getattr(network, "tile", None)
+    card, own_tile = card_of(network), traits_of(network).tile
+    pixel = card.bytes_per_pixel(network)
     at_once = max(free, 0) // pixel
     if own_tile is None or at_once <= own_tile**2:
         return at_once
-    return max(own_tile**2, (free - pixel * own_tile**2) // (KEPT_BYTES * width))
+    return max(own_tile**2, (free - pixel * own_tile**2) // card.bytes_around_tiles(network))
 
 
 def tiles_that_fit(network: nn.Module, height: int, width: int, free: int, largest: int | None = None) -> Tiles | None:

@@ -18,7 +18,7 @@ from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import run_in_tiles
-from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.networks.protocol import TiledNetwork, traits_of
 from deeprftv2_arch.restoring.conversion import check_image, to_image, to_tensor
 from deeprftv2_arch.restoring.image_files import MAX_PIXELS, read_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
@@ -91,7 +91,7 @@ class Restorer:
             raise OptionError("tile and memory_limit: give one of them, since the limit chooses the tiles")
         self.device = _device(device)
         self.network = network.to(self.device).eval()
-        self.upscale = int(getattr(network, "upscale", 1))
+        self.upscale = traits_of(network).upscale
         self.tile = None if tile is None else check_tiles(tile)
         self.memory_limit = None if memory_limit is None else parse_bytes(memory_limit)
         if max_pixels < 1:
@@ -148,9 +148,10 @@ class Restorer:
         """
         network = network_of_options(Path(option_file), Path(checkpoint))
         # An ATD keeps its own tiles inside of those here: its estimators know the spectra of such windows alone.
-        if isinstance(network, DeepRFTv2) and network.tile is not None:
+        traits = traits_of(network)
+        if isinstance(network, TiledNetwork) and traits.tile is not None and not traits.keeps_tiles:
             if tile is None and memory_limit is None:
-                tile = (network.tile, network.tile_overlap)
+                tile = (traits.tile, traits.tile_overlap)
             network.use_tiles(None)
         return cls(network, device, tile, memory_limit, max_pixels)
 
@@ -240,7 +241,7 @@ class Restorer:
         """
         check_image(image)
         tiles = tiles or self.tile
-        sizes = [KERNEL_WINDOW, tiles and tiles.size, getattr(self.network, "tile", None)]
+        sizes = [KERNEL_WINDOW, tiles and tiles.size, traits_of(self.network).tile]
         x = middle(to_tensor(image), min(size for size in sizes if size))
         return estimated_kernels(self.network, lambda: self._run(x))
 
@@ -311,7 +312,7 @@ class Restorer:
     def _run(self, x: Tensor) -> Tensor:
         """Run the network on the device; a network of one channel works on colours one by one."""
         x = x.to(self.device)
-        one_by_one = getattr(self.network, "in_chans", 3) == 1
+        one_by_one = traits_of(self.network).channels == 1
         restored: Tensor = self.network(x.transpose(0, 1)).transpose(0, 1) if one_by_one else self.network(x)
         return restored.float().cpu()
 

@@ -24,14 +24,13 @@ def install() -> None:
     except ImportError as error:
         raise OptionError(f"spandrel is needed ({error}): pip install 'deeprftv2_arch[spandrel]'") from error
     # Only now, since its classes are spandrel's.
-    from deeprftv2_arch.spandrel_support.architectures import (
-        ATDWithEstimatorsArchitecture,
-        DeepRFTv2Architecture,
-        UFPNetArchitecture,
-    )
+    from deeprftv2_arch.networks.cards import CARDS
+    from deeprftv2_arch.spandrel_support.architectures import CardArchitecture
 
     # Theirs would take an ATD for one without estimators, and a UFPNet under the authors' names for a NAFNet.
     theirs = tuple(support.architecture.id for support in spandrel.MAIN_REGISTRY)
-    for architecture in (DeepRFTv2Architecture(), ATDWithEstimatorsArchitecture(), UFPNetArchitecture()):
-        support = spandrel.ArchSupport.from_architecture(architecture, before=theirs)
+    for card in CARDS:
+        if card.spandrel_id is None:
+            continue
+        support = spandrel.ArchSupport.from_architecture(CardArchitecture(card), before=theirs)
         spandrel.MAIN_REGISTRY.add(support, ignore_duplicates=True)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from deeprftv2_arch.analysis.kernel_cka import kernel_cka
 from deeprftv2_arch.analysis.kernels import estimator_kernels
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.estimator_taps import EstimatorTap, estimators, tapped
+from deeprftv2_arch.networks.card import EstimatorPlace
+from deeprftv2_arch.networks.cards import card_of
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.restorer import Restorer
 
-TWO_UNITS = TINY_DEBLURRING | {"units": 2, "fke_blocks": (1, 1)}
+TWO_UNITS: dict[str, Any] = TINY_DEBLURRING | {"units": 2, "fke_blocks": (1, 1)}
 NAMES = ["unit1_full", "unit1_half", "unit2_full", "unit2_half"]
 
 
@@ -31,7 +34,7 @@ def restorer() -> Restorer:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a checkpoint and pairs, in which the commands run."""
+    """Make a folder with a checkpoint and pairs, in which the commands run."""
     monkeypatch.chdir(tmp_path)
     torch.save({"params": DeepRFTv2(**TINY_DEBLURRING, fke_blocks=(1, 1)).state_dict()}, "net.pth")
     torch.save({"params": DeepRFTv2(**TINY_DEBLURRING, fke_blocks=()).state_dict()}, "without.pth")
@@ -122,13 +125,14 @@ def test_cka_of_features_that_know_the_kernel_and_of_others(
 ) -> None:
     moves = iter([(1.0, 0.0), (0.0, 1.0)])
 
-    def planted(restorer: Restorer, x: torch.Tensor) -> dict[str, EstimatorTap]:
+    def planted(restorer: Restorer, x: torch.Tensor) -> list[tuple[EstimatorPlace, EstimatorTap]]:
         down, right = next(moves)
         height, width = x.shape[2:]
         phase = 3 * (down * torch.fft.fftfreq(height)[:, None] + right * torch.fft.rfftfreq(width)[None])
         kernel = 0.6 + 0.4 * torch.exp(-2j * torch.pi * phase)
         knowing = torch.stack([kernel.real, -kernel.real, kernel.imag, -kernel.imag])[None]
-        return {"units.0.full_scale.fke": EstimatorTap(x, x, kernel, [torch.rand(knowing.shape), 5 * knowing])}
+        first = card_of(restorer.network).estimators(restorer.network)[0]
+        return [(first, EstimatorTap(x, x, kernel, [torch.rand(knowing.shape), 5 * knowing]))]
 
     monkeypatch.setattr("deeprftv2_arch.analysis.kernel_cka.tap_restoring", planted)
     result = kernel_cka(restorer, moving_pairs(tmp_path), resamples=50)["unit1_full"]

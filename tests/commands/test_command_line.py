@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from launch_helpers import run
 
-from deeprftv2_arch.checkpoints.reference import LAYOUTS
 from deeprftv2_arch.commands.convert import REFERENCES
 from deeprftv2_arch.commands.main import build_parser, main
 from deeprftv2_arch.commands.train_and_test import test as run_test
 from deeprftv2_arch.commands.train_and_test import train
+from deeprftv2_arch.networks.cards import authors_layouts
 
 HEAVY = ("torch", "torchvision", "basicsr", "matplotlib", "gradio")
 # Runs a module as `python -m` does, and ends with a line of JSON: the exit code, and what was imported of HEAVY.
@@ -142,4 +142,4 @@ def test_training_and_testing_are_commands_too(
 
 
 def test_the_references_are_those_that_can_be_converted() -> None:
-    assert list(LAYOUTS) == list(REFERENCES)
+    assert list(authors_layouts()) == list(REFERENCES)

@@ -24,14 +24,14 @@ NOWHERE = np.zeros(2)
 
 
 def along_x(length: float, moments: int = 200) -> CameraPath:
-    """A straight shift to the right at constant speed."""
+    """Return a straight shift to the right at constant speed."""
     shift = np.zeros((moments, 2))
     shift[:, 0] = ((np.arange(moments) + 0.5) / moments - 0.5) * length
     return CameraPath(shift, np.zeros(moments), np.zeros(moments), NOWHERE)
 
 
 def exposure_of(height: int, width: int, **what: object) -> Exposure:
-    """An exposure to which nothing happens but what is said."""
+    """Return an exposure to which nothing happens but what is said."""
     nothing: dict[str, object] = {
         "sharp": False,
         "camera": CameraPath.still(),

@@ -39,9 +39,13 @@ class TwoScaleConvolutions(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("mean", torch.zeros(3))
 
-    def forward(self, x: Tensor) -> Tensor | dict[str, list[Tensor]]:
-        restored = self.second(torch.tanh(self.first(x)))
-        if not self.training:
+    @property
+    def supervised_scales(self) -> tuple[str, ...]:
+        return ("full", "half")
+
+    def forward(self, x: Tensor, supervise: bool = False) -> Tensor | dict[str, list[Tensor]]:
+        restored: Tensor = self.second(torch.tanh(self.first(x)))
+        if not supervise:
             return x + restored
         with torch.no_grad():
             self.steps += 1

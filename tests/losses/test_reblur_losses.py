@@ -9,8 +9,8 @@ from basicsr.losses import build_loss
 from torch import nn
 
 import deeprftv2_arch  # noqa: F401  (registers the losses)
+from deeprftv2_arch.losses.criteria import KernelGuidedLoss, ReblurLoss
 from deeprftv2_arch.losses.psnr_loss import PSNRLoss
-from deeprftv2_arch.losses.reblur_loss import KernelGuidedLoss, ReblurLoss
 
 
 def uniform(kernel: torch.Tensor, batch: int, height: int, width: int) -> torch.Tensor:

@@ -32,9 +32,9 @@ def read(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
-def resumed(root: Path, recipe: dict[str, Any], iteration: int) -> DeblurModel:
+def resumed(root: Path, recipe: dict[str, Any], iteration: int, **more: Any) -> DeblurModel:
     """Build a model and resume it as BasicSR's train.py does."""
-    settings = model_options(root, recipe)
+    settings = model_options(root, recipe, **more)
     state = read(root / "training_states" / f"{iteration}.state")
     settings["path"]["resume_state"] = "given"
     check_resume(settings, state["iter"])
@@ -101,7 +101,8 @@ def test_best_results_are_resumed(tmp_path: Path) -> None:
     again = resumed(tmp_path, {}, 1)
     assert again.best_metric_results == model.best_metric_results
     assert again.best_metric_results["toy"]["psnr"]["val"] == model.metric_results["psnr"]
-    again.opt["val"]["metrics"]["ssim"] = {"type": "calculate_ssim", "crop_border": 0}
+    metrics = {**again.opt["val"]["metrics"], "ssim": {"type": "calculate_ssim", "crop_border": 0}}
+    again = resumed(tmp_path, {}, 1, val={"save_img": False, "pbar": False, "metrics": metrics})
     again.resume_training(read(tmp_path / "training_states" / "1.state"))
     again.validation(loader, 2, None)
     assert again.best_metric_results["toy"]["ssim"]["iter"] == 2

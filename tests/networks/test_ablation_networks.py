@@ -1,6 +1,7 @@
 """The ablations' networks, against their formulas written out."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,23 +9,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.ablation.added_kernel_estimator import AddedKernelEstimator
-from deeprftv2_arch.layers.ablation.linear_kernel_estimator import LinearKernelEstimator
-from deeprftv2_arch.layers.ablation.source_kernel_estimator import SourceKernelEstimator
-from deeprftv2_arch.layers.ablation.spatial_kernel_estimator import SpatialKernelEstimator
+from deeprftv2_arch.layers.ablated_estimators import (
+    AddedKernelEstimator,
+    LinearKernelEstimator,
+    SourceKernelEstimator,
+    SpatialKernelEstimator,
+)
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
-from deeprftv2_arch.losses.multi_scale_loss import MultiScaleLoss
+from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 
 VARIANTS = ("spatial", "no_activation", "added", "without_skip", "from_blurred", "from_restored", "from_e1")
-TINY = {"dim": 2, "blocks": (1, 1, 1), "fke_blocks": (1, 1)}
-PLAIN = {"units": 1, "scales": 1, "full_kinds": ("NAF", "NAF", "NAF"), "fke_kind": "Res"}
+TINY: dict[str, Any] = {"dim": 2, "blocks": (1, 1, 1), "fke_blocks": (1, 1)}
+PLAIN: dict[str, Any] = {"units": 1, "scales": 1, "full_kinds": ("NAF", "NAF", "NAF"), "fke_kind": "Res"}
 
 
 def shaken(network: nn.Module) -> nn.Module:
-    """The network with all of its branches open, in float64."""
+    """Build the network with all of its branches open, in float64."""
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -100,7 +103,7 @@ def test_sources_are_what_they_are_called(variant: str, monkeypatch: pytest.Monk
     seen = {}
     deblur_from = SourceKernelEstimator.deblur_from
 
-    def watch(self, source, f, previous):
+    def watch(self: Any, source: Any, f: Any, previous: Any) -> Any:
         seen["source"], seen["f"] = source, f
         return deblur_from(self, source, f, previous)
 
@@ -109,7 +112,7 @@ def test_sources_are_what_they_are_called(variant: str, monkeypatch: pytest.Monk
     unit.encoder.levels[0].register_forward_hook(lambda module, inputs, output: seen.update(e1=output))
     unit.decoder.levels[-1].register_forward_hook(lambda module, inputs, output: seen.update(d1=output))
     x = torch.rand(1, 3, 8, 16, dtype=torch.float64)
-    images = network.train()(x)["full"]
+    images = network.train()(x, supervise=True)["full"]
     expected = {"from_blurred": x, "from_restored": images[0], "from_e1": seen["e1"]}[variant]
     torch.testing.assert_close(seen["source"], expected)
     torch.testing.assert_close(seen["f"], seen["d1"])
@@ -139,7 +142,8 @@ def test_gradients_are_the_same_whatever_is_kept(variant: str, memory: str) -> N
     shaken(networks[0])
     networks[1].double().load_state_dict(networks[0].state_dict())
     for network in networks:
-        sum(image.square().mean() for of_scale in network.train()(x).values() for image in of_scale).backward()
+        images = network.train()(x, supervise=True)
+        sum(image.square().mean() for of_scale in images.values() for image in of_scale).backward()
     for (name, ours), theirs in zip(networks[1].named_parameters(), networks[0].parameters(), strict=True):
         assert ours.grad is not None, name
         torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
@@ -199,7 +203,7 @@ def test_mimo_unet_is_its_formula() -> None:
     network = MIMOUNet(2, (1, 2, 1)).double()
     image = torch.rand(1, 3, 16, 24, dtype=torch.float64)
     expected = mimo_by_hand(network, image)
-    found = network.train()(image)
+    found = network.train()(image, supervise=True)
     assert list(found) == ["full", "half", "quarter"]
     for (restored,), hand in zip(found.values(), expected, strict=True):
         torch.testing.assert_close(restored, hand)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.ufpnet.kernel_guidance import KernelGuidance
+from deeprftv2_arch.layers.kernel_attention import KernelGuidance
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.kernel_guided_unet import KernelGuidedUNet
 
@@ -22,7 +22,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def network(**changes: Any) -> KernelGuidedUNet:
-    """A tiny network of which nothing is zero but what its kernels add."""
+    """Build a tiny network of which nothing is zero but what its kernels add."""
     torch.manual_seed(0)
     built = KernelGuidedUNet(**{**ARGUMENTS, **changes})
     randomise(built.unet)
@@ -36,7 +36,7 @@ def randomise(module: nn.Module) -> None:
 
 
 def plain_unet(like: KernelGuidedUNet) -> DeepRFTv2:
-    """The plain U-Net with the same weights."""
+    """Build the plain U-Net with the same weights."""
     plain = DeepRFTv2(4, units=1, scales=1, blocks=(1, 1, 1), full_kinds=("NAF",) * 3, fke_blocks=(), memory="none")
     weights = {
         f"units.0.full_scale.{name}": value for name, value in like.unet.state_dict().items() if ".fuse." not in name
@@ -91,7 +91,7 @@ def test_all_memory_modes_give_the_same_gradients_also_to_the_pyramid() -> None:
         net = network(memory=memory, samples=0).train()
         for guide in guides(net):
             nn.init.constant_(guide.gamma, 0.5)
-        (net(x)["restored"] - target).square().mean().backward()
+        (net(x, supervise=True)["restored"] - target).square().mean().backward()
         gradients[memory] = {name: p.grad for name, p in net.named_parameters() if p.requires_grad}
     pyramid = [name for name in gradients["none"] if name.startswith("pyramid")]
     assert len(pyramid) == 4
@@ -111,7 +111,7 @@ def test_it_learns_and_estimator_and_flow_do_not() -> None:
     optimiser = torch.optim.Adam(trained, 6e-3)
     losses: list[float] = []
     for _ in range(20):
-        loss = (net(blurred)["restored"] - sharp).square().mean()
+        loss = (net(blurred, supervise=True)["restored"] - sharp).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

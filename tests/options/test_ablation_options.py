@@ -11,7 +11,8 @@ from launch_helpers import REPOSITORY
 from ptflops import get_model_complexity_info
 
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.options.loading import load_options, read_option_file
+from deeprftv2_arch.options.loading import load_options
+from deeprftv2_arch.options.option_file import read_option_file
 
 FOLDER = REPOSITORY / "options" / "ablation"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -72,10 +73,10 @@ def network_on_meta(path: Path) -> torch.nn.Module:
 
 
 def without_network(path: Path) -> list[str]:
-    """The file's lines but for its heading, in which its name is replaced, and but for the section of its network."""
+    """Return the file's lines but for its heading, in which its name is replaced, and its network's section."""
     text = path.read_text(encoding="utf-8").replace(path.stem, "NAME")
     before, rest = text.split("\nnetwork_g:\n")
-    return [*before.splitlines()[2:], *rest[rest.index("\n  # Images larger") :].splitlines()]
+    return [*before.partition("#\n")[2].splitlines(), *rest[rest.index("\n  # Images larger") :].splitlines()]
 
 
 def test_every_row_has_its_file() -> None:
@@ -108,9 +109,7 @@ def test_trained_rows_are_tested_as_the_published_network_is(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["table6_row02", "table6_row15", "table7_from_restored"])
 def test_test_file_takes_the_network_of_another_row(name: str, tmp_path: Path) -> None:
     own, row = (path.read_text(encoding="utf-8") for path in (TESTING, FOLDER / f"{name}.yml"))
-    own_network, row_network = (
-        text[text.index("network_g:") : text.index("  # Images larger")] for text in (own, row)
-    )
+    own_network, row_network = (text[text.index("network_g:") : text.index("  # Images larger")] for text in (own, row))
     (tmp_path / "row.yml").write_text(own.replace(own_network, row_network), encoding="utf-8")
     load_options(Arguments(tmp_path / "row.yml"), tmp_path, is_train=False)
 

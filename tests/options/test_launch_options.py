@@ -11,24 +11,32 @@ from launch_helpers import data_section, evaluation_options, training_options, w
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.arguments import parse_arguments
-from deeprftv2_arch.options.loading import Options, change_options, load_options, read_option_file
-from deeprftv2_arch.options.signatures import check_arguments, check_value
+from deeprftv2_arch.options import sections
+from deeprftv2_arch.options.loading import Options, load_options
+from deeprftv2_arch.options.option_file import change_options, read_option_file
+from deeprftv2_arch.options.validation import argument_faults, section_faults, type_faults
 
 
 def load(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool = True) -> Options:
     path = write_options(tmp_path / "run.yml", options)
-    return load_options(parse_arguments(["-opt", str(path), *words]), tmp_path, is_train)
+    return load_options(parse_arguments(["-opt", str(path), *words]), tmp_path, is_train).to_basicsr()
 
 
-def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool = True) -> str:
-    """Return the one line that a user reads, without the file's name, and see that nothing was made."""
+def faults(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool = True) -> list[str]:
+    """Return the lines that a user reads, without the file's name, and see that nothing was made."""
     with pytest.raises(OptionError) as caught:
         load(tmp_path, options, *words, is_train=is_train)
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.yml"]
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"{tmp_path / 'run.yml'}: ")
-    return message.removeprefix(f"{tmp_path / 'run.yml'}: ")
+    lines = str(caught.value).split("\n")
+    beginning = f"{tmp_path / 'run.yml'}: "
+    assert all(line.startswith(beginning) for line in lines)
+    return [line.removeprefix(beginning) for line in lines]
+
+
+def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool = True) -> str:
+    """Return the one line that a user reads."""
+    (line,) = faults(tmp_path, options, *words, is_train=is_train)
+    return line
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,58 @@ def test_fault_is_named_with_file_section_and_key(tmp_path: Path, changes: dict[
     assert fault(tmp_path, training_options(tmp_path, tmp_path, **changes)).startswith(expected)
 
 
+def test_all_faults_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    changes = {
+        "nmae": "a",
+        "num_gpu": "all",
+        "network_g__dimm": 8,
+        "network_g__dim": "8",
+        "datasets__train__patch_stages": [{"iters": 6, "patch_size": 16}, 5],
+        "datasets__val__type": "Pairs",
+        "train__losses__l1__loss_weigth": 1,
+        "train__optim_g__lr": "1e-3",
+        "train__clip_grad_norm": "x" * 1000,
+        "val__metrics__psnr__type": "calculate_psn",
+        "logger": {"print_freq": 1},
+    }
+    found = faults(tmp_path, training_options(tmp_path, tmp_path, **changes))
+    expected = [
+        "num_gpu: expected a whole number from 0 on or 'auto', not 'all'",
+        f"train: clip_grad_norm: expected a number, not '{'x' * 76}...",
+        "logger: save_checkpoint_freq: missing",
+        "logger: use_tb_logger: missing",
+        "unknown key 'nmae'; did you mean 'name'?",
+        "datasets: train: patch_stages: item 1: batch_size: missing",
+        "datasets: train: patch_stages: item 2: expected keys with values, not 5",
+        "datasets: val: type: nothing is called 'Pairs'; known are ",
+        "network_g: dim: expected a whole number, not '8' (without quotes, ",
+        "network_g: unknown key 'dimm'; did you mean 'dim'?",
+        "val: metrics: psnr: type: nothing is called 'calculate_psn'; did you mean 'calculate_psnr'?",
+        "train: losses: l1: unknown key 'loss_weigth'; did you mean 'loss_weight'?",
+        "train: optim_g: lr: expected a number or Tensor, not '1e-3' (without quotes, ",
+    ]
+    assert len(found) == len(expected)
+    for line, beginning in zip(found, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_a_key_is_named_in_one_line_too(tmp_path: Path) -> None:
+    key = "x" * 3000
+    changes = {f"train__losses__{key}": {"type": "L3Loss"}, f"train__{key}": 1, f"datasets__{key}": {}, key: 2}
+    found = faults(tmp_path, training_options(tmp_path, tmp_path, **changes))
+    assert len(found) == 4
+    assert all(len(line) < 800 for line in found)
+
+
+def test_faults_of_values_that_do_not_fit_each_other_are_named_at_once(tmp_path: Path) -> None:
+    stages = [{"iters": 6, "patch_size": 20, "batch_size": 1}]
+    changes = {"path__resume_state": "3.state", "datasets__train__patch_stages": stages}
+    assert faults(tmp_path, training_options(tmp_path, tmp_path, **changes)) == [
+        "path: resume_state: there is no file 3.state",
+        "datasets: train: patch_stages: item 1: patch_size: 20 is no multiple of 8, which this network trains on",
+    ]
+
+
 @pytest.mark.parametrize("model", ["DeblurModel", "SRModel"])
 @pytest.mark.parametrize("name", ["", "  ", ".", "..", "../datasets", "a/b", "/a", "a\\b", "a\0b"])
 def test_name_of_a_run_is_a_plain_folder_name(tmp_path: Path, name: str, model: str) -> None:
@@ -122,7 +182,7 @@ def test_name_of_a_run_from_the_command_line(tmp_path: Path) -> None:
     assert message == "name: expected the name of a folder, without a path, not '..'"
 
 
-SUPER_RESOLUTION = {
+SUPER_RESOLUTION: dict[str, Any] = {
     "model_type": "SuperResolutionModel",
     "scale": 2,
     "datasets__train__type": "SuperResolutionPairDataset",
@@ -231,7 +291,8 @@ def test_prefetching_to_a_gpu_needs_pinned_memory(tmp_path: Path, monkeypatch: p
 def test_sections_that_the_loop_reads_are_checked_for_every_model(
     tmp_path: Path, changes: dict[str, Any], expected: str
 ) -> None:
-    assert fault(tmp_path, training_options(tmp_path, tmp_path, model_type="SRModel", **changes)).startswith(expected)
+    found = faults(tmp_path, training_options(tmp_path, tmp_path, model_type="SRModel", **changes))
+    assert found[0].startswith(expected)
 
 
 def test_keys_of_other_models_pass(tmp_path: Path) -> None:
@@ -275,7 +336,7 @@ def test_testing_needs_weights(tmp_path: Path) -> None:
         (None, "cannot read the option file: No such file or directory; check the path"),
         ("- a\n- b\n", "not an option file: expected keys with values, such as 'name: ...'"),
         ("name: [1, 2\n", "not valid YAML: "),
-        ("plugin: !!python/name:no_such_package.x\n", "not valid YAML: "),
+        ("plugin: !!python/name:no_such_package.x\n", "line 1: plugin: cannot import no_such_package.x (Module"),
     ],
 )
 def test_file_that_is_no_option_file(tmp_path: Path, text: str | None, expected: str) -> None:
@@ -358,7 +419,7 @@ def open_target(first: float, **rest: Any) -> None:
     ],
 )
 def test_values_that_fit_a_signature(values: Mapping[str, Any]) -> None:
-    check_arguments(values, target, "f")
+    assert argument_faults(values, target, "f") == []
 
 
 @pytest.mark.parametrize(
@@ -373,18 +434,24 @@ def test_values_that_fit_a_signature(values: Mapping[str, Any]) -> None:
         ({"first": 1, "kind": "b"}, "f: kind: expected 'a' or 2, not 'b'"),
         ({"first": 1, "frist": 2}, "f: unknown key 'frist'; did you mean 'first'?"),
         ([1], "f: expected keys with values, not [1]"),
+        ({"first": 1, 7: 2}, "f: unknown key 7; known are first, inner, kind, names"),
     ],
 )
 def test_values_that_do_not_fit_a_signature(values: Any, message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        check_arguments(values, target, "f")
-    assert str(caught.value) == message
+    assert argument_faults(values, target, "f") == [message]
+
+
+def test_keys_are_text() -> None:
+    assert type_faults({7: 1}, Mapping[str, Any], "f") == []
+    assert section_faults(sections.TestingOptions, {"published": {7: {}}}, "f")[-1] == (
+        "f: published: expected text as a key, not 7"
+    )
 
 
 def test_further_keys_pass_where_the_signature_takes_them() -> None:
-    check_arguments({"first": 1, "else": 2}, open_target, "f")
-    with pytest.raises(OptionError, match="unknown key 'else'"):
-        check_arguments({"first": 1, "else": 2}, open_target, "f", open_ended=False)
+    assert argument_faults({"first": 1, "else": 2}, open_target, "f") == []
+    (line,) = argument_faults({"first": 1, "else": 2}, open_target, "f", open_ended=False)
+    assert line == "f: unknown key 'else'; known are first"
 
 
 @pytest.mark.parametrize(
@@ -404,8 +471,4 @@ def test_further_keys_pass_where_the_signature_takes_them() -> None:
     ],
 )
 def test_values_against_annotations(value: Any, hint: Any, fits: bool) -> None:
-    if fits:
-        check_value(value, hint, "f")
-    else:
-        with pytest.raises(OptionError):
-            check_value(value, hint, "f")
+    assert (type_faults(value, hint, "f") == []) is fits

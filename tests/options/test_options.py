@@ -8,7 +8,8 @@ from basicsr.archs import build_network
 from launch_helpers import REPOSITORY
 
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.options.loading import load_options, read_option_file
+from deeprftv2_arch.options.loading import load_options
+from deeprftv2_arch.options.option_file import read_option_file
 
 SMALL = sorted((REPOSITORY / "options").glob("DeepRFTv2_T_*.yml"))  # no experiments of the paper
 TRAINING = sorted({*(REPOSITORY / "options").glob("DeepRFTv2*.yml")} - {*SMALL})
@@ -184,7 +185,7 @@ def test_super_resolution_network_is_the_published_one(path: Path) -> None:
     assert opt["scale"] == opt["network_g"]["upscale"] == scale_of(path)
     network = build_network(opt["network_g"])
     count = sum(parameter.numel() for parameter in network.parameters())
-    header = path.read_text(encoding="utf-8").splitlines()[0]
+    header = path.read_text(encoding="utf-8").splitlines()[1]
     assert count == SR_PARAMETERS[path.stem]
     assert f"({count:,} parameters)" in header
     assert header.startswith(f"# ATD-light{'+FKE' if with_fke else ''} at x{scale_of(path)}")

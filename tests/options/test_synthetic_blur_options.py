@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.options.checks import check_dataset
+from deeprftv2_arch.data.synthetic_blur import BlurSettings
+from deeprftv2_arch.options.sections import HeldOutPhotographsSection, TrainingPhotographsSection
+from deeprftv2_arch.options.validation import section_faults
 
 SECTION = {
     "name": "photographs",
@@ -21,23 +22,26 @@ SECTION = {
 
 
 def test_section_of_the_training_set() -> None:
-    check_dataset("train", SECTION, "train", is_train=True)
+    assert section_faults(TrainingPhotographsSection, SECTION, "train") == []
+    section = TrainingPhotographsSection.model_validate(SECTION)
+    assert section.blur == BlurSettings(path=(1.0, 20.0), objects=0.0)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"blur": {"path": 5}}, "blur: path: expected a list of 2"),
-        ({"blur": {"shake": 0.5}}, "unknown key 'shake'"),
-        ({"curriculum": {"longest": 8}}, "curriculum: pairs: missing"),
-        ({"dataroot_lq": "blurred"}, "unknown key 'dataroot_lq'"),
+        ({"blur": {"path": 5}}, "train: blur: path: "),
+        ({"blur": {"shake": 0.5}}, "train: blur: unknown key 'shake'"),
+        ({"blur": {"sharp": 1.5}}, "sharp must be in 0..1, got 1.5"),
+        ({"curriculum": {"longest": 8}}, "train: curriculum: pairs: missing"),
+        ({"dataroot_lq": "blurred"}, "train: unknown key 'dataroot_lq'"),
     ],
 )
 def test_mistakes(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(OptionError, match=said):
-        check_dataset("train", SECTION | change, "train", is_train=True)
+    (fault,) = section_faults(TrainingPhotographsSection, SECTION | change, "train")
+    assert said in fault
 
 
 def test_section_of_a_validation_set() -> None:
     section = {key: SECTION[key] for key in ("name", "type", "dataroot_gt", "io_backend", "blur")}
-    check_dataset("val", section | {"seed": 1, "pairs": 4}, "val", is_train=True)
+    assert section_faults(HeldOutPhotographsSection, section | {"seed": 1, "pairs": 4}, "val") == []

@@ -6,8 +6,9 @@ import pytest
 from launch_helpers import REPOSITORY
 
 from deeprftv2_arch.launch.arguments import Arguments
-from deeprftv2_arch.launch.weightless import network_without_memory
-from deeprftv2_arch.options.loading import load_options, read_option_file
+from deeprftv2_arch.options.building import build_network
+from deeprftv2_arch.options.loading import load_options
+from deeprftv2_arch.options.option_file import read_option_file
 
 OPTIONS = REPOSITORY / "options"
 KERNEL, KERNEL_TEST = OPTIONS / "UFPNet_kernel.yml", OPTIONS / "test" / "UFPNet_kernel.yml"
@@ -61,10 +62,10 @@ def test_file_loads_and_begins_with_the_plugin_line(path: Path, tmp_path: Path) 
 
 def test_kernel_estimator_is_the_published_one_for_the_flow_of_the_first_stage() -> None:
     opt, first = read_option_file(KERNEL), read_option_file(OPTIONS / "UFPNet_flow.yml")
-    estimator, flow = (network_without_memory(opt[section]) for section in ("network_g", "network_flow"))
+    estimator, flow = (build_network(opt[section], section, "meta") for section in ("network_g", "network_flow"))
     assert sum(parameter.numel() for parameter in estimator.parameters()) == 5_619_858
     assert sum(parameter.numel() for parameter in flow.parameters()) == 194_470
-    assert flow.state_dict().keys() == network_without_memory(first["network_g"]).state_dict().keys()
+    assert flow.state_dict().keys() == build_network(first["network_g"], "network_g", "meta").state_dict().keys()
     assert opt["path"]["pretrain_network_flow"] == f"experiments/{first['name']}/models/net_g_latest.pth"
     assert opt["path"]["ignore_resume_networks"] == ["network_flow"]
     assert opt["train"]["total_iter"] == opt["train"]["scheduler"]["T_max"] == 480_000
@@ -85,7 +86,7 @@ def test_recipe_of_the_third_stage(path: Path) -> None:
     opt = read_option_file(path)
     train, data = opt["train"], opt["datasets"]["train"]
     parameters, iterations, lr, batch = RECIPES[path.stem]
-    network = network_without_memory(opt["network_g"])
+    network = build_network(opt["network_g"], "network_g", "meta")
     count = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     header = " ".join(path.read_text(encoding="utf-8").partition("#\n")[0].replace("\n# ", " ").split())
@@ -105,7 +106,8 @@ def test_recipe_of_the_third_stage(path: Path) -> None:
     kernel = read_option_file(KERNEL)
     assert opt["path"]["pretrain_network_kernel"] == f"experiments/{kernel['name']}/models/net_g_latest.pth"
     assert opt["path"]["pretrain_network_flow"] == kernel["path"]["pretrain_network_flow"]
-    assert network.estimator.state_dict().keys() == network_without_memory(kernel["network_g"]).state_dict().keys()
+    estimator = build_network(kernel["network_g"], "network_g", "meta")
+    assert network.estimator.state_dict().keys() == estimator.state_dict().keys()
 
 
 @pytest.mark.parametrize("path", TESTING, ids=lambda path: path.stem)

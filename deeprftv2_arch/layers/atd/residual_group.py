@@ -6,15 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.layers.atd.tokens import to_map, to_tokens
-from deeprftv2_arch.layers.atd.transformer_layer import ATDTransformerLayer, LayerSettings
+from deeprftv2_arch.layers.atd.transformer_layer import ATDTransformerLayer, LayerSettings, to_map, to_tokens
 from deeprftv2_arch.ops.reversible import call
 
 Connection = Literal["1conv", "3conv"]
 
 
 def connection(kind: Connection, dim: int) -> nn.Module:
-    """What follows a chain of layers before its skip connection: one 3x3 convolution, or three with a bottleneck.
+    """Build what follows a chain of layers before its skip connection: one 3x3 convolution, or three with a bottleneck.
 
     Raises:
         OptionError: The kind is unknown, or ``dim`` too small for it.

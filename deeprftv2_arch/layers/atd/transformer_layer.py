@@ -3,12 +3,62 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deeprftv2_arch.layers.atd.category_attention import CategoryAttention
-from deeprftv2_arch.layers.atd.conv_ffn import ConvFFN
-from deeprftv2_arch.layers.atd.dictionary_attention import TokenDictionaryCrossAttention
-from deeprftv2_arch.layers.atd.window_attention import WindowAttention
+from deeprftv2_arch.layers.atd.attentions import CategoryAttention, TokenDictionaryCrossAttention, WindowAttention
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """Turn a map (B, C, H, W) into tokens (B, H, W, C)."""
+    return x.permute(0, 2, 3, 1)
+
+
+def to_map(x: Tensor) -> Tensor:
+    """Turn tokens (B, H, W, C) into a map (B, C, H, W).
+
+    By way of (B, C, H W), because of the strides that this gives a batch of one: they decide by which algorithm a
+    convolution runs, and with it whether the last digit is that of the public implementation.
+    """
+    return x.flatten(1, 2).transpose(1, 2).unflatten(2, x.shape[1:3])
+
+
+class DepthwiseConv(nn.Module):
+    """GELU(depthwise convolution), (B, H, W, C) -> (B, H, W, C).
+
+    Args:
+        dim: Channels C.
+        kernel_size: Height and width of the kernels, odd.
+    """
+
+    def __init__(self, dim: int, kernel_size: int) -> None:
+        super().__init__()
+        self.depthwise_conv = nn.Sequential(
+            nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim), nn.GELU()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_tokens(self.depthwise_conv(to_map(x).contiguous()))
+
+
+class ConvFFN(nn.Module):
+    """h = GELU(fc1 x);  out = fc2(h + GELU(depthwise h)), (B, H, W, C) -> (B, H, W, C).
+
+    Args:
+        dim: Channels C.
+        hidden: Channels of h.
+        kernel_size: Of the depthwise convolution.
+    """
+
+    def __init__(self, dim: int, hidden: int, kernel_size: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.dwconv = DepthwiseConv(hidden, kernel_size)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.fc1(x))
+        return self.fc2(x + self.dwconv(x))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ SLOPE = 0.2  # of the leaky rectifiers around nearest neighbours
 
 
 def upsampling_steps(kind: UpsamplerKind, upscale: int, dim: int, channels: int) -> dict[str, nn.Module]:
-    """Modules that make an image (B, channels, upscale H, upscale W) of features (B, dim, H, W), one after the other.
+    """Build modules that, one after the other, make an image (B, channels, upscale H, upscale W) of (B, dim, H, W).
 
     They come by name instead of as one module, because the public checkpoints have them at their top level.
 

@@ -1,0 +1,70 @@
+"""Which network weights belong to, and what in them does not fit."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.networks.card import NetworkCard
+from deeprftv2_arch.networks.cards import card_of_weights
+
+SHOWN = 3  # keys named in an error, of every sort
+
+
+def require_buildable(state: Mapping[str, Tensor]) -> NetworkCard:
+    """Return the card of the network that weights build.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    card = card_of_weights(state)
+    if card is None:
+        first = ", ".join(list(state)[:SHOWN])
+        raise CheckpointError(f"holds weights of no network of this package, e.g. {first}")
+    if not card.builds:
+        raise CheckpointError(f"holds {card.describe(state)}, which weights alone do not build")
+    return card
+
+
+def describe(state: Mapping[str, Tensor]) -> str:
+    """Describe the network of weights: "DeepRFTv2-B with dim 48, ...", "ATD-light at x4 with fke", or say: none."""
+    card = card_of_weights(state)
+    if card is None:
+        return "no network of this package"
+    try:
+        return card.describe(state)
+    except CheckpointError:
+        return f"a part of a network {card.name}"
+
+
+def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Name the arguments in which two networks of one kind differ: "upscale 2 instead of 4"; nothing if they do not."""
+    card = card_of_weights(found)
+    if card is None or not card.builds or card is not card_of_weights(expected):
+        return ""
+    try:
+        ours, theirs = card.deduce_arguments(found), card.deduce_arguments(expected)
+    except CheckpointError:
+        return ""
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return ", ".join(f"{name} {ours.get(name)} instead of {theirs.get(name)}" for name in names)
+
+
+def mismatch(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> str | None:
+    """Say what of ``found`` does not fit ``expected``, naming the first keys of every sort; None if all fits.
+
+    ``names`` has the names of the keys of ``found`` in the user's file, where they are others.
+    """
+    names = names or {}
+    missing = [key for key in expected if key not in found]
+    unexpected = [names.get(key, key) for key in found if key not in expected]
+    misshaped = [
+        f"{names.get(key, key)} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    sorts = {"missing": missing, "unexpected": unexpected, "of another shape": misshaped}
+    parts = [f"{len(keys)} {sort}, e.g. {', '.join(keys[:SHOWN])}" for sort, keys in sorts.items() if keys]
+    return "; ".join(parts) or None

@@ -1,1 +1,0 @@
-"""Layers of normalizing flows: maps that can be inverted, with the logarithm of their determinant."""

@@ -1,1 +1,0 @@
-"""Layers of UFPNet: networks that are told the blur kernel of every pixel (CVPR 2023)."""
