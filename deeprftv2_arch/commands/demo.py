@@ -74,7 +74,9 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
         memory_limit=args.memory_limit and parse_bytes(args.memory_limit),
         max_pixels=args.max_pixels,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that images are removed then, too
+    for name in ("SIGTERM", "SIGHUP"):  # so that images are removed then, too; Windows lacks the latter
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     with suppress(KeyboardInterrupt), served(restorer, args.host, args.port, max_upload) as address:
         yield f"{address} shows the page; Ctrl-C ends it"
         while True:

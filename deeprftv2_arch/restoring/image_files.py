@@ -25,6 +25,8 @@ from deeprftv2_arch.restoring.image_metadata import PNG_PROFILE, colour_profile,
 MAX_PIXELS = 250_000_000
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 QUALITY = 95  # of JPEGs, with colours as fine as the brightness
+LARGE = 2**27  # bytes of a file that are read in any case
+BYTES_PER_PIXEL = 9  # of four channels of 16 bits that no compression helps
 MOST_AHEAD = 2**20  # bytes of a PNG that are searched for a transparent colour
 FULL_COLOURS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
@@ -45,6 +47,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[AnyImage, byte
     """
     require_file(path)
     try:
+        _require_sensible_size(path, max_pixels)
         data = path.read_bytes()
         header = read_header(data)
         require_few_pixels(path, header.height, header.width, max_pixels)
@@ -77,6 +80,22 @@ def has_alpha(path: Path) -> bool:
     except (DataError, OSError):
         return False
     return png_announces_alpha(start)
+
+
+def _require_sensible_size(path: Path, max_pixels: int) -> None:
+    """Refuse a large file that holds more than the pixels which it announces could take, before it is read.
+
+    Raises:
+        DataError: It does, or announces too many pixels.
+    """
+    size = path.stat().st_size
+    if size <= LARGE:
+        return
+    with path.open("rb") as file:
+        header = read_header(file.read(MOST_AHEAD))
+    require_few_pixels(path, header.height, header.width, max_pixels)
+    if size > LARGE + BYTES_PER_PIXEL * header.height * header.width:
+        raise DataError(f"{path}: {size:,} bytes are too many for {header.width}x{header.height} pixels; it is damaged")
 
 
 def require_few_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
