@@ -95,9 +95,9 @@ def test_file_loads_with_its_network_and_begins_with_the_plugin_line(path: Path,
 
 @pytest.mark.parametrize("path", SMALL, ids=by_name)
 def test_small_networks_are_small_and_train_on_photographs(path: Path, tmp_path: Path) -> None:
-    opt = load_options(Arguments(path), tmp_path, is_train=True)
-    assert sum(parameter.numel() for parameter in build_network(opt["network_g"]).parameters()) <= 3_000_000
-    assert opt["datasets"]["train"]["type"] == "SyntheticBlurDataset"
+    run = load_options(Arguments(path), tmp_path, is_train=True)
+    assert sum(parameter.numel() for parameter in run.network.parameters()) <= 3_000_000
+    assert run.data["train"].type == "SyntheticBlurDataset"
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=by_name)
