@@ -181,7 +181,7 @@ def _middle(image: Image, side: int | None) -> Image:
 
 
 def _levels(image: NDArray[np.floating]) -> Image:
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8))
 
 
 def _read(path: Path) -> Image:
