@@ -57,7 +57,8 @@ def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = F
     times = (np.arange(frames) + 0.5) / frames
     amplitudes = rng.normal(size=(harmonics.size, dimensions)) / harmonics[:, None] ** 1.5
     path = np.cos(np.pi * times[:, None] * harmonics) @ amplitudes
-    return np.asarray(path / np.sqrt((path**2).sum(axis=1).mean()))
+    unit: np.ndarray = path / np.sqrt((path**2).sum(axis=1).mean())
+    return unit
 
 
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
@@ -110,4 +111,5 @@ def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
 def blur_photograph(photograph: np.ndarray, motion: Motion) -> np.ndarray:
     """Return the blurred photograph: (H, W, 3) uint8 sRGB in and out."""
     blurred = linear_to_srgb(blur_linear(srgb_to_linear(photograph / 255.0), motion))
-    return np.asarray(np.rint(blurred * 255).clip(0, 255).astype(np.uint8))
+    rounded: np.ndarray = np.rint(blurred * 255).clip(0, 255).astype(np.uint8)
+    return rounded

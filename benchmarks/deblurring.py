@@ -181,7 +181,8 @@ def _middle(image: Image, side: int | None) -> Image:
 
 
 def _levels(image: NDArray[np.floating]) -> Image:
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8))
+    rounded: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return rounded
 
 
 def _read(path: Path) -> Image:

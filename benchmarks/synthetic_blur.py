@@ -124,7 +124,7 @@ def _with_kernel(settings: BlurSettings, sharp: np.ndarray, seed: int) -> np.nda
     settings = replace(settings, resample=(1, 1))
     blurred, _, exposure = expose_photograph(settings, np.random.default_rng(seed), sharp[:, :, ::-1])
     kernel = exposure.kernel(SIDE / 2, SIDE / 2, KERNEL).clip(0)
-    shown = blurred[:, :, ::-1].copy()
+    shown: np.ndarray = blurred[:, :, ::-1].copy()
     shown[-KERNEL - 2 :, : KERNEL + 2] = 255
     shown[-KERNEL - 1 : -1, 1 : KERNEL + 1] = (255 * (kernel / kernel.max()) ** 0.5)[:, :, None]
     return np.asarray(shown)

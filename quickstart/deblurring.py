@@ -82,9 +82,9 @@ class Deblurring(Task):
 
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Measure the peak signal-to-noise ratio in dB."""
-        return float(peak_signal_noise_ratio(truth, photograph))  # type: ignore[no-untyped-call]
+        return float(peak_signal_noise_ratio(truth, photograph))
 
     def ssim(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Measure the structural similarity, mean over the channels."""
         windows = {"gaussian_weights": True, "use_sample_covariance": False}
-        return float(structural_similarity(truth, photograph, channel_axis=2, **windows))  # type: ignore[no-untyped-call]
+        return float(structural_similarity(truth, photograph, channel_axis=2, **windows))

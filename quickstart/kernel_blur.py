@@ -25,7 +25,8 @@ class KernelBlur:
     def kernels(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the kernels (N, k, k) of N pixels."""
         share = self.mask[rows, columns, None, None]
-        return (1 - share) * self.scene + share * self.moving
+        kernels: np.ndarray = (1 - share) * self.scene + share * self.moving
+        return kernels
 
 
 def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -35,7 +36,8 @@ def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarra
     y, x = np.mgrid[:height, :width]
     distance = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
     ramp = np.clip((1.3 - distance) / 0.6, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    mask: np.ndarray = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return mask
 
 
 def random_kernel_blur(

@@ -107,7 +107,8 @@ class CameraPath:
         for matrix in self._matrices(margin):
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             total += cv2.warpAffine(scene, matrix, (width, height), flags=flags).reshape(total.shape)
-        return np.asarray(total / np.float32(len(self.angle)))
+        mean: FloatImage = total / np.float32(len(self.angle))
+        return mean
 
     def _matrices(self, margin: int) -> NDArray[np.float64]:
         """(N, 2, 3): from pixels of the blurred image to those of a scene with a margin."""
@@ -155,7 +156,8 @@ def straight_path(rng: np.random.Generator, moments: int) -> Points:
     """Return a straight path (moments, 2) of constant speed and length 1, with mean zero and a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     along = (np.arange(moments) + 0.5) / moments - 0.5
-    return np.asarray(along[:, None] * np.array([np.cos(angle), np.sin(angle)]))
+    path: Points = along[:, None] * np.array([np.cos(angle), np.sin(angle)])
+    return path
 
 
 def length_of(path: Points) -> float:

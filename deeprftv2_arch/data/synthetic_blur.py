@@ -344,7 +344,8 @@ def shrunk(image: Image, height: int, width: int) -> Image:
 def _light(exposure: Exposure, image: Image) -> FloatImage:
     """Return what is averaged over the exposure: linear light, 1 and more in white areas, or sRGB values 0..1."""
     if not exposure.linear:
-        return np.asarray(image / np.float32(255))
+        levels: FloatImage = image / np.float32(255)
+        return levels
     light = linear_of_levels(image)
     if exposure.brightness > 1:
         white = np.clip((light.max(axis=2, keepdims=True) - WHITE) / (1 - WHITE), 0, 1)
@@ -377,7 +378,8 @@ def soft_disc(radius: float) -> FloatImage:
     reach = disc_reach(radius)
     offsets = np.arange(-reach, reach + 1)
     disc = np.clip(radius + 0.5 - np.hypot(offsets, offsets[:, None]), 0, 1)
-    return np.asarray((disc / disc.sum()).astype(np.float32))
+    normalised: FloatImage = (disc / disc.sum()).astype(np.float32)
+    return normalised
 
 
 def disc_reach(radius: float) -> int:

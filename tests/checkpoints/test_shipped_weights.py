@@ -11,7 +11,7 @@ import deeprftv2_arch
 from deeprftv2_arch.checkpoints.safetensors_file import read_safetensors
 from deeprftv2_arch.checkpoints.weights import sha256
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from deeprftv2_arch.options.loading import read_option_file
+from deeprftv2_arch.options.option_file import read_option_file
 
 WEIGHTS = Path(deeprftv2_arch.__file__).parent / "weights" / "deeprftv2_t.safetensors"
 RECIPE = Path(__file__).resolve().parents[2] / "options" / "DeepRFTv2_T_photos.yml"

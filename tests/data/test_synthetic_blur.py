@@ -46,7 +46,7 @@ def exposure_of(height: int, width: int, **what: object) -> Exposure:
         "quality": None,
         "grid": (0, 0),
     }
-    return Exposure(height=height, width=width, **(nothing | what))  # type: ignore[arg-type]
+    return Exposure(height=height, width=width, **(nothing | what))
 
 
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -56,7 +56,8 @@ def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def framed(image: np.ndarray, exposure: Exposure) -> np.ndarray:
-    return cv2.copyMakeBorder(image, *[exposure.margin] * 4, cv2.BORDER_REFLECT_101)
+    margin = exposure.margin
+    return cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
 
 
 def test_srgb_curve() -> None:
@@ -278,4 +279,4 @@ def test_statistics_of_2000_draws() -> None:
 )
 def test_settings_out_of_range(options: dict[str, object], said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        BlurSettings(**options)  # type: ignore[arg-type]
+        BlurSettings(**options)

@@ -74,7 +74,7 @@ def test_interrupted_run_goes_on(photographs: Path, tmp_path: Path, monkeypatch:
         calls.append(args)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return kernels(*args)  # type: ignore[arg-type]
+        return kernels(*args)
 
     monkeypatch.setattr(synthetic_blur, "_kernels", interrupted)
     assert main(arguments(photographs, out)) == 130

@@ -10,7 +10,7 @@ from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 
 def rates(steps: int, **options: float) -> list[float]:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
-    schedule = CosineAnnealingLR(optimizer, **options)  # type: ignore[arg-type]
+    schedule = CosineAnnealingLR(optimizer, **options)
     values = []
     for _ in range(steps):
         values.append(optimizer.param_groups[0]["lr"])

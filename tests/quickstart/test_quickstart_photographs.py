@@ -8,7 +8,7 @@ from quickstart.deblurring import blurred_version
 from quickstart.photographs import HELD_OUT, TRAINING, load_photograph
 
 
-def test_blur_follows_from_photograph_exposure_and_seed():
+def test_blur_follows_from_photograph_exposure_and_seed() -> None:
     """A pure function of its arguments that moves nothing: the blurred photograph is near the sharp one."""
     photograph = load_photograph("coins.png")
     first = blurred_version(photograph, "coins.png", 0, seed=1)
@@ -18,7 +18,7 @@ def test_blur_follows_from_photograph_exposure_and_seed():
     assert first.mean() == pytest.approx(photograph.mean(), abs=2)
 
 
-def test_training_and_held_out_photographs_have_nothing_in_common():
+def test_training_and_held_out_photographs_have_nothing_in_common() -> None:
     assert not set(TRAINING) & set(HELD_OUT)
     # The motorcycle's twin shows the same scene.
     assert "motorcycle_right.png" not in TRAINING
@@ -32,7 +32,7 @@ def test_training_and_held_out_photographs_have_nothing_in_common():
             assert np.abs(thumbnails[0] - thumbnails[1]).mean() > 10, (held_out, name)
 
 
-def test_crops_cover_the_photograph():
+def test_crops_cover_the_photograph() -> None:
     assert crop_corners(500, 160) == [0, 113, 227, 340]
     assert crop_corners(160, 160) == [0]
     image = np.arange(190 * 384).reshape(190, 384, 1)

@@ -14,6 +14,8 @@ from PIL import Image
 from quickstart.deblurring import blurred_version
 from quickstart.photographs import HELD_OUT, load_photograph
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
