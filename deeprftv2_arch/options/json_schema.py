@@ -79,10 +79,10 @@ def _case(model_type: Schema, known: ModelType) -> Schema:
 
 def _datasets(known: ModelType, phases: tuple[str, str]) -> Schema:
     """Return the schema of ``datasets``, by the data sets that a ``model_type`` takes."""
-    types = DATA_SET_TYPES if known.data is None else {known.data: DATA_SET_TYPES[known.data]}
+    types = {name: found for name, found in DATA_SET_TYPES.items() if not known.data or name in known.data}
     training = [_reference(found.training) for found in types.values()]
     held_out = [_reference(found.held_out) for found in types.values()]
-    if known.data is None:
+    if not known.data:
         training.append(_reference(OtherTrainingDataSection))
         held_out.append(_reference(OtherDataSection))
     schema: Schema = {"additionalProperties": False, "properties": {}, "patternProperties": {}}

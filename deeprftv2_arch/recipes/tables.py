@@ -962,6 +962,7 @@ RECIPES: dict[str, tuple[str, Values]] = {
         **DEBLURRING_TRAININGS,
         **UFPNET,
         **SUPER_RESOLUTION,
+        "DeepRFTv2_T_photos": ("DeepRFTv2_T_photos", {}),
         **{name: (name, OF_QUICKSTART | values) for name, values in QUICKSTARTS.items()},
         **DEBLURRING_TESTS,
         **ABLATIONS,
