@@ -32,21 +32,26 @@ def nafnet() -> nn.Module:
     """NAFNet of width 64 for GoPro (Chen et al., ECCV 2022)."""
     from spandrel.architectures.NAFNet import NAFNet
 
-    return NAFNet(width=64, middle_blk_num=1, enc_blk_nums=[1, 1, 1, 28], dec_blk_nums=[1, 1, 1, 1])
+    network: nn.Module = NAFNet(width=64, middle_blk_num=1, enc_blk_nums=[1, 1, 1, 28], dec_blk_nums=[1, 1, 1, 1])
+    return network
 
 
 def uformer() -> nn.Module:
     """Uformer-B (Wang et al., CVPR 2022)."""
     from spandrel.architectures.Uformer import Uformer
 
-    return Uformer(img_size=256, embed_dim=32, depths=[1, 2, 8, 8, 2, 8, 8, 2, 1], modulator=True)
+    network: nn.Module = Uformer(img_size=256, embed_dim=32, depths=[1, 2, 8, 8, 2, 8, 8, 2, 1], modulator=True)
+    return network
 
 
 def fftformer() -> nn.Module:
     """FFTformer (Kong et al., CVPR 2023)."""
     from spandrel.architectures.FFTformer import FFTformer
 
-    return FFTformer(dim=48, num_blocks=[6, 6, 12], num_refinement_blocks=4, ffn_expansion_factor=3, bias=False)
+    network: nn.Module = FFTformer(
+        dim=48, num_blocks=[6, 6, 12], num_refinement_blocks=4, ffn_expansion_factor=3, bias=False
+    )
+    return network
 
 
 PEERS = {
@@ -109,7 +114,7 @@ def measure(networks: dict[str, dict[str, Any]], rounds: int) -> dict[str, Measu
 def _macs(network: nn.Module, image: Tensor) -> int:
     with FlopCounterMode(display=False) as counter:
         network(image)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 @torch.no_grad()
