@@ -45,11 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--options", type=Path, required=True, help="its option file")
     parser.add_argument("--photographs", type=Path, required=True, help="folder of sharp photographs to shake")
     parser.add_argument("--pairs", type=Path, help="folder with blur/ and sharp/, real images of the same names")
+    parser.add_argument("--crop", type=int, help="side of squares cut out of their middles (default: whole)")
     parser.add_argument("--seed", type=int, default=1, help="of the shake (default: 1)")
     parser.add_argument("--output", type=Path, help="file for the tables")
     options = parser.parse_args(arguments)
     restorer = Restorer.from_options(options.options, options.weights)
-    photographs = {path.stem: _read(path) for path in sorted(options.photographs.iterdir())}
+    photographs = {path.stem: _middle(_read(path), options.crop) for path in sorted(options.photographs.iterdir())}
     text = shake_table(restorer, photographs, options.seed) + harmless_table(restorer, photographs)
     if options.pairs:
         text += pair_table(restorer, options.pairs)
@@ -76,7 +77,7 @@ def shake_table(network: Method, photographs: Mapping[str, Image], seed: int) ->
 
 
 def harmless_table(network: Method, photographs: Mapping[str, Image]) -> str:
-    """Return what becomes of sharp photographs."""
+    """Measure what becomes of sharp photographs."""
     rows = []
     for image in photographs.values():
         restored = network(image)
@@ -170,6 +171,13 @@ def ssim(image: Image, truth: Image) -> float:
     return float(
         structural_similarity(truth, image, channel_axis=2, gaussian_weights=True, use_sample_covariance=False)
     )
+
+
+def _middle(image: Image, side: int | None) -> Image:
+    if side is None:
+        return image
+    top, left = ((length - min(side, length)) // 2 for length in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def _levels(image: NDArray[np.floating]) -> Image:

@@ -120,14 +120,14 @@ def _crop(photograph: np.ndarray) -> np.ndarray:
 
 
 def _with_kernel(settings: BlurSettings, sharp: np.ndarray, seed: int) -> np.ndarray:
-    """Return an image blurred, its channels in the order BGR meanwhile, with the blur of its middle in a corner."""
+    """Return an image blurred, as BGR while that happens, with the blur of its middle in a corner."""
     settings = replace(settings, resample=(1, 1))
     blurred, _, exposure = expose_photograph(settings, np.random.default_rng(seed), sharp[:, :, ::-1])
     kernel = exposure.kernel(SIDE / 2, SIDE / 2, KERNEL).clip(0)
     shown: np.ndarray = blurred[:, :, ::-1].copy()
     shown[-KERNEL - 2 :, : KERNEL + 2] = 255
     shown[-KERNEL - 1 : -1, 1 : KERNEL + 1] = (255 * (kernel / kernel.max()) ** 0.5)[:, :, None]
-    return shown
+    return np.asarray(shown)
 
 
 if __name__ == "__main__":

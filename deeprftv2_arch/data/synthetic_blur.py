@@ -208,7 +208,7 @@ class Exposure:
         return disc_reach(max(self.radius, self.depth.radius if self.depth else 0.0))
 
     def kernel(self, x: float, y: float, size: int) -> FloatImage:
-        """Return the blur at a point by motion and defocus, as weights (size, size); see CameraPath.kernel."""
+        """Return the motion and defocus of what is seen at a point, as weights (size, size); see CameraPath.kernel."""
         point = np.array([x, y], np.float64)
         path = self.camera
         for one in self.objects:
@@ -253,9 +253,9 @@ def draw_exposure(
     paths = [_draw_path(settings, rng, moments) * length for length in lengths]
     angle, zoom = np.zeros(moments), np.zeros(moments)
     if rng.random() < settings.turning:
-        for turn, largest in ((angle, settings.rotation), (zoom, settings.zoom)):
-            path = smooth_path(rng, 1, moments, rng.uniform(*DECAYS))
-            turn[:] = (rng.uniform(0, largest) * lengths[0] / corner * path / length_of(path))[:, 0]
+        angle, zoom = (
+            lengths[0] / corner * _draw_turn(rng, moments, largest) for largest in (settings.rotation, settings.zoom)
+        )
     camera = CameraPath(paths[0], angle, zoom, np.array([centre_x, centre_y]))
     objects = tuple(
         MovingObject(_draw_blob(settings, rng, height, width), camera.followed_by(path)) for path in paths[1:]
@@ -342,7 +342,7 @@ def shrunk(image: Image, height: int, width: int) -> Image:
 
 
 def _light(exposure: Exposure, image: Image) -> FloatImage:
-    """Return what is averaged over the exposure: linear light, from 1 on where the image is white, or sRGB in 0..1."""
+    """Return what is averaged over the exposure: linear light, 1 and more in white areas, or sRGB values 0..1."""
     if not exposure.linear:
         levels: FloatImage = image / np.float32(255)
         return levels
@@ -423,6 +423,12 @@ def _draw_path(settings: BlurSettings, rng: np.random.Generator, moments: int) -
         return straight_path(rng, moments)
     path = smooth_path(rng, 2, moments, rng.uniform(*DECAYS))
     return path / length_of(path)
+
+
+def _draw_turn(rng: np.random.Generator, moments: int, largest: float) -> NDArray[np.float64]:
+    """Return a smooth path (moments,) of a length from 0 to the largest, uniform, and mean zero."""
+    path = smooth_path(rng, 1, moments, rng.uniform(*DECAYS))[:, 0]
+    return rng.uniform(0, largest) * path / length_of(path[:, None])
 
 
 def _draw_blob(settings: BlurSettings, rng: np.random.Generator, height: int, width: int) -> Blob:

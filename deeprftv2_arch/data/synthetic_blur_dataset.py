@@ -70,7 +70,7 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
         self._cache = _ImageCache(int(opt.get("cache_mb", 0) * 2**20))
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Return number of pairs."""
         return int(self.opt.get("pairs") or len(self.photographs.names))
 
     def __getitem__(self, request: PatchRequest | int) -> dict[str, Any]:

@@ -19,7 +19,6 @@ WholeNumber: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict()]
 Positive: TypeAlias = Annotated[int, Strict(), Ge(1)]
 NotNegative: TypeAlias = Annotated[int, Strict(), Ge(0)]
-Range: TypeAlias = tuple[Number, Number]  # lowest and highest
 # Something registered, by its `type`, with its arguments.
 Registered: TypeAlias = Annotated[
     Mapping[str, Any],
@@ -86,87 +85,34 @@ class TrainingPairsSection(HeldOutPairsSection):
     pin_memory: Switch = Field(False, description="Whether batches lie in memory from which GPUs copy faster.")
 
 
-class BlurSection(Section):
-    """``blur`` of photographs that are blurred when they are asked for; BlurSettings knows the distributions."""
-
-    sharp: Number = Field(BlurSettings.sharp, description="Share of pairs that are not blurred at all.")
-    resample: Range = Field(
-        BlurSettings.resample, description="Factor by which the sharp photograph is shrunk first; 1 leaves it."
-    )
-    path: Range = Field(
-        BlurSettings.path, description="Length in pixels of the path of the camera, and of each object's own."
-    )
-    straight: Number = Field(
-        BlurSettings.straight, description="Share of paths that are straight lines at constant speed."
-    )
-    turning: Number = Field(
-        BlurSettings.turning, description="Share of exposures in which the camera also turns and zooms."
-    )
-    rotation: Number = Field(
-        BlurSettings.rotation,
-        description="Of those, the longest path of rotation at the corner, as a part of the shift's.",
-    )
-    zoom: Number = Field(BlurSettings.zoom, description="The same of zooming.")
-    objects: Number = Field(
-        BlurSettings.objects, description="Share of exposures with one to three moving objects in front."
-    )
-    object_size: Range = Field(
-        BlurSettings.object_size, description="Mean radius of an object as a part of the image's shorter side."
-    )
-    still: Number = Field(
-        BlurSettings.still, description="Of exposures with objects, the share in which the camera stands still."
-    )
-    srgb: Number = Field(
-        BlurSettings.srgb,
-        description="Share of exposures that are the mean of sRGB values, as in GoPro; the others of linear light.",
-    )
-    highlights: Number = Field(
-        BlurSettings.highlights,
-        description="Of exposures in linear light, the share with highlights brighter than white.",
-    )
-    brightness: Range = Field(
-        BlurSettings.brightness, description="How many times brighter than it shows a white pixel is there."
-    )
-    defocus: Number = Field(BlurSettings.defocus, description="Share of exposures that are out of focus.")
-    radius: Range = Field(BlurSettings.radius, description="Radius in pixels of the disc of defocus.")
-    second_depth: Number = Field(
-        BlurSettings.second_depth, description="Of those, the share with a part of the image at a second depth."
-    )
-    noise: Number = Field(BlurSettings.noise, description="Share of exposures with noise of photons and of reading.")
-    photons: Range = Field(
-        BlurSettings.photons, description="Variance of the photon noise in linear light of brightness 1."
-    )
-    reading: Range = Field(BlurSettings.reading, description="Standard deviation of the reading noise in linear light.")
-    jpeg: Number = Field(BlurSettings.jpeg, description="Share of images that are saved as JPEG.")
-    quality: tuple[WholeNumber, WholeNumber] = Field(BlurSettings.quality, description="Quality of the JPEG.")
-
-
 class CurriculumSection(Section):
-    """``curriculum`` of a training that begins with short paths."""
+    """``curriculum`` of photographs that are blurred on the fly: short paths first."""
 
-    longest: Number = Field(description="Longest path in pixels of the first pair; it grows evenly to that of `blur`.")
-    pairs: WholeNumber = Field(description="Number of the pair from which on paths are as long as `blur` says.")
+    longest: Annotated[float, Strict(), Ge(1)] = Field(description="Longest path of the camera at first, in pixels.")
+    pairs: Positive = Field(description="Number of the pair from which on paths are as long as blur: path says.")
 
 
-class HeldOutBlurSection(DataSection):
-    """Sharp photographs, blurred when they are asked for, to measure on."""
+class HeldOutPhotographsSection(DataSection):
+    """Sharp photographs that are blurred on the fly, to measure on."""
 
-    dataroot_gt: Text = Field(description="Folder or LMDB of the sharp photographs.")
+    dataroot_gt: Text = Field(description="Folder or LMDB of sharp photographs.")
     io_backend: IoBackendSection = Field(description="What the dataroot is.")
-    blur: BlurSection | None = Field(None, description="What differs from the default blur.")
-    seed: NotNegative = Field(0, description="Decides what is drawn.")
+    blur: BlurSettings | None = Field(None, description="What differs from the usual blur.")
+    seed: NotNegative = Field(0, description="Of all that is random in a measurement.")
     pairs: Positive | None = Field(None, description="Number of pairs; null: one for every photograph.")
-    cache_mb: Annotated[float, Strict(), Ge(0)] = Field(0, description="Memory in MB for decoded photographs.")
+    cache_mb: Annotated[float, Strict(), Ge(0)] = Field(
+        0, description="MiB that every worker may take to keep decoded photographs."
+    )
 
 
-class TrainingBlurSection(HeldOutBlurSection):
-    """Sharp photographs, blurred when they are asked for, to train on."""
+class TrainingPhotographsSection(HeldOutPhotographsSection):
+    """Sharp photographs that are blurred on the fly, to train on."""
 
     patch_stages: list[PatchStageSection] = Field(description="Sizes of patches and batches, one stage after another.")
     batch_size_per_gpu: Positive = Field(description="For an unmodified BasicSR, which does not know patch_stages.")
-    num_worker_per_gpu: NotNegative = Field(description="Processes that make pairs for one GPU.")
-    curriculum: CurriculumSection | None = Field(None, description="Begin with short paths.")
-    crop_tries: Positive = Field(4, description="How many places are looked at for a patch that has detail.")
+    num_worker_per_gpu: NotNegative = Field(description="Processes that make patches for one GPU.")
+    curriculum: CurriculumSection | None = Field(None, description="Whether training begins with short paths.")
+    crop_tries: Positive = Field(4, description="Places that are looked at for a patch with detail.")
     dataset_enlarge_ratio: Positive = Field(1, description="For an unmodified BasicSR: passes per epoch.")
     prefetch_mode: Literal["cpu", "cuda"] | None = Field(None, description="Where batches are fetched in advance to.")
     pin_memory: Switch = Field(False, description="Whether batches lie in memory from which GPUs copy faster.")

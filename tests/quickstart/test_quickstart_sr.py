@@ -198,9 +198,9 @@ def test_comparison_shows_the_marked_details_enlarged() -> None:
         assert rows.max() - top == 214 // 4
         assert columns.max() - left == TILE_WIDTH // 4
         detail = sheet[detail_y : detail_y + 214, x : x + TILE_WIDTH]
-        assert detail[(100 - top) * 4, (204 - left) * 4].tolist() == colour
+        assert detail[(100 - top) * 4, (204 - left) * 4].tolist() == shown
         # Eight pixels, four times as large.
-        assert np.sum(np.abs(detail.astype(int) - colour).sum(axis=2) < 100) == pytest.approx(32 * 32, rel=0.1)
+        assert np.sum(np.abs(detail.astype(int) - shown).sum(axis=2) < 100) == pytest.approx(32 * 32, rel=0.1)
         assert (sheet[:, x - MARGIN : x] == PAPER).all()
 
 
