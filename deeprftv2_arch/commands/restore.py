@@ -107,7 +107,7 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
 
     from deeprftv2_arch.restoring.batch.plan import plan
     from deeprftv2_arch.restoring.batch.restore_files import restore_files
-    from deeprftv2_arch.restoring.image_files import MAX_PIXELS
+    from deeprftv2_arch.restoring.image_files import MAX_PIXELS, silence_image_decoders
     from deeprftv2_arch.restoring.kernels import last_estimator
     from deeprftv2_arch.restoring.videos.reading import silence_decoders
 
@@ -123,6 +123,7 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     _make_folder(args.out)
     restorer.progress = True
     silence_decoders()
+    silence_image_decoders()
     with logging_redirect_tqdm():  # so that no warning is written into a bar
         outcome = restore_files(restorer, planned, args.out, args.overwrite)
     for failure in outcome.failures:

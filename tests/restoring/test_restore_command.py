@@ -242,13 +242,12 @@ def test_only_files_are_done(
 def test_summary_tells_tiles_and_other_kinds(
     tmp_path: Path, photos: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("b.BMP", "c.bmp", "d.tif", "e.webp", "f.gif", "g.heic", "h.txt", ".hidden"):
+    for name in ("b.PSD", "c.psd", "d.exr", "e.hdr", "f.cr2", "g.jxl", "h.txt", ".hidden"):
         (photos / name).touch()
     out = tmp_path / "out"
     assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 30, 8) == 0
     assert (
-        capsys.readouterr().out
-        == f"{out}: 3 restored, 7 of other kinds left out (.bmp, .gif, .heic, .tif, .txt, ...)\n"
+        capsys.readouterr().out == f"{out}: 3 restored, 7 of other kinds left out (.cr2, .exr, .hdr, .jxl, .psd, ...)\n"
     )
     assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 22, 8, "--overwrite") == 0
     assert f"{out}: 3 restored (3 in tiles, the smallest of 22 pixels), 7 of other" in capsys.readouterr().out

@@ -106,13 +106,13 @@ def restore_image(restorer: Restorer, job: Job) -> Tiles | None:
     Raises:
         DataError: It cannot be read, restored or written.
     """
-    image, profile = read_image(job.source, restorer.max_pixels)
+    image, metadata = read_image(job.source, restorer.max_pixels)
     restored = restorer.restore(image)
     job.folder.mkdir(parents=True, exist_ok=True)
     if job.target is not None:
-        write_image(job.target, restored.image, profile)
+        write_image(job.target, restored.image, metadata)
     if job.comparison is not None:
-        write_image(job.comparison, side_by_side(image, restored.image), profile)
+        write_image(job.comparison, side_by_side(image, restored.image), metadata)
     if job.kernels is not None:
         write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(image, restored.tiles)))
     return restored.tiles
