@@ -363,7 +363,7 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
     """
     write = _WRITERS[path.suffix.lower()]
     try:
-        require_sides(path, *image.shape[:2])
+        require_writable(path, image.shape[0], image.shape[1], image.ndim == 3 and image.shape[2] in (2, 4))
         if np.issubdtype(image.dtype, np.floating):
             image = (image.clip(0, 1) * 65535).round().astype(np.uint16)
         encoded = write(path, image, metadata, quality)
@@ -377,12 +377,14 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
     write_atomically(path, encoded)
 
 
-def require_sides(path: Path, height: int, width: int) -> None:
-    """Refuse an image that a format cannot hold.
+def require_writable(path: Path, height: int, width: int, has_alpha: bool) -> None:
+    """Refuse an image that the format of a name cannot hold.
 
     Raises:
-        DataError: A side is too long.
+        DataError: A side is too long, or there is alpha and the name is a JPEG's.
     """
+    if has_alpha and _WRITERS[path.suffix.lower()] is _jpeg:
+        raise DataError(f"{path}: a JPEG has no alpha; write a PNG")
     most = _LONGEST_SIDES.get(path.suffix.lower(), LONGEST_SIDE)
     if max(height, width) > most:
         raise DataError(f"{path}: an image of {width}x{height} has a side of more than {most:,} pixels; write a PNG")
@@ -409,8 +411,6 @@ def _grey_alpha_png(image: AnyImage) -> bytes:
 
 
 def _jpeg(path: Path, image: AnyImage, metadata: Metadata, quality: int) -> bytes:
-    if image.ndim == 3 and image.shape[2] in (2, 4):
-        raise PreparationError("a JPEG has no alpha; write a PNG")
     encoded = _encoded(".jpg", _of_bytes(image), [cv2.IMWRITE_JPEG_QUALITY, quality, *FULL_COLOURS])
     return jpeg_with_metadata(encoded, metadata, path)
 

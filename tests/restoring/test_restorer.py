@@ -28,7 +28,7 @@ from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
-from deeprftv2_arch.restoring import memory
+from deeprftv2_arch.restoring import memory, pretrained
 from deeprftv2_arch.restoring import restorer as restorer_module
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
@@ -187,16 +187,100 @@ def test_network_of_one_channel_restores_colours_one_by_one() -> None:
         (np.zeros((0, 4), np.uint8), r"not \(0, 4\)"),
         (np.full((4, 4), 128, np.float32), "0..1, not 128 to 128; scale"),
         (np.full((4, 4), np.nan, np.float32), "not nan to nan"),
-        (torch.zeros(4, 4), r"\(C, H, W\) or \(B, C, H, W\) with 1, 3 or 4 channels, not \(4, 4\)"),
-        (torch.zeros(2, 4, 4), r"channels, not \(2, 4, 4\)"),
+        (torch.zeros(4, 4), r"\(C, H, W\) or \(B, C, H, W\) with 1 to 4 channels, not \(4, 4\)"),
+        (torch.zeros(5, 4, 4), r"channels, not \(5, 4, 4\)"),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "uint8, uint16 or floating point, not int32"),
         (torch.full((3, 4, 4), torch.inf), "not inf to inf"),
-        ([[0.0]], "a path, a NumPy array or a tensor, not a list"),
+        ([[0.0]], "a path, a NumPy array, a tensor or an image of Pillow, not a list"),
     ],
 )
 def test_what_is_no_image_is_refused(image: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Restorer(Identity(), "cpu")(image)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F"])
+def test_images_of_pillow_come_back(mode: str) -> None:
+    if mode in ("I;16", "F"):
+        image = Image.fromarray(noise(9, 11, dtype=np.uint16 if mode == "I;16" else np.float32))
+    else:
+        image = Image.fromarray(noise(9, 11, 4)).convert(mode)
+    restored = Restorer(Enlarging(2), "cpu")(image)
+    expected = image.convert({"1": "L", "P": "RGB"}.get(mode, mode))
+    assert (restored.mode, restored.size) == (expected.mode, (22, 18))
+    colours = slice(0, {"LA": 1, "RGBA": 3}.get(mode))
+    found, given = (np.asarray(one).reshape(one.height, one.width, -1)[..., colours] for one in (restored, expected))
+    np.testing.assert_array_equal(found[::2, ::2], given)
+
+
+def test_mode_of_pillow_that_is_not_restored() -> None:
+    with pytest.raises(DataError, match="mode CMYK is not restored; convert it to RGB"):
+        Restorer(Identity(), "cpu")(Image.new("CMYK", (4, 4)))
+
+
+def test_batch_in_one_pass_is_what_each_image_becomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    class Watched(ShortSighted):
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(tuple(x.shape))
+            if len(x) > limit:
+                raise MemoryError
+            return super().forward(x)
+
+    limit = 9
+    restorer, images = Restorer(Watched(), "cpu"), torch.rand(3, 1, 40, 50)
+    one_by_one = restorer(images)
+    assert sizes == [(1, 3, 40, 50)] * 3
+    monkeypatch.setattr(restorer, "_takes_batches", lambda: True)  # as on a GPU
+    for most, expected in ((9, [3]), (2, [3, 1, 1, 1])):
+        limit = most
+        sizes.clear()
+        torch.testing.assert_close(restorer(images), one_by_one, rtol=0, atol=1e-6)
+        assert [size[0] for size in sizes] == expected
+
+
+def test_precision(tmp_path: Path) -> None:
+    path = save_identity(tmp_path / "net.pth")
+    seen = []
+    restorer = Restorer.from_checkpoint(path, device="cpu", dtype=torch.bfloat16)
+    convolution = next(part for part in restorer.network.modules() if isinstance(part, nn.Conv2d))
+    convolution.register_forward_hook(lambda *called: seen.append(called[2].dtype))
+    restored = restorer(noise(16, 24, 3))
+    assert seen == [torch.bfloat16]
+    assert restored.dtype == np.uint8
+    with pytest.raises(
+        OptionError, match=r"dtype: torch\.float16 cannot be used on cpu; choose one of torch\.float32,"
+    ):
+        Restorer(Identity(), "cpu", dtype=torch.float16)
+
+
+def test_what_a_restorer_says_of_itself(tmp_path: Path) -> None:
+    restorer = Restorer.from_pretrained(save_identity(tmp_path / "net.pth"), device="cpu", tile=(64, 8))
+    assert re.fullmatch(r"<Restorer: DeepRFTv2.*, on cpu in float32, tiles of 64 that share 8 pixels>", repr(restorer))
+    assert repr(Restorer(Identity(), "cpu")) == "<Restorer: Identity, on cpu in float32>"
+
+
+def test_pretrained_weights_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_identity(tmp_path / "net.pth")
+    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": path})
+    image = noise(16, 24, 3)
+    for name in ("small", path, str(path)):
+        np.testing.assert_array_equal(Restorer.from_pretrained(name, device="cpu")(image), image)
+    with pytest.raises(CheckpointError, match=r"^large: there is no such file, .*with this package: small$"):
+        Restorer.from_pretrained("large")
+
+
+def test_kernels_of_every_kind_of_image(tmp_path: Path) -> None:
+    restorer = Restorer.from_checkpoint(save_identity(tmp_path / "net.pth"), device="cpu")
+    image = noise(16, 24, 3)
+    write_image(tmp_path / "a.png", image)
+    expected = restorer.kernels(image)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    for same in (tensor, tensor[None], Image.fromarray(image), tmp_path / "a.png"):
+        np.testing.assert_array_equal(restorer.kernels(same), expected)
+    with pytest.raises(DataError, match="kernels are of one image"):
+        restorer.kernels(torch.rand(2, 3, 16, 24))
 
 
 def test_output_that_is_not_finite_is_refused() -> None:
