@@ -38,6 +38,9 @@ larger and silent. Their sizes are even: an odd last row or column is there twic
 What does not fit into the memory is restored in overlapping tiles. An input that cannot be restored does not stop the
 others; all such are named at the end, and how many files of other kinds the folders hold.
 
+Several processes share the inputs: "torchrun --nproc_per_node 8 -m deeprftv2_arch restore ..." takes a GPU for each and
+tells of all together; --shard 3/8 is the third of eight jobs of an array. Each file is what one process makes of it.
+
 Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
 mistake in the command line, the option file or the checkpoint.
 """
@@ -106,6 +109,9 @@ def add_restore(commands: Any) -> None:
         help="refuse images and frames that announce more pixels, which may be made to fill the memory (default: "
         "250,000,000)",
     )
+    parser.add_argument(
+        "--shard", metavar="K/N", help="restore every N-th file, from the K-th on: one of N jobs that share the inputs"
+    )
     parser.set_defaults(run=_restore)
 
 
@@ -120,13 +126,17 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
 
     from deeprftv2_arch.restoring.batch.plan import plan
     from deeprftv2_arch.restoring.batch.restore_files import restore_files
+    from deeprftv2_arch.restoring.batch.shares import find_share, joined, of_all
     from deeprftv2_arch.restoring.image_files import MAX_PIXELS, silence_image_decoders
     from deeprftv2_arch.restoring.kernels import last_estimator
     from deeprftv2_arch.restoring.videos.reading import silence_decoders
 
     if not 1 <= args.quality <= 100:
         raise OptionError(f"--quality: expected a number in 1..100, got {args.quality}")
+    share = find_share(args.shard)
     planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
+    if args.device is None:
+        args.device = share.device()
     restorer = restorer_of(
         args,
         tile=args.tile and tuple(args.tile),
@@ -139,12 +149,18 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     restorer.progress = True
     silence_decoders()
     silence_image_decoders()
-    with logging_redirect_tqdm():  # so that no warning is written into a bar
-        outcome = restore_files(restorer, planned, planned.folder, args.overwrite, args.quality, args.strip)
-    for failure in outcome.failures:
+    with joined(share):
+        with logging_redirect_tqdm():  # so that no warning is written into a bar
+            outcome = restore_files(
+                restorer, share.of(planned), planned.folder, args.overwrite, args.quality, args.strip
+            )
+        whole = of_all(outcome, share)
+    if whole is None:
+        return
+    for failure in whole.failures:
         sys.stderr.write(f"{failure}\n")
-    yield f"{args.out}: {outcome}"
-    if outcome.failures:
+    yield f"{args.out}: {whole}"
+    if whole.failures:
         raise SystemExit(FAILED)
 
 
