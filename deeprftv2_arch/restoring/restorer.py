@@ -1,6 +1,7 @@
 """Restoring images of any kind and any size with a trained network."""
 
 import logging
+import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -108,6 +109,7 @@ class Restorer:
         self.progress = False
         # Size of tiles that fitted after larger ones had not, so that no later image fails in those first.
         self._largest: int | None = None
+        self._seconds_per_pixel: float | None = None  # of the last run of the network
 
     @classmethod
     def from_checkpoint(
@@ -299,6 +301,21 @@ class Restorer:
             tiles = restored.tiles or Tiles(max(image.shape[:2]), 0)
 
     @torch.no_grad()
+    def seconds_for(self, height: int, width: int) -> float:
+        """Estimate how long an image of this size will take, from the last run or, before the first, from a small one.
+
+        A network that runs for the first time, or on a size for the first time, may take longer.
+        """
+        if self._seconds_per_pixel is None:
+            side = min(KERNEL_WINDOW // 2, height, width)
+            for _ in range(2):  # what the first one loads and compiles does not count
+                self._run(torch.zeros(1, 3, side, side))
+        again = 1.0
+        if self.tile is not None and max(height, width) > self.tile.size:
+            again = (self.tile.size / (self.tile.size - self.tile.overlap)) ** 2
+        return (self._seconds_per_pixel or 0.0) * height * width * again
+
+    @torch.no_grad()
     def kernels(
         self, image: "Path | str | AnyImage | Tensor | PilImage", tiles: Tiles | None = None
     ) -> NDArray[np.float32]:
@@ -395,13 +412,16 @@ class Restorer:
 
     def _run(self, x: Tensor) -> Tensor:
         """Run the network on the device; a network of one channel works on colours one by one."""
+        start = time.perf_counter()
         x = x.to(self.device)
         one_by_one = traits_of(self.network).channels == 1
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             restored: Tensor = self.network(x.flatten(0, 1)[:, None] if one_by_one else x)
         if one_by_one:
             restored = restored[:, 0].unflatten(0, x.shape[:2])
-        return restored.float().cpu()
+        result = restored.float().cpu()
+        self._seconds_per_pixel = (time.perf_counter() - start) / (len(x) * x.shape[2] * x.shape[3])
+        return result
 
 
 def _as_array(image: Tensor) -> AnyImage:

@@ -30,6 +30,7 @@ from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 from deeprftv2_arch.restoring import memory, pretrained
 from deeprftv2_arch.restoring import restorer as restorer_module
+from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
 from deeprftv2_arch.restoring.tiles import Tiles
@@ -238,6 +239,32 @@ def test_batch_in_one_pass_is_what_each_image_becomes(monkeypatch: pytest.Monkey
         sizes.clear()
         torch.testing.assert_close(restorer(images), one_by_one, rtol=0, atol=1e-6)
         assert [size[0] for size in sizes] == expected
+
+
+def test_time_is_estimated_from_a_small_run_and_then_from_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(restorer_module.time, "perf_counter", lambda: clock[0])
+
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            clock[0] += 2e-3 * x.shape[2] * x.shape[3]
+            return x
+
+    restorer = Restorer(Slow(), "cpu")
+    assert restorer.seconds_for(1000, 2000) == pytest.approx(4000)
+    assert clock[0] == pytest.approx(2 * 2e-3 * 128**2)
+    assert Restorer(Slow(), "cpu", (64, 32)).seconds_for(1000, 2000) == pytest.approx(16_000)
+    clock[0] = 0.0
+    restorer(noise(10, 20))
+    assert restorer.seconds_for(10, 20) == pytest.approx(clock[0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "less than a second"), (42.4, "about 42 s"), (600, "about 10 min"), (9000, "about 2.5 h")],
+)
+def test_time_in_words(seconds: float, words: str) -> None:
+    assert about(seconds) == words
 
 
 def test_precision(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Restoring many images and videos, one after the other, whatever becomes of a single one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def restore_files(
                     )
                 continue
             try:
-                tiles = _restore_one(restorer, wanted, out, quality, strip)
+                tiles = _restore_one(restorer, wanted, out, quality, strip, progress.set_postfix_str)
             except Exception as error:  # of whatever kind: the others are still to be restored
                 outcome.failures.append(_line(job.source, error))
                 continue
@@ -98,7 +99,9 @@ def restore_files(
     return outcome
 
 
-def _restore_one(restorer: Restorer, job: Job, out: Path, quality: int, strip: bool) -> Tiles | None:
+def _restore_one(
+    restorer: Restorer, job: Job, out: Path, quality: int, strip: bool, announce: Callable[[str], None]
+) -> Tiles | None:
     """Restore an image or a video and write its files; return the tiles, or None for whole."""
     for path in job.outputs():
         require_inside(path, out)
@@ -106,10 +109,16 @@ def _restore_one(restorer: Restorer, job: Job, out: Path, quality: int, strip: b
             raise DataError(f"{path}: is a folder where the result is to be; rename it")
     if is_video(job.source):
         return restore_video(restorer, job)
-    return restore_image(restorer, job, quality, strip)
+    return restore_image(restorer, job, quality, strip, announce)
 
 
-def restore_image(restorer: Restorer, job: Job, quality: int = QUALITY, strip: bool = False) -> Tiles | None:
+def restore_image(
+    restorer: Restorer,
+    job: Job,
+    quality: int = QUALITY,
+    strip: bool = False,
+    announce: Callable[[str], None] = lambda _: None,
+) -> Tiles | None:
     """Restore an image and write what is wanted of it.
 
     Args:
@@ -117,6 +126,7 @@ def restore_image(restorer: Restorer, job: Job, quality: int = QUALITY, strip: b
         job: The image, and the files to write.
         quality: Of JPEGs and WebPs, 1 to 100.
         strip: Whether to leave out what it tells of people, places and times.
+        announce: Is told, before it is restored, how long that will take.
 
     Returns:
         The tiles in which it was restored; None: whole.
@@ -128,6 +138,7 @@ def restore_image(restorer: Restorer, job: Job, quality: int = QUALITY, strip: b
     height, width = (restorer.upscale * side for side in image.shape[:2])
     if job.target is not None:  # before the time that restoring takes
         require_writable(job.target, height, width, has_alpha(image))
+    announce(f"{job.source.name}: {about(restorer.seconds_for(*image.shape[:2]))}")
     restored = restorer.restore(image)
     job.folder.mkdir(parents=True, exist_ok=True)
     if job.target is not None:
@@ -137,6 +148,15 @@ def restore_image(restorer: Restorer, job: Job, quality: int = QUALITY, strip: b
     if job.kernels is not None:
         write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(image, restored.tiles)))
     return restored.tiles
+
+
+def about(seconds: float) -> str:
+    """Return an estimated time as people say it."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"
 
 
 def _line(source: Path, error: Exception) -> str:
