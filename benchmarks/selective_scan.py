@@ -72,7 +72,7 @@ QUICK_SHAPES = (Shape(1, 96, 1024), Shape(2, 32, 300))
 
 
 def shape(text: str) -> Shape:
-    """``1x96x33024``: batch, channels, length.
+    """Parse ``1x96x33024``: batch, channels, length.
 
     Raises:
         argparse.ArgumentTypeError: The text is not such a shape.
@@ -84,7 +84,7 @@ def shape(text: str) -> Shape:
 
 
 def competitors(device: torch.device) -> tuple[dict[str, Scan], list[str]]:
-    """Every scan that runs here by its name, and a line on each that does not."""
+    """Return every scan that runs here by its name, and a line on each that does not."""
     scans: dict[str, Scan] = {}
     missing = []
     for name, backend in BACKENDS.items():
@@ -122,7 +122,7 @@ class Work:
         return f"{self.shape}, {self.fastest} fastest, forward{' and backward' if self.backward else ''}"
 
     def inputs(self) -> list[Tensor]:
-        """u, delta, A, B, C, D and delta_bias, distributed as in an untrained network."""
+        """Make u, delta, A, B, C, D and delta_bias, as in an untrained network, and the gradient of the output."""
         batch, channels, length = self.shape
         g = torch.Generator().manual_seed(0)
         sequences = [(batch, channels, length)] * 2 + [(batch, STATES, length)] * 2
@@ -132,19 +132,20 @@ class Work:
         A = -torch.arange(1.0, STATES + 1).repeat(channels, 1)
         bias = torch.empty(channels).uniform_(-7, -2, generator=g)  # softplus makes steps of 1e-3 to 1e-1 of it
         inputs = (u, 0.1 * delta, A, B, C, torch.ones(channels), bias)
-        return [x.to(self.device).requires_grad_(self.backward) for x in inputs]
+        leaves = [x.to(self.device).requires_grad_(self.backward) for x in inputs]
+        return [*leaves, torch.ones_like(leaves[0], requires_grad=False)]
 
     def run(self, scan: Scan, inputs: list[Tensor]) -> Tensor:
         """Do it once; returns the output."""
         with torch.set_grad_enabled(self.backward):
-            u, delta, A, B, C, D, bias = inputs
+            u, delta, A, B, C, D, bias, grad_y = inputs
             y = scan(u, delta, A, B, C, D, bias, True)
         if self.backward:
-            torch.autograd.grad(y, inputs, torch.ones_like(y))
+            torch.autograd.grad(y, inputs[:-1], grad_y)
         return y.detach()
 
     def limit(self, rate: float) -> float:
-        """Seconds that it takes at best: ``rate`` is exponentials (CPU) or bytes (GPU) per second."""
+        """Return the seconds that it takes at best: ``rate`` is exponentials (CPU) or bytes (GPU) per second."""
         batch, channels, length = self.shape
         if self.device.type != "cuda":
             return (2 if self.backward else 1) * batch * channels * length * STATES / rate
@@ -154,7 +155,7 @@ class Work:
 
 
 def peak_memory(work: Work, name: str, threads: int) -> int | None:
-    """Peak memory of one competitor beyond the inputs, in bytes; on a CPU it has to run in a process of its own.
+    """Measure one competitor's peak memory beyond the inputs, in bytes; on a CPU it has to run in its own process.
 
     Raises:
         MemoryError: It does not fit.
@@ -176,7 +177,7 @@ def peak_memory(work: Work, name: str, threads: int) -> int | None:
 
 
 def peaks_by_name(work: Work, names: list[str]) -> dict[str, int | None]:
-    """Peak memory of every competitor that has enough of it."""
+    """Return the peak memory of every competitor that has enough of it."""
     peaks = {}
     for name in names:
         threads = torch.get_num_threads()
@@ -193,7 +194,7 @@ def peaks_by_name(work: Work, names: list[str]) -> dict[str, int | None]:
 def interleaved_times(
     calls: Mapping[str, Callable[[], object]], budget: float, device: torch.device
 ) -> dict[str, list[float]]:
-    """Seconds of every run of every competitor: as many as ``budget`` seconds allow, one at least, after a first one.
+    """Time every run of every competitor: as many as ``budget`` seconds allow, one at least, after a first one.
 
     The runs of slow competitors are spread evenly among those of fast ones. A first run that takes the whole budget is
     the one that counts.
@@ -211,7 +212,7 @@ def interleaved_times(
 
 
 def slowdowns(calls: Mapping[str, Callable[[], object]], runs: int, device: torch.device) -> dict[str, float]:
-    """How many times slower calls are beside as many busy processes as PyTorch has threads, by medians of turns."""
+    """Measure how many times slower calls are beside as many busy processes as PyTorch has threads, by medians."""
     alone: dict[str, list[float]] = {name: [] for name in calls}
     beside: dict[str, list[float]] = {name: [] for name in calls}
     others = BusyProcesses(torch.get_num_threads())
@@ -219,7 +220,8 @@ def slowdowns(calls: Mapping[str, Callable[[], object]], runs: int, device: torc
         for _ in range(runs):
             for name, call in calls.items():
                 alone[name].append(seconds(call, device))
-                with others.running():
+            with others.running():
+                for name, call in calls.items():
                     beside[name].append(seconds(call, device))
     finally:
         others.end()
@@ -312,7 +314,7 @@ def table(work: Work, rate: float, budget: float, busy_runs: int) -> str:
 
 
 def introduction(device: torch.device, rate: str) -> str:
-    """What was measured where and how, in Markdown."""
+    """Return what was measured where and how, in Markdown."""
     way = "PyTorch's allocator" if device.type == "cuda" else "the resident memory of a process per measurement"
     lines = [
         *environment_lines(device),

@@ -8,6 +8,8 @@ import pytest
 from launch_helpers import build_wheel, install, run
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.slow
+
 HOOK = "deeprftv2_arch_torchvision_repair.pth"
 
 pytest.importorskip("setuptools", minversion="77", reason="building the project takes setuptools 77 or later")
@@ -42,6 +44,7 @@ def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
     assert {"deeprftv2_arch/train.py", "deeprftv2_arch/launch/pipeline.py", "deeprftv2_arch/ops/scan/mamba.py"} <= set(
         names
     )
+    assert {"deeprftv2_arch/py.typed", "datasets_prep/py.typed"} <= set(names)  # type checkers read our types
     assert "deeprftv2_arch-1.0.0.dist-info/licenses/LICENSE" in names
 
 

@@ -119,7 +119,7 @@ def require_whole(data: bytes) -> None:
 
 
 def _has_right_checksum(data: bytes, start: int, end: int) -> bool:
-    return zlib.crc32(data[start + 4 : end - 4]) == struct.unpack(">I", data[end - 4 : end])[0]
+    return zlib.crc32(data[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
 
 
 def is_plain_png(data: bytes) -> bool:

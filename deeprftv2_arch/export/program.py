@@ -28,7 +28,7 @@ def export_program(network: nn.Module, path: Path) -> None:
 
     The program maps one image (1, C, H, W) in 0..1 to the restored one, whole, as the network does in eval mode.
     Height and width are any that are larger than the network's multiple: 8 for DeepRFTv2 (4 with one scale), two
-    windows for ATD; the axes are named "height" and "width". It is on the device of the network and has its dtype. The
+    windows for ATD. It is on the device of the network and has its dtype. The
     result is not clamped to 0..1. What the file is, it says in its extra file "metadata.json" (:mod:`.metadata`).
 
     Args:

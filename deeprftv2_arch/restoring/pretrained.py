@@ -6,7 +6,7 @@ from pathlib import Path
 from deeprftv2_arch.errors import CheckpointError
 
 # Files by the names under which people ask for them.
-PRETRAINED: Mapping[str, Path] = {}
+PRETRAINED: Mapping[str, Path] = {"deeprftv2_t": Path(__file__).parents[1] / "weights" / "deeprftv2_t.safetensors"}
 
 
 def pretrained_file(name_or_path: Path | str) -> Path:

@@ -19,6 +19,7 @@ def test_held_and_peak_are_those_counted_by_hand() -> None:
     assert peak == pytest.approx(3 * MEGABYTE, rel=1e-3)  # with cos(exp(x)) and its product with the gradient
 
 
+@pytest.mark.slow
 def test_every_mode_takes_less_than_the_one_before() -> None:
     none, reversible, lean = (
         TrainingStep("tiny", mode, 32, 1, "float32", torch.device("cpu")).bytes() for mode in training_memory.MODES
@@ -30,7 +31,10 @@ def test_every_mode_takes_less_than_the_one_before() -> None:
     assert none.fixed == reversible.fixed == lean.fixed
 
 
-def test_table_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+@pytest.mark.slow
+def test_table_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training_memory, "CPU_ROUNDS", 1)
     output = tmp_path / "table.md"
     arguments = ["--network", "tiny", "--size", "16", "--modes", "none", "lean", "--precision", "float32", "--output"]

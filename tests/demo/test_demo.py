@@ -46,7 +46,7 @@ WITHOUT_PROXY = build_opener(ProxyHandler({}))
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A tiny network, not trained."""
+    """Save a tiny network, not trained."""
     torch.manual_seed(0)
     torch.save({"params": DeepRFTv2(**TINY_DEBLURRING).state_dict()}, tmp_path / "net.pth")
     return tmp_path / "net.pth"
@@ -98,7 +98,8 @@ def test_enlarged_image_and_network_without_estimators(tmp_path: Path) -> None:
 def test_format_to_keep_and_time_told_before(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", noise(20, 30, 3))
     write_image(tmp_path / "alpha.png", noise(20, 30, 4))
-    restorer, told = Restorer(Identity(), "cpu"), []
+    restorer = Restorer(Identity(), "cpu")
+    told: list[str] = []
     for name, suffix, kept in (("a", ".webp", "a_restored.webp"), ("a", ".jpg", "a_restored.jpg"), ("a", ".tif", None)):
         trial = try_image(restorer, tmp_path / f"{name}.png", tmp_path, suffix, told.append)
         assert trial.restored.name == kept or kept is None
@@ -175,6 +176,7 @@ def test_extra_that_is_not_installed(
     assert "the page needs gradio (No module named 'gradio'): pip install 'deeprftv2_arch[demo]'" in line
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (the extra demo)")
 def test_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deeprftv2_arch.demo.page import served
@@ -299,7 +301,7 @@ class Page:
         return list(self.driver.find_elements("css selector", selector))
 
     def _button(self, look: str = "b => b") -> Any:
-        """The button, or what a function of JavaScript sees of it; in one step, as the page may draw it anew."""
+        """Return the button, or what a function of JavaScript sees of it; at once, as the page may draw it anew."""
         named = "[...document.querySelectorAll('button')].filter(b => b.innerText.trim() === 'Download')"
         return wait_for(lambda: self.driver.execute_script(f"return {named}.map({look})"))[0]
 
@@ -315,7 +317,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 
 def check_restored(page: Page, path: Path, restorer: Restorer) -> None:
-    """The page restores an image to what the interface in Python makes of it, and shows and hands out just that."""
+    """Assert that the page restores an image as the interface in Python does, and shows and hands out just that."""
     image, expected = read(path), restorer(path)
     page.upload(path)
     height, width = expected.shape[:2]
@@ -331,7 +333,7 @@ def check_restored(page: Page, path: Path, restorer: Restorer) -> None:
 
 
 def check_refused(page: Page, path: Path, message: str, place: Path) -> None:
-    """The page says why it does not restore a file, and shows nothing of the image before."""
+    """Assert that the page says why it does not restore a file, and shows nothing of the image before."""
     page.upload(path)
     text = page.shows(message)
     assert str(place) not in text
@@ -366,6 +368,7 @@ def other_addresses() -> list[str]:
     return [*outside, *(["127.0.0.2"] if sys.platform == "linux" else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (the extra demo)")
 @pytest.mark.skipif(find_spec("selenium") is None, reason="needs selenium")
 @pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs Chromium")

@@ -66,6 +66,7 @@ def stop_before(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     monkeypatch.setattr(DeblurModel, "optimize_parameters", optimise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ema_decay", "auto_resume"), [(0, True), (0.9, True), (0.9, False)])
 def test_resumed_run_is_the_same_to_the_last_bit(
     images: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float, auto_resume: bool
@@ -106,9 +107,7 @@ def test_torn_newest_state_is_skipped(
     assert differences(expected, load(six)) == []
 
 
-def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(
-    images: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(images: tuple[Path, Path], tmp_path: Path) -> None:
     options = training_options(*images, train__total_iter=3)
     folder = train_here(tmp_path, options)
     states = list((folder / "training_states").iterdir())
@@ -155,7 +154,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def alone(images: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of one process, saved after every step."""
+    """Run one process, saved after every step."""
     return train_here(tmp_path_factory.mktemp("alone"), training_options(*images, logger__save_checkpoint_freq=1))
 
 
@@ -170,6 +169,7 @@ def assert_same_training(alone: Path, other: Path) -> None:
     assert (weights_of(other, 6) - last).norm() < 1e-5 * way
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_the_double_batch(
     images: tuple[Path, Path], tmp_path: Path, alone: Path
 ) -> None:
@@ -179,6 +179,7 @@ def test_two_processes_train_as_one_with_the_double_batch(
     assert_same_training(alone, tmp_path / "experiments" / "tiny")
 
 
+@pytest.mark.slow
 def test_two_machines_meet_through_torchrun(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     options = write_options(tmp_path / "run.yml", training_options(*images))
     meeting = (
@@ -194,6 +195,7 @@ def test_two_machines_meet_through_torchrun(images: tuple[Path, Path], tmp_path:
     assert_same_training(alone, tmp_path / "experiments" / "tiny")
 
 
+@pytest.mark.slow
 def test_two_tasks_of_slurm_meet(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     options = write_options(tmp_path / "run.yml", training_options(*images))
     step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "MASTER_PORT": str(free_port())}
@@ -238,9 +240,7 @@ def test_missing_data_leaves_an_earlier_run_alone(
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_test_data_leaves_earlier_results_alone(
-    images: tuple[Path, Path], tmp_path: Path, alone: Path
-) -> None:
+def test_missing_test_data_leaves_earlier_results_alone(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     results = tmp_path / "results" / "tiny_test"
     results.mkdir(parents=True)
     options = evaluation_options(tmp_path / "nowhere", alone / "models" / "net_g_6.pth")
@@ -348,9 +348,7 @@ def test_weights_of_another_variant_leave_an_earlier_run_alone(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_unreadable_weights_leave_an_earlier_run_alone(
-    images: tuple[Path, Path], tmp_path: Path, strict: bool
-) -> None:
+def test_unreadable_weights_leave_an_earlier_run_alone(images: tuple[Path, Path], tmp_path: Path, strict: bool) -> None:
     (tmp_path / "experiments" / "tiny").mkdir(parents=True)
     weights = tmp_path / "torn.pth"
     weights.write_bytes(b"PK")

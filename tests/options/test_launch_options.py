@@ -182,7 +182,7 @@ def test_name_of_a_run_from_the_command_line(tmp_path: Path) -> None:
     assert message == "name: expected the name of a folder, without a path, not '..'"
 
 
-SUPER_RESOLUTION = {
+SUPER_RESOLUTION: dict[str, Any] = {
     "model_type": "SuperResolutionModel",
     "scale": 2,
     "datasets__train__type": "SuperResolutionPairDataset",
@@ -222,7 +222,8 @@ def test_fault_of_super_resolution_is_named(tmp_path: Path, changes: dict[str, A
 def test_deblurring_takes_no_pairs_of_two_resolutions(tmp_path: Path) -> None:
     options = training_options(tmp_path, tmp_path, datasets__val__type="SuperResolutionPairDataset")
     assert fault(tmp_path, options) == (
-        "datasets: val: type: DeblurModel takes DeblurPairDataset, not SuperResolutionPairDataset"
+        "datasets: val: type: DeblurModel takes DeblurPairDataset or SyntheticBlurDataset, not "
+        "SuperResolutionPairDataset"
     )
 
 

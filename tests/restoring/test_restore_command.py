@@ -84,6 +84,7 @@ def write_mixed(folder: Path) -> dict[str, np.ndarray]:
     return expected
 
 
+@pytest.mark.slow
 def test_folder_of_twenty_mixed_files(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = tmp_path / "mixed", tmp_path / "out"
     expected = write_mixed(folder)
@@ -565,7 +566,7 @@ def test_jpegs_are_written_where_they_are_asked_for(
 
 def test_kernels_are_those_that_multiply_the_spectrum() -> None:
     network = DeepRFTv2(**TINY_DEBLURRING).eval()
-    head = network.units[-1].full_scale.fke.kernel_head  # type: ignore[union-attr, operator]
+    head = network.units[-1].full_scale.fke.kernel_head
     with torch.no_grad():
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0] + [0.0] * 4))  # K is real and constant: impulses

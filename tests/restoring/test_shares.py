@@ -61,7 +61,7 @@ def test_shards_make_what_one_process_makes(tmp_path: Path, photos: Path, capsys
     }
 
 
-# Takes longer than 2 s.
+@pytest.mark.slow
 def test_processes_of_torchrun_share_and_tell_of_all(tmp_path: Path, photos: Path) -> None:
     checkpoint, out = save_identity(tmp_path / "net.pth"), tmp_path / "out"
     words = ["-m", "deeprftv2_arch", "restore", photos, "-o", out, "--checkpoint", checkpoint]

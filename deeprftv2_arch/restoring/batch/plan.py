@@ -169,7 +169,7 @@ def _folded(path: Path) -> str:
 def _restorable(folder: Path) -> Counter[tuple[str, bool]]:
     """Count the images and the videos of a folder that are to have equal names, now or another time."""
     try:
-        paths = [Path(name) for name in os.listdir(folder) if not name.startswith(".")]
+        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError:
         return Counter()
     return Counter(_kin(path) for path in paths if path.suffix.lower() in (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS))
