@@ -952,6 +952,13 @@ QUICKSTARTS: dict[str, Values] = {
 
 # --- DeepRFTv2-T ------------------------------------------------------------------------------------------------------
 
+OF_PHOTOGRAPHS: Values = {
+    **TRAINING,
+    "stock": "python basicsr/train.py",
+    "model_type": "DeblurModel",
+    "manual_seed": 0,
+    "metrics": PSNR_SSIM,
+}
 PHOTOGRAPHS: dict[str, Values] = {
     "DeepRFTv2_T_photos": {
         "heading": "DeepRFTv2-T, the small network for hand-held photographs whose weights the package brings along "
@@ -1011,7 +1018,7 @@ RECIPES: dict[str, tuple[str, Values]] = {
         **UFPNET,
         **SUPER_RESOLUTION,
         **{name: (name, OF_QUICKSTART | values) for name, values in QUICKSTARTS.items()},
-        **{name: ("photographs_training", values) for name, values in PHOTOGRAPHS.items()},
+        **{name: ("photographs_training", OF_PHOTOGRAPHS | values) for name, values in PHOTOGRAPHS.items()},
         **DEBLURRING_TESTS,
         **ABLATIONS,
     }.items()
