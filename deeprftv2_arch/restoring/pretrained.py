@@ -5,8 +5,8 @@ from pathlib import Path
 
 from deeprftv2_arch.errors import CheckpointError
 
-# Files by the names under which people ask for them.
-PRETRAINED: Mapping[str, Path] = {"deeprftv2_t": Path(__file__).parents[1] / "weights" / "deeprftv2_t.safetensors"}
+# Files by the names under which people ask for them; none are worth shipping yet (docs/deeprftv2_t.md).
+PRETRAINED: Mapping[str, Path] = {}
 
 
 def pretrained_file(name_or_path: Path | str) -> Path:
