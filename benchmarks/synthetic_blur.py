@@ -127,7 +127,7 @@ def _with_kernel(settings: BlurSettings, sharp: np.ndarray, seed: int) -> np.nda
     shown: np.ndarray = blurred[:, :, ::-1].copy()
     shown[-KERNEL - 2 :, : KERNEL + 2] = 255
     shown[-KERNEL - 1 : -1, 1 : KERNEL + 1] = (255 * (kernel / kernel.max()) ** 0.5)[:, :, None]
-    return shown
+    return np.asarray(shown)
 
 
 if __name__ == "__main__":

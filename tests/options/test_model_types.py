@@ -49,7 +49,7 @@ def users_model(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_every_model_of_this_project_has_its_spec() -> None:
     own = {name for name, model in MODEL_REGISTRY if model.__module__.startswith("deeprftv2_arch.")}
     assert own == MODEL_TYPES.keys()
-    assert {name for known in MODEL_TYPES.values() for name in known.data} == DATA_SET_TYPES.keys()
+    assert {name for known in MODEL_TYPES.values() for name in known.data or ()} == DATA_SET_TYPES.keys()
     assert {name for name, known in MODEL_TYPES.items() if known.baseline is None} == {"KernelFlowModel"}
     assert model_type_named("SRModel") is model_type_named(None) is OTHER
 

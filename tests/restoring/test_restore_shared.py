@@ -15,16 +15,17 @@ from deeprftv2_arch.restoring.batch.plan import Job, Plan
 def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: Counter[str] = Counter()
 
-    def restore(restorer: Any, job: Job, out: Path) -> None:
+    def restore(restorer: Any, job: Job, *_: Any) -> None:
         time.sleep(0.01)
         assert job.target is not None
         done[job.source.name] += 1
         job.target.write_text("restored")
 
     monkeypatch.setattr(module, "_restore_one", restore)
+    monkeypatch.setattr(Job, "is_outdated", lambda _: False)
     jobs = [Job(Path(f"{number}.png"), tmp_path / f"{number}.png") for number in range(20)]
     with ThreadPoolExecutor(2) as threads:
-        one, other = threads.map(lambda _: module.restore_files(Any, Plan(jobs), tmp_path), range(2))
+        one, other = threads.map(lambda _: module.restore_files(Any, Plan(tmp_path, jobs=jobs), tmp_path), range(2))
     assert done == Counter(f"{number}.png" for number in range(20))
     for outcome in one, other:
         assert outcome.restored + outcome.done + outcome.elsewhere == 20
@@ -44,5 +45,5 @@ def test_job_that_its_other_process_left_undone_is_done(tmp_path: Path, monkeypa
         return original(*arguments, **more)
 
     monkeypatch.setattr(module, "_locked", locked)
-    outcome = module.restore_files(Any, Plan([job]), tmp_path)
+    outcome = module.restore_files(Any, Plan(tmp_path, jobs=[job]), tmp_path)
     assert (outcome.restored, outcome.elsewhere, len(tries)) == (1, 0, 2)

@@ -17,7 +17,7 @@ from deeprftv2_arch.restoring.batch.plan import Job, Plan
 def test_file_in_work_is_dropped_and_the_summary_counts_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
-    def restore(restorer: Any, job: Job, out: Path) -> None:
+    def restore(restorer: Any, job: Job, *_: Any) -> None:
         if job.source.name == "2.png":
             os.kill(os.getpid(), number)
             time.sleep(5)
@@ -25,7 +25,7 @@ def test_file_in_work_is_dropped_and_the_summary_counts_the_rest(
     monkeypatch.setattr(module, "_restore_one", restore)
     jobs = [Job(Path(f"{name}.png"), tmp_path / f"{name}.png") for name in range(5)]
     with signals_stop():
-        outcome = module.restore_files(Any, Plan(jobs, failures=["a line"]), tmp_path)
+        outcome = module.restore_files(Any, Plan(tmp_path, jobs=jobs, failures=["a line"]), tmp_path)
     assert (outcome.restored, outcome.left) == (2, 3)
     assert "2 restored, 3 not restored, since the work was stopped" in str(outcome)
     assert isinstance(outcome.stop, Stopped)
