@@ -39,10 +39,20 @@ def save_atomically(obj: Any, path: Path) -> None:
     Raises:
         WriteError: The disk is full or the folder missing or not writable. What was at ``path`` is still there.
     """
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+    with written_whole(path) as temporary:
+        save(obj, temporary)
+
+
+def save(obj: Any, path: Path) -> None:
+    """Write with ``torch.save``, whose writer turns a full disk into a RuntimeError.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with path.open("wb") as file:
         try:
             torch.save(obj, file)
-        except RuntimeError as error:  # PyTorch's writer turns a full disk into one
+        except RuntimeError as error:
             known = error.__context__
             if isinstance(known, OSError):
                 raise OSError(known.errno, known.strerror) from error

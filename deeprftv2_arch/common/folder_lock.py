@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deeprftv2_arch.common.locking import FileLock, note_of_holder
@@ -23,6 +23,7 @@ def folder_locked(folder: Path) -> Iterator[None]:
     """
     folder = folder.absolute()
     path = folder.with_name(f".{folder.name}.lock")
+    made = [parent for parent in folder.parents if not parent.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, note=f"process {os.getpid()} on {socket.gethostname()}")
@@ -36,3 +37,6 @@ def folder_locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        for parent in made:  # nothing stays of a start that failed
+            with suppress(OSError):
+                parent.rmdir()

@@ -18,8 +18,9 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.checkpoints.io import save_atomically
+from deeprftv2_arch.checkpoints.io import save, save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
+from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
@@ -190,9 +191,6 @@ class TrainingModel(SRModel, ABC):
         if self.guard.skipped > 0 and current_iter != -1:
             get_root_logger().warning("Iteration %d was skipped and is not saved", current_iter)
             return
-        # The state of an earlier run that came as far must not be taken for that of the network that is written first.
-        if self.opt["rank"] == 0:
-            self._state_path(current_iter).unlink(missing_ok=True)
         super().save(epoch, current_iter)
 
     @property
@@ -219,7 +217,10 @@ class TrainingModel(SRModel, ABC):
         nets, keys = ([value] if not isinstance(value, list) else value for value in (net, param_key))
         states = {key: plain(self.get_bare_model(net_).state_dict()) for net_, key in zip(nets, keys, strict=True)}
         iteration = "latest" if current_iter == -1 else current_iter
-        save_atomically(states, Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth")
+        with written_whole(Path(self.opt["path"]["models"]) / f"{net_label}_{iteration}.pth") as temporary:
+            save(states, temporary)
+            # An earlier state of this iteration would belong to another network as soon as this one gets its name.
+            self._state_path(current_iter).unlink(missing_ok=True)
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
         """Write ``training_states/<iteration>.state``: what ``resume_training`` restores; every process must call.

@@ -96,7 +96,7 @@ def scale(network: nn.Module) -> int:
 
 
 def check_metadata(found: dict[str, str], network: nn.Module) -> None:
-    assert found["network"].startswith(type(network).__name__)
+    assert type(network).__name__ in found["network"]
     assert found["scale"] == str(scale(network))
     assert found["version"] == deeprftv2_arch.__version__
     assert found["licence"] == "Apache-2.0"

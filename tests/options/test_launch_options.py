@@ -91,7 +91,7 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"datasets__train__num_worker_per_gpu": -1}, "datasets: train: num_worker_per_gpu: expected a whole number"),
         ({"num_gpu": -3}, "num_gpu: expected a whole number from 0 on or 'auto', not -3"),
         ({"num_gpu": "all"}, "num_gpu: expected a whole number from 0 on or 'auto', not 'all'"),
-        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on, not -1"),
+        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on and below 2147483648, not -1"),
         ({"train__losses": {"l1.0": {"type": "L1Loss"}}}, "train: losses: l1.0: expected letters, digits and"),
         ({"train__losses": {"": {"type": "L1Loss"}}}, "train: losses: : expected letters, digits and underscores"),
         ({"train__losses": {1: {"type": "L1Loss"}}}, "train: losses: 1: expected letters, digits and underscores"),
