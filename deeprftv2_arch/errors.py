@@ -41,7 +41,7 @@ class CheckpointError(DeepRFTv2Error, ValueError):
 
 
 class MetricUnavailableError(DeepRFTv2Error, RuntimeError):
-    """A metric needs a package or weights that cannot be had here."""
+    """A metric needs a package or weights that are not available here."""
 
 
 class EvaluationError(DeepRFTv2Error, RuntimeError):

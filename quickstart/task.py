@@ -76,7 +76,7 @@ class Task(ABC):
 
     @abstractmethod
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
-        """Let the network restore a degraded photograph."""
+        """Restore a degraded photograph with the network."""
 
     @abstractmethod
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:

@@ -223,7 +223,7 @@ class DeblurPairDataset(ImagePairDataset):
         └── sharp                          dataroot_gt
             └── GOPR0384_11_00/000001.png
 
-    Everything else is said of :class:`ImagePairDataset`.
+    Everything else is as in :class:`ImagePairDataset`.
     """
 
     @staticmethod
@@ -253,7 +253,7 @@ class SuperResolutionPairDataset(ImagePairDataset):
 
     A patch of the high resolution is ``scale`` times as large as the ``patch_size`` of its stage and shows the same. In
     evaluation, the high resolution may have up to ``scale - 1`` further pixels at the right and the bottom, which are
-    cut off. Everything else is said of :class:`ImagePairDataset`.
+    cut off. Everything else is as in :class:`ImagePairDataset`.
 
     Args:
         opt: Also has ``scale``, which BasicSR and the launchers copy from the top of the option file.

@@ -1,6 +1,6 @@
 """The blur of hand-held photographs, made from a sharp one as a camera makes it.
 
-What happens, in this order, and how every quantity is distributed, is said of :class:`BlurSettings`. An
+What happens, in which order, and how every quantity is distributed: see :class:`BlurSettings`. An
 :class:`Exposure` is everything random about one image; :func:`expose` is what follows from it.
 """
 

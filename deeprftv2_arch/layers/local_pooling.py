@@ -46,7 +46,7 @@ def _sliding_mean(x: Tensor, axis: int, window: int) -> Tensor:
 
 
 def use_local_pooling(level: nn.Module, train_size: float) -> None:
-    """Let the channel attentions of a level average over windows of 1.5 times a size.
+    """Make the channel attentions of a level average over windows of 1.5 times a size.
 
     Args:
         level: Has NAFBlocks; the first part of their ``channel_attention`` is replaced, weights stay.

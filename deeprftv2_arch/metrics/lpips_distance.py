@@ -34,7 +34,7 @@ def calculate_lpips(img: AnyImage, img2: AnyImage, crop_border: int = 0, **_: An
 
     Raises:
         DataError: The images cannot be compared.
-        MetricUnavailableError: The package or its weights cannot be had.
+        MetricUnavailableError: The package or its weights are not available.
     """
     restored, sharp = comparable(img, img2, crop_border, smallest=SMALLEST)
     network = lpips_network()
@@ -48,7 +48,7 @@ def lpips_network() -> nn.Module:
     The first call loads it; where that needs a download that fails, no later call tries again.
 
     Raises:
-        MetricUnavailableError: The package or its weights cannot be had; says what to do.
+        MetricUnavailableError: The package or its weights are not available; says what to do.
     """
     loaded = _load_once()
     if isinstance(loaded, str):

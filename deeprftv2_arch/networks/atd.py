@@ -150,7 +150,7 @@ class ATD(nn.Module):
             overlap: Pixels that neighbouring tiles share.
 
         Raises:
-            OptionError: These tiles cannot be had.
+            OptionError: The network cannot work in such tiles.
         """
         if tile is not None:
             _check_tiles(tile, overlap, self.window_size)

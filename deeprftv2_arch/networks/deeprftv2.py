@@ -96,13 +96,13 @@ class SubUNet(nn.Module):
             self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1)
 
     def pool_locally(self, train_size: float) -> None:
-        """Let channel attention average over windows; ``train_size`` in pixels of this scale."""
+        """Make channel attention average over windows; ``train_size`` in pixels of this scale."""
         for level, (down, up) in enumerate(zip(self.encoder.levels, reversed(self.decoder.levels), strict=True)):
             use_local_pooling(down, train_size / 2**level)
             use_local_pooling(up, train_size / 2**level)
 
     def estimate_in_windows(self, window: int, overlap: int) -> None:
-        """Let the estimator work in windows; sizes in pixels of this scale."""
+        """Make the estimator work in windows; sizes in pixels of this scale."""
         if self.fke is not None:
             self.fke.window, self.fke.window_overlap = window, overlap
 
@@ -284,7 +284,7 @@ class DeepRFTv2(nn.Module):
         """Choose the tiles of eval mode anew; see ``tile`` and ``tile_overlap`` of the class.
 
         Raises:
-            OptionError: These tiles cannot be had.
+            OptionError: The network cannot work in such tiles.
         """
         _check_tiles("tile", tile, "tile_overlap", overlap, self.size_multiple)
         self.tile = tile

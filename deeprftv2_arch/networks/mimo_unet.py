@@ -68,7 +68,7 @@ class MIMOUNet(nn.Module):
         """Choose the tiles of eval mode anew; see ``tile`` and ``tile_overlap`` of the class.
 
         Raises:
-            OptionError: These tiles cannot be had.
+            OptionError: The network cannot work in such tiles.
         """
         if tile is not None and (tile < 1 or tile % SIZE_MULTIPLE or overlap % SIZE_MULTIPLE):
             raise OptionError(

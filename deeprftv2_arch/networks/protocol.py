@@ -58,7 +58,7 @@ class TiledNetwork(Protocol):
             overlap: Pixels that neighbouring tiles share.
 
         Raises:
-            OptionError: These tiles cannot be had.
+            OptionError: The network cannot work in such tiles.
         """
 
 

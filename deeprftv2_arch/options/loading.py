@@ -173,7 +173,7 @@ def _logger_faults(run: Run) -> Iterator[str]:
 
 
 def _network_faults(run: Run, evaluates: bool) -> Iterator[str]:
-    """Have the network's constructor judge its arguments, and see that the network fits the rest of the file.
+    """Build the network to check its arguments, and check that it fits the rest of the file.
 
     An evaluation may measure a network that has no weights; a test may not.
     """

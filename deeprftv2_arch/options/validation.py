@@ -74,7 +74,7 @@ def raise_faults(faults: Sequence[str]) -> None:
     """Raise all faults as one error, if there are any.
 
     Raises:
-        OptionError: There are.
+        OptionError: There is at least one fault.
     """
     if len(faults) > 1:
         raise OptionFileError(faults)
