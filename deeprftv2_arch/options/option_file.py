@@ -166,7 +166,7 @@ def _check_tags(root: Node, takes_plugins: bool) -> None:
                 f"line {node.start_mark.line + 1}: {tag} is refused and nothing was run; an option file holds plain "
                 f"values and, under {PLUGIN}, names of modules, such as !!python/name:deeprftv2_arch.__version__"
             )
-        if node.tag.startswith(_NAME_TAG):
+        if may_be_plugin:
             _check_plugin(node)
         if id(node) in seen:
             continue
@@ -181,8 +181,15 @@ def _check_tags(root: Node, takes_plugins: bool) -> None:
 
 
 def _check_plugin(node: Node) -> None:
-    """Refuse what is more than a name, and programs, which run when they are imported."""
+    """Refuse what is no name or more than one, and programs, which run when they are imported."""
+    if node.tag == f"{_STANDARD_TAG}null":
+        return
     name = node.tag.removeprefix(_NAME_TAG)
+    if name == node.tag:
+        raise OptionError(
+            f"line {node.start_mark.line + 1}: {PLUGIN}: expected the name of a module, such as "
+            "!!python/name:deeprftv2_arch.__version__, or a list of them"
+        )
     if not name or node.value or "__main__" in name.split("."):
         raise OptionError(
             f"line {node.start_mark.line + 1}: {PLUGIN}: {shortened(name, LONGEST_VALUE) or 'nothing'}"

@@ -158,7 +158,8 @@ def _line(kind: str, place: tuple[int | str, ...], hint: Any, value: Any, where:
     elif kind in _UNKNOWN_KEY:
         *place_of_section, name = place
         *_, (_, section, _) = _steps(hint, value, place_of_section)
-        return f"{_place(where, place_of_section)}: unknown key {shown(name)}{suggestion(name if isinstance(name, str) else shown(name), _keys(section))}"
+        text = name if isinstance(name, str) else shown(name)
+        return f"{_place(where, place_of_section)}: unknown key {shown(name)}{suggestion(text, _keys(section))}"
     *_, (reached, hint, value) = _steps(hint, value, place)
     expected = _described(hint, with_bounds=kind in _WITH_BOUNDS)
     return f"{_place(where, place[:reached])}: expected {expected}, not {shown(value)}{_advice(value, expected)}"
