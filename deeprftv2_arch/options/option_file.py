@@ -174,7 +174,8 @@ def _check_tags(root: Node, takes_plugins: bool) -> None:
         if isinstance(node, MappingNode):
             for key, value in node.value:
                 is_plugin = takes_plugins and node is root and isinstance(key, ScalarNode) and key.value == PLUGIN
-                items = value.value if is_plugin and type(value) is SequenceNode else [value]
+                is_list = is_plugin and value.tag == f"{_STANDARD_TAG}seq" and isinstance(value, SequenceNode)
+                items = value.value if is_list else [value]
                 waiting += [(key, False), *((item, is_plugin) for item in items)]
         elif isinstance(node, SequenceNode):
             waiting += [(item, False) for item in node.value]
