@@ -78,7 +78,12 @@ class BusyError(DeepRFTv2Error, RuntimeError):
 
 def shown(value: object) -> str:
     """Return a value from outside as a message prints it: in one line, escaped, and cut where it is long."""
-    return cut(repr(value), LONGEST_VALUE)
+    try:
+        return cut(repr(value), LONGEST_VALUE)
+    except ValueError:  # of whole numbers of more digits than Python prints
+        return (
+            cut(hex(value), LONGEST_VALUE) if isinstance(value, int) else f"a {type(value).__name__} too long to show"
+        )
 
 
 def shortened(text: str, length: int = 200) -> str:

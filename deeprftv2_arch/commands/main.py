@@ -1,6 +1,7 @@
 """The command line as a whole. A command loads PyTorch when it runs, never to show its help or to refuse a word."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from deeprftv2_arch.commands.restore import add_restore
 from deeprftv2_arch.commands.train_and_test import add_train_and_test
 
 SCRIPT = "deeprftv2"  # what an installation puts on the PATH
+NOBODY_READS = 141  # what shells report of a program that a closed pipe ended
 DESCRIPTION = "Train, measure and use networks that deblur or enlarge images by estimating blur kernels."
 
 
@@ -44,8 +46,17 @@ def main() -> None:
     args = parser.parse_args()
     with errors_in_one_line(parser.prog):
         for text in args.run(args):
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+            _print(text)
+
+
+def _print(text: str) -> None:
+    """Print a text; end quietly where nobody reads on, as behind ``| head``."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush fails at its end
+        raise SystemExit(NOBODY_READS) from None
 
 
 def _program() -> str:

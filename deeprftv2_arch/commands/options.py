@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.errors import OptionError
+
 DESCRIPTION = """\
 Option files: list and copy those that come with this package, and print the JSON schema by which editors complete
 their keys.
@@ -34,7 +36,7 @@ def add_options(commands: Any) -> None:
     )
     copying.add_argument("name", metavar="NAME", help="as `options list` shows it")
     copying.add_argument(
-        "destination", metavar="DEST", type=Path, nargs="?", default=Path(), help="new file, or a folder (default: .)"
+        "destination", metavar="DEST", nargs="?", default=".", help="new file, or a folder (default: .)"
     )
     copying.set_defaults(run=_copy)
     schema = actions.add_parser("schema", help="print the JSON schema of option files")
@@ -54,10 +56,14 @@ def _copy(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.recipes.writing import copy, known_name
 
     known_name(args.name)  # refused before the schema is made, which takes seconds
+    destination = Path(args.destination)
+    folder = destination if args.destination.endswith("/") else destination.parent
+    if not folder.is_dir():
+        raise OptionError(f"{folder}: there is no such folder; make it first, or choose another")
 
     from deeprftv2_arch.options.json_schema import schema_text
 
-    yield f"{copy(args.name, args.destination, schema_text())}: written; change it as you like"
+    yield f"{copy(args.name, destination, schema_text())}: written; change it as you like"
 
 
 def _schema(args: argparse.Namespace) -> Iterator[str]:

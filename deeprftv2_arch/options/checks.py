@@ -15,7 +15,7 @@ from torch import nn, optim
 
 from deeprftv2_arch.common.path_parts import is_path_part
 from deeprftv2_arch.errors import OptionError, shown
-from deeprftv2_arch.options.building import arguments_in, construct
+from deeprftv2_arch.options.building import arguments_in, build_network, construct
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES, model_type_named
 from deeprftv2_arch.options.sections import (
@@ -72,9 +72,11 @@ def check_options(
         *model_faults(content.get("model_type"), f"{file}: model_type"),
         *data_faults(content.get("datasets"), content.get("model_type"), f"{file}: datasets", is_train),
     ]
+    refused: dict[str, list[str]] = {}
     for section in ("network_g", "network_flow"):
         if section in content:
-            faults += registered_faults(content[section], ARCH_REGISTRY, f"{file}: {section}")
+            refused[section] = list(registered_faults(content[section], ARCH_REGISTRY, f"{file}: {section}"))
+            faults += refused[section]
     for name, metric in _mapping(_mapping(content.get("val")).get("metrics")).items():
         faults += registered_faults(
             metric, METRIC_REGISTRY, below(f"{file}: val: metrics", name), ("img", "img2"), ("better",)
@@ -84,6 +86,11 @@ def check_options(
         faults += recipe_faults(_mapping(content.get("train")), f"{file}: train")
     if not is_train:
         faults += published_faults(content.get("published"), f"{file}: published")
+    if faults and refused.get("network_g") == []:  # else it is built soon
+        try:
+            build_network(content["network_g"], f"{file}: network_g", "meta")
+        except OptionError as error:
+            faults.append(str(error))
     raise_faults(list(dict.fromkeys(faults)))
     sections = {phase: _data_section(phase, section) for phase, section in content["datasets"].items()}
     data = {phase: section.model_validate(content["datasets"][phase]) for phase, section in sections.items()}
@@ -99,7 +106,8 @@ def name_faults(name: object, where: str) -> Iterator[str]:
 def model_faults(name: object, where: str) -> Iterator[str]:
     """Check that a ``model_type`` is registered."""
     if isinstance(name, str):
-        yield from _name_faults(name, MODEL_REGISTRY, where)
+        for fault in _name_faults(name, MODEL_REGISTRY, where):
+            yield f"{fault}; what depends on it was not checked"
 
 
 def data_faults(data: object, model: object, where: str, is_train: bool) -> Iterator[str]:
@@ -117,7 +125,7 @@ def data_faults(data: object, model: object, where: str, is_train: bool) -> Iter
             kind = section.get("type")
             unknown = list(_name_faults(kind, DATASET_REGISTRY, f"{place}: type"))
             if unknown:
-                yield from unknown
+                yield from (f"{fault}; the rest of this section was not checked" for fault in unknown)
                 continue
             yield from section_faults(_data_section(phase, section), section, place)
             if takes is not None and kind in DATA_SET_TYPES and kind not in takes:

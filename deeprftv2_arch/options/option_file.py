@@ -1,6 +1,10 @@
 """Reading an option file, which may come from anybody: it holds values and names a plugin, and runs nothing."""
 
-from collections.abc import Hashable, Iterable, Mapping
+import os
+import site
+import sys
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,12 +21,11 @@ MOST_NODES = 100_000  # values that a file holds when its aliases are unfolded
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _NAME_TAG = f"{_STANDARD_TAG}python/name:"
-_PLAIN_TAGS = frozenset(
-    _STANDARD_TAG + name
-    for name in (
-        *("null", "bool", "int", "float", "str", "timestamp", "binary", "value"),
-        *("seq", "map", "set", "omap", "pairs", "merge"),
-    )
+_SCALAR_TAGS = frozenset(
+    _STANDARD_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp", "binary")
+)
+_PLAIN_TAGS = _SCALAR_TAGS | frozenset(
+    _STANDARD_TAG + name for name in ("value", "seq", "map", "set", "omap", "pairs", "merge")
 )
 
 
@@ -30,14 +33,14 @@ def read_option_file(path: Path) -> Content:
     """Read an option file.
 
     Of Python's tags only ``!!python/name:`` is accepted, and only below the key ``plugin``: it imports a module that
-    is installed. Nothing else of the file is executed.
+    is installed, or that lies in a folder of ``PYTHONPATH``. Nothing else of the file is executed.
 
     Raises:
         OptionError: The file is missing, no YAML, holds something else than keys with values, names a key twice or
             nothing that may be read, or unfolds to more than an option file should hold.
     """
     try:
-        content = _parse(path.read_text(encoding="utf-8"), takes_plugins=True)
+        content = _parse(path.read_text(encoding="utf-8"), path.parent)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise OptionError(f"{path}: cannot read the option file: {reason}; check the path") from error
@@ -64,19 +67,20 @@ def change_options(content: Content, changes: Iterable[str]) -> None:
         if not equals or not isinstance(target, dict):
             raise OptionError(f"{said}: expected section:key=value, with a section of the option file")
         try:
-            target[last] = _parse(value, takes_plugins=False)
+            target[last] = _parse(value, None)
         except OptionError as error:
             raise OptionError(f"{said}: the value is {error}") from error
 
 
-def _parse(text: str, takes_plugins: bool) -> Any:
+def _parse(text: str, folder: Path | None) -> Any:
+    """Parse a text: of an option file, which may name plugins, in a folder, or of a single value."""
     loader: _Loader | None = None
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, folder)
         root = loader.get_single_node()
         if root is None:
             return None
-        _check_tags(root, takes_plugins)
+        _check_tags(root, takes_plugins=folder is not None)
         return loader.construct_document(root)
     except OptionError:
         raise
@@ -85,7 +89,7 @@ def _parse(text: str, takes_plugins: bool) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise OptionError(f"not valid YAML: {line}{shortened(error.problem or str(error))}") from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two of dates and numbers that are none
+    except yaml.YAMLError as error:
         raise OptionError(f"not valid YAML: {shortened(str(error))}") from error
     finally:
         if loader is not None:
@@ -95,8 +99,9 @@ def _parse(text: str, takes_plugins: bool) -> Any:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which also counts what aliases unfold to and refuses a key that stands twice."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, folder: Path | None) -> None:
         super().__init__(text)
+        self.folder = folder
         self.nodes = 0
         self.sizes: dict[int, int] = {}  # by the id of a node: it and all below it, aliases unfolded
 
@@ -118,22 +123,40 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
         """Compose a mapping, each of whose keys stands in it once."""
         node: MappingNode = super().compose_mapping_node(anchor)
-        lines: dict[Hashable, int] = {}
+        seen: dict[Hashable, ScalarNode] = {}
         for key, _ in node.value:
-            if isinstance(key, ScalarNode):
-                line, name = key.start_mark.line + 1, (key.tag, key.value)
-                if name in lines:
-                    raise OptionError(
-                        f"the key {shown(key.value)} stands twice in one section, in lines {lines[name]} and {line}; "
-                        "remove one"
-                    )
-                lines[name] = line
+            if isinstance(key, ScalarNode) and key.tag != f"{_STANDARD_TAG}merge":
+                name = self.construct_object(key) if key.tag in _SCALAR_TAGS else (key.tag, key.value)
+                first = seen.setdefault(name, key)
+                if first is not key:
+                    raise OptionError(_said_twice(first, key))
         return node
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        """Construct a value, and say in which line it is none: PyYAML's own constructors expect well-formed texts."""
+        try:
+            return super().construct_object(node, deep)
+        except OptionError:
+            raise
+        except (LookupError, AttributeError, ValueError, OverflowError) as error:
+            tag = node.tag.removeprefix(_STANDARD_TAG)
+            reason = str(error) if isinstance(error, ValueError) else f"{shown(node.value)} is not of the type {tag}"
+            raise OptionError(f"not valid YAML: line {node.start_mark.line + 1}: {shortened(reason)}") from error
+
+
+def _said_twice(first: ScalarNode, second: ScalarNode) -> str:
+    also = "" if first.value == second.value else f", also written {shown(first.value)},"
+    begin, end = first.start_mark, second.start_mark
+    if begin.line == end.line:
+        places = f"line {begin.line + 1}, columns {begin.column + 1} and {end.column + 1}"
+    else:
+        places = f"lines {begin.line + 1} and {end.line + 1}"
+    return f"the key {shown(second.value)}{also} stands twice in one section, in {places}; remove one"
 
 
 def _check_tags(root: Node, takes_plugins: bool) -> None:
     """Refuse every node that is to become more than a plain value, but for plugins where they belong."""
-    waiting: list[tuple[Node, bool]] = [(root, False)]
+    waiting: list[tuple[Node, bool]] = [(root, False)]  # nodes, and whether they may be plugins
     seen = set()
     while waiting:
         node, may_be_plugin = waiting.pop()
@@ -143,35 +166,77 @@ def _check_tags(root: Node, takes_plugins: bool) -> None:
                 f"line {node.start_mark.line + 1}: {tag} is refused and nothing was run; an option file holds plain "
                 f"values and, under {PLUGIN}, names of modules, such as !!python/name:deeprftv2_arch.__version__"
             )
+        if may_be_plugin:
+            _check_plugin(node)
         if id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, MappingNode):
             for key, value in node.value:
-                names_plugins = takes_plugins and node is root and isinstance(key, ScalarNode) and key.value == PLUGIN
-                waiting += [(key, False), (value, names_plugins)]
+                is_plugin = takes_plugins and node is root and isinstance(key, ScalarNode) and key.value == PLUGIN
+                is_list = is_plugin and value.tag == f"{_STANDARD_TAG}seq" and isinstance(value, SequenceNode)
+                items = value.value if is_list else [value]
+                waiting += [(key, False), *((item, is_plugin) for item in items)]
         elif isinstance(node, SequenceNode):
-            waiting += [(item, may_be_plugin) for item in node.value]
+            waiting += [(item, False) for item in node.value]
+
+
+def _check_plugin(node: Node) -> None:
+    """Refuse what is no name or more than one, and programs, which run when they are imported."""
+    if node.tag == f"{_STANDARD_TAG}null":
+        return
+    name = node.tag.removeprefix(_NAME_TAG)
+    if name == node.tag:
+        raise OptionError(
+            f"line {node.start_mark.line + 1}: {PLUGIN}: expected the name of a module, such as "
+            "!!python/name:deeprftv2_arch.__version__, or a list of them"
+        )
+    if not name or node.value or "__main__" in name.split("."):
+        raise OptionError(
+            f"line {node.start_mark.line + 1}: {PLUGIN}: {shortened(name, LONGEST_VALUE) or 'nothing'}"
+            f"{' with a value' if node.value else ''} is refused and nothing was run; expected the name of a module, "
+            "such as !!python/name:deeprftv2_arch.__version__"
+        )
 
 
 def _import_plugin(loader: _Loader, name: str, node: Node) -> str:
-    """Import the module of ``!!python/name:<module>.<name in it>``.
-
-    Returns:
-        The text of that name, as of a version, else the name itself; other objects have no place among options.
-    """
+    """Import the module of ``!!python/name:<module>.<name in it>``, and return the name."""
+    said = f"line {node.start_mark.line + 1}: {PLUGIN}: cannot import {shortened(name, LONGEST_VALUE)}"
     module, _, attribute = name.rpartition(".")
     try:
-        found = vars(import_module(module or name)).get(attribute)
-        if module and found is None:
-            import_module(name)  # a module within a package
-    except Exception as error:  # whatever a module of somebody's raises while it is imported
+        with _only_installed(loader.folder or Path()):
+            if attribute not in vars(import_module(module or name)) and module:
+                import_module(name)  # a module within a package
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a module of somebody's raises while it is imported, SystemExit too
         reason = shortened(f"{type(error).__name__}: {error}")
         raise OptionError(
-            f"line {node.start_mark.line + 1}: {PLUGIN}: cannot import {shortened(name, LONGEST_VALUE)} ({reason}); "
-            "install it, or correct the name"
+            f"{said} ({reason}); pip install it, name its folder in PYTHONPATH, or correct the name"
         ) from error
-    return found if isinstance(found, str) else name
+    return name
+
+
+@contextmanager
+def _only_installed(folder: Path) -> Iterator[None]:
+    """Import nothing that merely lies in the working folder, as ``python -m`` does, or beside the option file."""
+    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    left_out = {Path().resolve(), folder.resolve()} - {Path(entry).resolve() for entry in [*named, *_installations()]}
+    before = list(sys.path)
+    sys.path[:] = [entry for entry in before if Path(entry).resolve() not in left_out]
+    try:
+        yield
+    finally:
+        sys.path[:] = [*(entry for entry in sys.path if entry not in before), *before]
+
+
+def _installations() -> Iterator[str]:
+    """Yield the folders of installed distributions, and those that editable ones name in files ``*.pth``."""
+    for packages in (*site.getsitepackages(), site.getusersitepackages()):
+        yield packages
+        for file in Path(packages).glob("*.pth"):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            yield from (str(Path(packages, line)) for line in lines if line and not line.startswith(("#", "import")))
 
 
 _Loader.add_multi_constructor(_NAME_TAG, _import_plugin)

@@ -98,7 +98,7 @@ def read_options(section: type[Section], opt: Mapping[str, Any]) -> Section:
 
 def below(where: str, key: object) -> str:
     """Return how messages name the place of a key, for the place of its section."""
-    return f"{where}: {shortened(str(key), LONGEST_VALUE)}"
+    return f"{where}: {shortened(key if isinstance(key, str) else shown(key), LONGEST_VALUE)}"
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
@@ -158,7 +158,8 @@ def _line(kind: str, place: tuple[int | str, ...], hint: Any, value: Any, where:
     elif kind in _UNKNOWN_KEY:
         *place_of_section, name = place
         *_, (_, section, _) = _steps(hint, value, place_of_section)
-        return f"{_place(where, place_of_section)}: unknown key {shown(name)}{suggestion(str(name), _keys(section))}"
+        text = name if isinstance(name, str) else shown(name)
+        return f"{_place(where, place_of_section)}: unknown key {shown(name)}{suggestion(text, _keys(section))}"
     *_, (reached, hint, value) = _steps(hint, value, place)
     expected = _described(hint, with_bounds=kind in _WITH_BOUNDS)
     return f"{_place(where, place[:reached])}: expected {expected}, not {shown(value)}{_advice(value, expected)}"
@@ -262,7 +263,12 @@ def _described(hint: Any, with_bounds: bool = True) -> str:
 
 
 def _advice(value: object, expected: str) -> str:
-    """Return what to say behind a number that YAML reads as text."""
+    """Return what to say behind a number that YAML reads as text, or as a fraction where a whole one is expected."""
+    if expected.startswith("a whole number") and isinstance(value, str | float):
+        try:
+            return f" (write {shown(int(float(value)))})" if float(value).is_integer() else ""
+        except ValueError:
+            return ""
     if isinstance(value, str) and "number" in expected:
         try:
             float(value)

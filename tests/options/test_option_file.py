@@ -1,5 +1,8 @@
 """Reading option files that may come from anybody: what is accepted, what is refused, and that nothing is run."""
 
+import os
+import re
+import site
 import sys
 import time
 from pathlib import Path
@@ -21,7 +24,6 @@ PROGRAMS = (
     "plugin: !!python/module:os",
     "x: !!python/name:os.system",
     "plugin: [!!python/name:deeprftv2_arch.__version__ , !!python/object/apply:os.system ['touch PWNED']]",
-    "plugin: {name: !!python/name:os.system }",
     "plugin: &p !!python/name:deeprftv2_arch.__version__\nx: *p",
     "train: {plugin: !!python/name:os.system }",
     "x: !!python/tuple [1, 2]",
@@ -34,6 +36,12 @@ def read(folder: Path, text: str) -> dict[str, Any]:
     path = folder / "run.yml"
     path.write_text(text, encoding="utf-8")
     return read_option_file(path)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have modules of a folder imported as with PYTHONPATH."""
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(folder)
 
 
 def refusal(folder: Path, text: str) -> str:
@@ -65,16 +73,15 @@ def test_nothing_is_run_from_the_command_line(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plugin_is_imported_and_its_name_or_text_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_is_imported_and_its_name_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "users_plugin").mkdir()
     (tmp_path / "users_plugin" / "__init__.py").write_text("__version__ = '3.1'\ndef run(): raise SystemExit\n")
     (tmp_path / "users_plugin" / "archs.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    found = read(tmp_path, "plugin: !!python/name:users_plugin.__version__")["plugin"]
-    assert found == "3.1"
+    install(monkeypatch, tmp_path)
+    assert read(tmp_path, "plugin: !!python/name:users_plugin.__version__")["plugin"] == "users_plugin.__version__"
     names = ["users_plugin.__version__", "users_plugin.archs", "users_plugin.run", "users_plugin"]
     lines = "\n".join(f"  - !!python/name:{name}" for name in names)
-    assert read(tmp_path, f"plugin:\n{lines}\n")["plugin"] == ["3.1", *names[1:]]
+    assert read(tmp_path, f"plugin:\n{lines}\n")["plugin"] == names
     assert "users_plugin.archs" in sys.modules
 
 
@@ -84,16 +91,71 @@ def test_a_plugin_is_imported_and_its_name_or_text_remembered(tmp_path: Path, mo
         ("no_such_package.x", "ModuleNotFoundError: No module named 'no_such_package'"),
         ("json.no_such_name", "ModuleNotFoundError: No module named 'json.no_such_name'"),
         ("broken_plugin.x", "ZeroDivisionError: division by zero"),
+        ("leaving_plugin.x", "SystemExit: 3"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
 ) -> None:
     (tmp_path / "broken_plugin.py").write_text("1 / 0\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "leaving_plugin.py").write_text("raise SystemExit(3)\n")
+    install(monkeypatch, tmp_path)
     assert refusal(tmp_path, f"plugin: !!python/name:{name}") == (
-        f"line 1: plugin: cannot import {name} ({reason}); install it, or correct the name"
+        f"line 1: plugin: cannot import {name} ({reason}); "
+        "pip install it, name its folder in PYTHONPATH, or correct the name"
     )
+
+
+@pytest.mark.parametrize("entry", ["", "{folder}"])
+def test_a_module_beside_the_file_or_in_the_working_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    (tmp_path / "evil_beside.py").write_text("open('PWNED', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry.format(folder=tmp_path), *sys.path])
+    before = list(sys.path)
+    assert "No module named 'evil_beside'" in refusal(tmp_path, "plugin: !!python/name:evil_beside.x")
+    assert sys.path == before
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_an_editable_installation_is_imported_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "mine.pth").write_text(f"import os\n{tmp_path}\n")
+    (tmp_path / "edited_plugin.py").write_text("x = 1\n")
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(tmp_path / "site")])
+    monkeypatch.syspath_prepend(tmp_path)
+    assert read(tmp_path, "plugin: !!python/name:edited_plugin.x")["plugin"] == "edited_plugin.x"
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        *("!!python/name:os.system [a]", "!!python/name:os.system 'a'", "!!python/name:os.system {a: 1}"),
+        *("[[1]]", "[!!python/name:json.x , 1]", "{a: 1}", "1", "!!python/name: ", "!!python/name:unittest.__main__ "),
+        "{name: !!python/name:os.system }",
+    ],
+)
+def test_a_plugin_is_the_name_of_a_module_and_nothing_else(tmp_path: Path, plugin: str) -> None:
+    line = refusal(tmp_path, f"plugin: {plugin}")
+    assert line.startswith("line 1: plugin: ")
+    assert "expected the name of a module" in line
+
+
+@pytest.mark.parametrize("value", ["!!bool foo", "!!timestamp foo", '!!int ""', '!!float ""'])
+def test_a_text_that_is_not_of_its_type(tmp_path: Path, value: str) -> None:
+    expected = rf"not valid YAML: line 1: '\w*' is not of the type {value[2:].split()[0]}"
+    assert re.fullmatch(expected, refusal(tmp_path, f"a: {value}"))
+    with pytest.raises(OptionError, match=rf"^--force_yml .*: the value is {expected}$"):
+        change_options({}, [f"a={value}"])
+
+
+def test_keys_are_compared_as_they_are_read(tmp_path: Path) -> None:
+    said = "the key {}, also written {}, stands twice in one section, in {}; remove one"
+    assert refusal(tmp_path, "yes: 1\ntrue: 2\n") == said.format("'true'", "'yes'", "lines 1 and 2")
+    assert refusal(tmp_path, "{1: 1, 0x1: 2}") == said.format("'0x1'", "'1'", "line 1, columns 2 and 8")
+    merged = read(tmp_path, "a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, <<: *b}\n")["c"]
+    assert merged == {"x": 1, "y": 2}
 
 
 def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
@@ -131,8 +193,8 @@ def test_aliases_that_unfold_to_too_much_are_refused_at_once(tmp_path: Path) -> 
     [
         ("a: &a [*a]", "not valid YAML: a value contains itself by an alias"),
         ("[" * 5000, "not valid YAML: it is nested too deep"),
-        ("a: 2001-99-99", "not valid YAML: month must be in 1..12"),
-        (f"a: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
+        ("a: 2001-99-99", "not valid YAML: line 1: month must be in 1..12"),
+        (f"a: {'9' * 5000}", "not valid YAML: line 1: Exceeds the limit"),
         ("? {a: 1}\n: 2", "not valid YAML: line 1: found unhashable key"),
         ("a: 'x\n", "not valid YAML: line 2: found unexpected end of stream"),
         ("", "not an option file"),
@@ -146,4 +208,7 @@ def test_other_faults_are_one_short_line(tmp_path: Path, text: str, expected: st
 def test_a_value_is_shown_in_one_line() -> None:
     assert shown("a\nb") == r"'a\nb'"
     assert shown("  ") == "'  '"
+    assert shown(16**4000).startswith("0x1000")
+    assert shown([16**4000]) == "a list too long to show"
+    assert len(shown(16**4000)) == LONGEST_VALUE
     assert len(shown("x" * 1000)) == len(shown([1] * 1000)) == LONGEST_VALUE
