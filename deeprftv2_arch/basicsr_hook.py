@@ -19,9 +19,8 @@ def register_with_basicsr() -> None:
 
 
 def _register_all() -> None:
-    from deeprftv2_arch.registration import register_all
-
-    register_all()
+    # It registers at its end. Where it is itself what imports BasicSR, it is half loaded here, and goes on afterwards.
+    import deeprftv2_arch.registration  # noqa: F401
 
 
 class _BasicsrFinder(MetaPathFinder):

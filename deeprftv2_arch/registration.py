@@ -1,4 +1,4 @@
-"""Everything that this package adds to BasicSR's registries, in one place."""
+"""Everything that this package adds to BasicSR's registries, in one place; added when this module is imported."""
 
 from typing import Any
 
@@ -43,3 +43,6 @@ def register_all() -> None:
         for obj in objects:
             if obj.__name__ not in registry:
                 registry.register(obj)
+
+
+register_all()

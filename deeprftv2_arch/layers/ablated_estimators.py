@@ -74,6 +74,7 @@ class UnlinkedKernelEstimator(FourierKernelEstimator):
 
     def __init__(self, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> None:
         super().__init__(dim, counts, kind, True, memory)
+        self.first = first
 
 
 class SourceKernelEstimator(FourierKernelEstimator):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import DataError, OptionError, shown
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
 from deeprftv2_arch.layers.pointwise import PointwiseConv2d
@@ -49,7 +49,8 @@ class FourierKernelEstimator(nn.Module):
         window_overlap: Pixels that neighbouring windows share in eval mode.
 
     Raises:
-        OptionError: ``dim`` or an entry of ``counts`` is below 1, there are no levels, or no such kind or memory mode.
+        OptionError: ``dim`` or an entry of ``counts`` is no whole number from 1, there are no levels, or no such kind
+            or memory mode.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class FourierKernelEstimator(nn.Module):
     ) -> None:
         super().__init__()
         _check_arguments(dim, counts)
+        self.dim = dim
+        self.first = first
         self.keep = keeps_between_columns(memory)
         self.window: int | None = None
         self.window_overlap = 0
@@ -78,15 +81,19 @@ class FourierKernelEstimator(nn.Module):
 
         Args:
             f: (B, dim, H, W); an odd height or width is made even by reflection at the bottom or the right.
-            previous: The features r_0.. of the estimator before this one at the same scale; None of the first one.
+            previous: The features r_0.. of the estimator before this one at the same scale; None for the first one,
+                and only for it.
 
         Returns:
             The deblurred features (B, dim, H, W), and r_0.. of this estimator, each (B, dim, H, W/2 + 1) of the even
             size; with windows (B windows, dim, h, w/2 + 1), window by window.
 
         Raises:
-            OptionError: ``previous`` has another number of features than this estimator.
+            OptionError: ``previous`` is missing, or given to a first estimator, or has another number of features.
+            DataError: ``f`` has another number of channels or is less than 2 pixels high or wide, or the features of
+                ``previous`` are of another size.
         """
+        _check_map(f, self.dim)
         if self.window is None or max(f.shape[2:]) <= self.window:
             return self.deblur(f, previous)
         grid = TileGrid(f.shape[2:], self.window, 0 if self.training else self.window_overlap)
@@ -114,11 +121,7 @@ class FourierKernelEstimator(nn.Module):
     def estimate_kernel(self, x: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         """Turn the sub-resnet's input into complex kernels (B, dim, H, W/2 + 1) and the features r_0.. ."""
         depth = len(self.sub_resnet.levels)
-        if previous is not None and len(previous) != depth:
-            raise OptionError(
-                f"FourierKernelEstimator: the estimator before this one has {len(previous)} features, this one "
-                f"{depth}; give both the same counts"
-            )
+        _check_previous(previous, self.first, depth, x)
         features = self.sub_resnet(
             x,
             previous=previous or [None] * depth,
@@ -155,11 +158,50 @@ def _concatenated(*maps: Tensor) -> Tensor:
 
 
 def _check_arguments(dim: int, counts: Sequence[int]) -> None:
-    if dim < 1:
-        raise OptionError(f"FourierKernelEstimator: dim must be at least 1, got {dim}")
+    if not _is_count(dim):
+        raise OptionError(f"FourierKernelEstimator: dim must be a whole number of at least 1, got {shown(dim)}")
     is_list = isinstance(counts, Sequence) and not isinstance(counts, str)
-    if not is_list or not counts or any(not isinstance(count, int) or count < 1 for count in counts):
+    if not is_list or not counts or not all(map(_is_count, counts)):
         raise OptionError(
             "FourierKernelEstimator: counts must be a list with the number of blocks of every level, each at least 1, "
-            f"got {counts!r}"
+            f"got {shown(counts)}"
         )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_map(f: Tensor, dim: int) -> None:
+    if f.dim() != 4 or f.shape[1] != dim or f.shape[2] < 2 or f.shape[3] < 2:
+        raise DataError(
+            f"FourierKernelEstimator: expected features (B, {dim}, H, W) of at least 2x2 pixels, got a tensor of shape "
+            f"{tuple(f.shape)}"
+        )
+
+
+def _check_previous(previous: Sequence[Tensor] | None, first: bool, depth: int, x: Tensor) -> None:
+    """Check the features of the estimator before one that has ``depth`` levels on maps like x."""
+    if previous is None:
+        if not first:
+            raise OptionError(
+                "FourierKernelEstimator: expected the features of the estimator before this one as previous, got None; "
+                "make an estimator that has none before it with first=True"
+            )
+        return
+    if first:
+        raise OptionError(
+            "FourierKernelEstimator: expected previous=None for a first estimator, got features; make an estimator "
+            "that follows another one with first=False"
+        )
+    if len(previous) != depth:
+        raise OptionError(
+            f"FourierKernelEstimator: the estimator before this one has {len(previous)} features, this one "
+            f"{depth}; give both the same counts"
+        )
+    for feature in previous:
+        if feature.shape != x.shape:
+            raise DataError(
+                f"FourierKernelEstimator: expected features of shape {tuple(x.shape)} from the estimator before this "
+                f"one, got {tuple(feature.shape)}; both work on maps of the same size and number"
+            )

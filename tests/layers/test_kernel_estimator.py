@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deeprftv2_arch import FourierKernelEstimator
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers import kernel_estimator
 
 
@@ -40,7 +40,11 @@ def test_the_width_alone_is_needed_for_an_estimator_of_the_paper() -> None:
         ({"counts": [1, 1.5]}, r"got \[1, 1.5\]"),
         ({"counts": 4}, "got 4"),
         ({"counts": "1111"}, "got '1111'"),
-        ({"dim": 0}, "dim must be at least 1, got 0"),
+        ({"counts": (True,)}, r"got \(True,\)"),
+        ({"dim": 0}, "dim must be a whole number of at least 1, got 0"),
+        ({"dim": "16"}, "dim must be a whole number of at least 1, got '16'"),
+        ({"dim": 16.0}, "got 16.0"),
+        ({"dim": True}, "got True"),
         ({"kind": "VSS"}, "block kind 'VSS' is unknown"),
         ({"memory": "some"}, "'some' is not a memory mode"),
     ],
@@ -55,3 +59,33 @@ def test_features_of_an_estimator_of_another_depth_are_refused() -> None:
     _, features = FourierKernelEstimator(4, (1, 1))(f)
     with pytest.raises(OptionError, match="the estimator before this one has 2 features, this one 4"):
         FourierKernelEstimator(4, first=False)(f, features)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (1, 4, 1, 8), (1, 4, 8, 1), (1, 3, 6, 8), (4, 6, 8)])
+def test_maps_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        DataError, match=r"expected features \(B, 4, H, W\) of at least 2x2 pixels, got .* shape"
+    ) as caught:
+        FourierKernelEstimator(4, (1,))(torch.rand(shape))
+    assert str(caught.value).endswith(f"{shape}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (2, 4, 6, 8), (1, 4, 6, 10)])
+def test_features_of_an_estimator_on_other_maps_are_refused(shape: tuple[int, ...]) -> None:
+    _, features = FourierKernelEstimator(4, (1,))(torch.rand(shape))
+    with pytest.raises(
+        DataError, match=r"expected features of shape \(1, 4, 6, 5\) from the estimator before this one"
+    ):
+        FourierKernelEstimator(4, (1,), first=False)(torch.rand(1, 4, 6, 8), features)
+
+
+def test_a_first_estimator_has_none_before_it_and_another_one_has() -> None:
+    f = torch.rand(1, 4, 6, 8)
+    _, features = FourierKernelEstimator(4, (1,))(f)
+    with pytest.raises(OptionError, match="expected previous=None for a first estimator"):
+        FourierKernelEstimator(4, (1,))(f, features)
+    with pytest.raises(
+        OptionError, match="expected the features of the estimator before this one as previous, got None"
+    ):
+        FourierKernelEstimator(4, (1,), first=False)(f)

@@ -1,4 +1,4 @@
-"""The page docs/add_a_network.md is run: a network of a user's beside the package, and the same one inside."""
+"""The page docs/add_a_network.md is run: a user's network beside the package and inside, and a user's model."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from launch_helpers import REPOSITORY, training_options, write_images
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 BLOCKS = BLOCK.findall((REPOSITORY / "docs" / "add_a_network.md").read_text(encoding="utf-8"))
 MODULE = "# my_networks.py\n"
+MODEL = "# my_models.py\n"
 LINE = "# deeprftv2_arch/networks/cards.py\n"
 
 
@@ -23,14 +24,14 @@ def blocks(language: str, beginning: str = "") -> list[str]:
     return [code for found, code in BLOCKS if found == language and code.startswith(beginning)]
 
 
-def run(folder: Path, *command: str, path: Path = REPOSITORY) -> str:
-    """Run a command in a folder whose modules, and those of ``path``, Python finds; return what it prints."""
+def run(folder: Path, *command: str, path: Path = REPOSITORY, code: int = 0) -> str:
+    """Run a command in a folder whose modules, and those of ``path``, Python finds; return what it prints, errors first."""
     found = os.pathsep.join([str(folder), str(path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, "PYTHONPATH": found}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr + done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_networks.py").write_text("\n\n".join(blocks("python", MODULE)), encoding="utf-8")
     write_images(folder / "images", 4)
     shutil.copy(folder / "images" / "blur" / "000.png", folder / "blurred.png")
-    (section,) = blocks("yaml")
+    section, _ = blocks("yaml")
     plugin, network = section.split("\n", 1)
     options: dict[str, Any] = training_options(folder / "images", folder / "images", name="mine")
     options["network_g"] = yaml.safe_load(network)["network_g"]
@@ -55,8 +56,32 @@ def test_a_user_s_network_is_trained_restores_and_is_recognised_by_its_weights(u
         run(users_folder, *command.replace("python", sys.executable, 1).split())
     assert (users_folder / "restored" / "blurred.png").is_file()
     for code in blocks("python"):
-        if not code.startswith((MODULE, LINE)):
+        if not code.startswith((MODULE, MODEL, LINE)):
             run(users_folder, sys.executable, "-c", code)
+
+
+@pytest.mark.slow
+def test_a_user_s_model_reads_its_own_option(users_folder: Path) -> None:
+    (model,) = blocks("python", MODEL)
+    (users_folder / "my_models.py").write_text(model, encoding="utf-8")
+    _, section = blocks("yaml")
+    plugins, changes = section.split("model_type:", 1)
+    changed: dict[str, Any] = yaml.safe_load(f"model_type:{changes}")
+    text = (users_folder / "my_training.yml").read_text(encoding="utf-8")
+    options: dict[str, Any] = yaml.safe_load(text.split("\n", 1)[1])
+    options |= {"name": "my_model", "model_type": changed["model_type"]}
+    del options["val"], options["datasets"]["val"]
+    for steps in (changed["train"]["my_steps"], 0):
+        options["train"]["my_steps"] = steps
+        (users_folder / "my_model.yml").write_text(f"{plugins}{yaml.safe_dump(options)}", encoding="utf-8")
+        command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", "my_model.yml"]
+        if steps:
+            printed = run(users_folder, *command)
+            lines = [line for line in printed.splitlines() if "l1_full:" in line]
+            assert ["frequency_full:" in line for line in lines] == [False] * steps + [True] * (6 - steps)
+        else:
+            refused = run(users_folder, *command, code=2)
+            assert "my_model.yml: train: my_steps: expected a whole number from 1 on, not 0" in refused
 
 
 @pytest.mark.slow
