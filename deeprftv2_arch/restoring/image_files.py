@@ -17,9 +17,9 @@ from deeprftv2_arch.common.image_format import (
     read_header,
     require_whole,
 )
+from deeprftv2_arch.common.image_metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, PreparationError
-from deeprftv2_arch.restoring.image_metadata import PNG_PROFILE, colour_profile, orientation, unpacked_profile
 
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000

@@ -1,12 +1,14 @@
 """`python -m datasets_prep pairs`: folders of any names, paired by names, a pattern or a list, and split."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from prep_trees import hashes, make_image, read_lmdb, read_png, save
 
 from datasets_prep.command_line import main
@@ -157,3 +159,47 @@ def test_what_is_refused(
 def test_the_result_may_not_lie_in_what_is_read(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert pairs("--blurred", folders[0], "--sharp", folders[1], "--out", folders[0] / "out") == 2
     assert f"lies in {folders[0]}, which is only read" in capsys.readouterr().err
+
+
+EXIF_CASE = Path(__file__).resolve().parents[3] / "shared" / "cases" / "exif-of-training-pairs"
+
+
+def save_jpeg(path: Path, pixels: NDArray[np.uint8], orientation: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, format="JPEG", quality=95, exif=exif)
+
+
+def test_one_picture_of_a_pair_that_is_turned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Training would compare pictures that do not show the same."""
+    save_jpeg(tmp_path / "blur/a.jpg", image("a", "blur"), orientation=3)
+    save_jpeg(tmp_path / "sharp/a.jfif", image("a", "sharp"))
+    words = ("--blurred", tmp_path / "blur", "--sharp", tmp_path / "sharp", "--out", tmp_path / "out")
+    assert pairs(*words) == 2
+    error = capsys.readouterr().err
+    assert f"turned by its Exif orientation ({tmp_path / 'blur/a.jpg'} 3, {tmp_path / 'sharp/a.jfif'} 1;" in error
+    assert not (tmp_path / "out/train/blur.lmdb").exists()
+
+
+def test_a_pair_that_is_turned_alike_is_stored_upright(tmp_path: Path) -> None:
+    for side in ("blur", "sharp"):
+        save_jpeg(tmp_path / side / "a.jpe", image("a", side), orientation=6)
+    words = ("--blurred", tmp_path / "blur", "--sharp", tmp_path / "sharp", "--out", tmp_path / "out")
+    assert pairs(*words) == 0
+    assert main(["pairs", "--out", str(tmp_path / "out"), "--verify", "--workers", "1"]) == 0
+    for side in ("blur", "sharp"):
+        data = read_lmdb(tmp_path / f"out/train/{side}.lmdb")["a"]
+        decoded = np.asarray(Image.open(tmp_path / side / "a.jpe")).astype(int)
+        assert read_png(data).shape == (36, 24, 3)
+        assert np.abs(np.rot90(decoded, -1) - read_png(data)).mean() < 2  # two decoders of JPEG
+
+
+@pytest.mark.skipif(not EXIF_CASE.is_dir(), reason="no cases beside the checkout")
+def test_the_reported_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("blur", "sharp"):
+        (tmp_path / side).mkdir()
+        for path in EXIF_CASE.glob(f"{side}_*"):
+            shutil.copy(path, tmp_path / side / f"a{path.suffix}")
+    assert pairs("--blurred", tmp_path / "blur", "--sharp", tmp_path / "sharp", "--out", tmp_path / "out") == 2
+    assert "Exif orientation" in capsys.readouterr().err

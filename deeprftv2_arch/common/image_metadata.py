@@ -2,10 +2,20 @@
 
 import struct
 import zlib
+from collections.abc import Mapping
 
-from deeprftv2_arch.common.image_format import JPEG_EXIF, JPEG_PROFILE, JPEG_PROFILE_NAME, jpeg_segments, png_chunks
+from deeprftv2_arch.common.image_format import (
+    JPEG_EXIF,
+    JPEG_PROFILE,
+    JPEG_PROFILE_NAME,
+    PNG_SIGNATURE,
+    jpeg_segments,
+    png_chunks,
+)
+from deeprftv2_arch.errors import PreparationError
 
 ORIENTATION = 0x0112  # a tag of Exif
+LYING = (5, 6, 7, 8)  # orientations by which height and width change places
 EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
 PNG_PROFILE, PNG_EXIF = b"iCCP", b"eXIf"
 COLOUR_SPACE = slice(16, 20)  # of an ICC profile
@@ -22,6 +32,31 @@ def orientation(data: bytes, is_jpeg: bool) -> int:
     else:
         exif = (content for kind, content in png_chunks(data) if kind == PNG_EXIF)
     return _tiff_orientation(next(exif, b""))
+
+
+def require_one_orientation(images: Mapping[str, bytes]) -> None:
+    """Refuse a pair of which one image alone would be turned when it is read: the two would not show the same.
+
+    Args:
+        images: Whole PNGs and JPEGs as files, by what to call them.
+
+    Raises:
+        PreparationError: Their orientations differ.
+    """
+    found = {name: quick_orientation(data) for name, data in images.items()}
+    if len(set(found.values())) > 1:
+        listed = ", ".join(f"{name} {value}" for name, value in found.items())
+        raise PreparationError(
+            f"only one of a pair is turned by its Exif orientation ({listed}; 1 is upright): turn both upright, or "
+            "remove the orientation, whichever makes them show the same"
+        )
+
+
+def quick_orientation(data: bytes) -> int:
+    """Return the orientation of a whole file; most have none, which is found without taking them apart."""
+    if data.startswith(PNG_SIGNATURE):
+        return orientation(data, is_jpeg=False) if PNG_EXIF in data else 1
+    return orientation(data, is_jpeg=True) if EXIF_NAME in data else 1
 
 
 def _tiff_orientation(tiff: bytes) -> int:
