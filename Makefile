@@ -4,21 +4,22 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on
 INSTALLED := $(VENV)/installed.stamp
-SOURCES := deeprftv2_arch datasets_prep quickstart benchmarks
 
 # Threads sleep while they wait, instead of spinning: many times faster where other programs want the cores too.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install options quickstart quickstart-sr quickstart-ufpnet test lint clean
+.PHONY: help install options quickstart quickstart-sr quickstart-ufpnet test test-fast lint format clean
 
 help:
 	@echo "make quickstart          train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
 	@echo "make quickstart-sr       the same with a small ATD+FKE, which doubles the size of photographs"
 	@echo "make quickstart-ufpnet   the three stages of a small UFPNet: kernels, their estimation, and deblurring by them"
 	@echo "make test                lint, type check and every test"
+	@echo "make test-fast           every test that does not take seconds, in at most three minutes"
+	@echo "make lint                ruff, mypy and the contracts of imports alone"
+	@echo "make format              format the code as lint expects it"
 	@echo "make options             write the option files in options/ from deeprftv2_arch/recipes"
-	@echo "make lint                ruff and mypy alone"
 	@echo "make install             only the virtual environment, in $(VENV)"
 	@echo "make clean               remove $(VENV), the quickstarts' output and caches"
 
@@ -56,9 +57,18 @@ quickstart-ufpnet: $(INSTALLED)
 test: $(INSTALLED) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
+test-fast: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow"
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
-	$(BIN)/mypy $(SOURCES)
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 clean:
 	rm -rf $(VENV) quickstart_output quickstart_sr_output quickstart_ufpnet_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -18,7 +18,7 @@ class BuildWithHook(build_py):
         """Build as usual, then write the hook; an editable wheel is assembled in install_lib, not in build_lib."""
         super().run()
         editable = getattr(self, "editable_mode", False)
-        root = Path(self.get_finalized_command("install").install_lib if editable else self.build_lib)
+        root = Path(vars(self.get_finalized_command("install"))["install_lib"] if editable else self.build_lib)
         root.mkdir(parents=True, exist_ok=True)
         (root / HOOK_NAME).write_text(HOOK, encoding="utf-8")
 

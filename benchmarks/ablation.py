@@ -43,11 +43,11 @@ PAPER: dict[str, tuple[float, float]] = {
     "table7_with_skip": (34.10, 34.10),
 }
 
-Figures = dict[str, dict[int, float]]  # mean PSNR of a run, by row and seed
+MeanPSNR = dict[str, dict[int, float]]  # mean PSNR of a run, by row and seed
 
 
 def kept_run(file: Path, settings: Settings) -> float | None:
-    """The mean PSNR of a run that was finished earlier, or None.
+    """Return the mean PSNR of a run that was finished earlier, or None.
 
     Raises:
         OptionError: It was made with other settings, or is damaged.
@@ -56,7 +56,7 @@ def kept_run(file: Path, settings: Settings) -> float | None:
         return None
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-        made_with, psnr = run["settings"], statistics.mean(run["psnr"])
+        made_with, psnr = run["settings"], float(statistics.mean(run["psnr"]))
     except (ValueError, KeyError, TypeError) as error:
         raise OptionError(f"{file}: is torn, or no run of this benchmark; remove it") from error
     if made_with != asdict(settings):
@@ -68,7 +68,7 @@ def run_all(
     rows: Sequence[str], seeds: Sequence[int], settings: Settings, runs: Path, output: Path, device: torch.device
 ) -> str:
     """Train and measure what is missing; the table is written after every run and returned in the end."""
-    figures: Figures = {row: {} for row in rows}
+    psnr: MeanPSNR = {row: {} for row in rows}
     missing = []
     for seed in seeds:  # seed by seed, so that a table of all rows is there early
         for row in rows:
@@ -76,7 +76,7 @@ def run_all(
             if kept is None:
                 missing.append((row, seed))
             else:
-                figures[row][seed] = kept
+                psnr[row][seed] = kept
     held_out = ablation_training.held_out_pairs()
     blurred = statistics.mean(ablation_training.psnr(before, sharp) for before, sharp in held_out)
     pairs = ablation_training.training_pairs(settings) if missing else []
@@ -94,17 +94,17 @@ def run_all(
             found = ablation_training.measure(network, held_out, device)
             run = {"settings": asdict(settings), "psnr": found}
             write_atomically(runs / f"{row}_seed{seed}.json", json.dumps(run, indent=2).encode())
-            figures[row][seed] = statistics.mean(found)
-            write_atomically(output, report(figures, seeds, settings, blurred, device).encode())
-    text = report(figures, seeds, settings, blurred, device)
+            psnr[row][seed] = statistics.mean(found)
+            write_atomically(output, report(psnr, seeds, settings, blurred, device).encode())
+    text = report(psnr, seeds, settings, blurred, device)
     write_atomically(output, text.encode())
     return text
 
 
-def report(figures: Figures, seeds: Sequence[int], settings: Settings, blurred: float, device: torch.device) -> str:
-    """The result file."""
-    measured = [row for row, of_seeds in figures.items() if of_seeds]
-    chosen = f"--rows {' '.join(figures)} --seeds {' '.join(map(str, seeds))} --threads {torch.get_num_threads()}"
+def report(psnr: MeanPSNR, seeds: Sequence[int], settings: Settings, blurred: float, device: torch.device) -> str:
+    """Return the result file."""
+    measured = [row for row, of_seeds in psnr.items() if of_seeds]
+    chosen = f"--rows {' '.join(psnr)} --seeds {' '.join(map(str, seeds))} --threads {torch.get_num_threads()}"
     lines = [
         "Measured by",
         "",
@@ -122,14 +122,14 @@ def report(figures: Figures, seeds: Sequence[int], settings: Settings, blurred: 
         "| row | seeds | PSNR | difference | reading | PSNR in the paper (GoPro) | difference in the paper |",
         "|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*lines, *(table_line(row, measured[0], figures) for row in measured)]) + "\n"
+    return "\n".join([*lines, *(table_line(row, measured[0], psnr) for row in measured)]) + "\n"
 
 
-def table_line(row: str, first: str, figures: Figures) -> str:
-    """The line of one row, beside the first row."""
-    spread = deviation(figures[row])
-    mean = f"{statistics.mean(figures[row].values()):.3f}" + ("" if spread is None else f" ± {spread:.3f}")
-    cells = [row, str(len(figures[row])), mean, *difference(figures[row], figures[first], row == first)]
+def table_line(row: str, first: str, psnr: MeanPSNR) -> str:
+    """Return the line of one row, beside the first row."""
+    spread = deviation(psnr[row])
+    mean = f"{statistics.mean(psnr[row].values()):.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+    cells = [row, str(len(psnr[row])), mean, *difference(psnr[row], psnr[first], row == first)]
     low, high = PAPER[row]
     base = PAPER[first][0]
     cells.append(f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}")
@@ -141,12 +141,12 @@ def table_line(row: str, first: str, figures: Figures) -> str:
 
 
 def deviation(of_seeds: Mapping[int, float]) -> float | None:
-    """Standard deviation over the seeds; None for a single one."""
+    """Return the standard deviation over the seeds; None for a single one."""
     return statistics.stdev(of_seeds.values()) if len(of_seeds) > 1 else None
 
 
 def difference(ours: Mapping[int, float], firsts: Mapping[int, float], is_first: bool) -> tuple[str, str]:
-    """Mean difference of the seeds that both rows have, and what may be read from it."""
+    """Return the mean difference of the seeds that both rows have, and what may be read from it."""
     shared = ours.keys() & firsts.keys()
     if is_first or not shared:
         return "", ""
@@ -160,7 +160,7 @@ def difference(ours: Mapping[int, float], firsts: Mapping[int, float], is_first:
 
 
 def seed_number(text: str) -> int:
-    """A whole number of at least 0, for argparse."""
+    """Parse a whole number of at least 0, for argparse."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is not at least 0")

@@ -53,12 +53,12 @@ class Settings:
     exposures: int
 
     def as_arguments(self) -> str:
-        """``--iterations 400 --dim 16 ...``"""
+        """Write the settings as a command has them, ``--iterations 400 --dim 16 ...``."""
         return " ".join(f"--{name} {value}" for name, value in asdict(self).items())
 
 
 def narrow_network(row: str, settings: Settings) -> nn.Module:
-    """The network of a row's option file, with the settings' width and numbers of blocks."""
+    """Return the network of a row's option file, with the settings' width and numbers of blocks."""
     options: dict[str, Any] = dict(read_option_file(ROW_FILES / f"{row}.yml")["network_g"])
     options["dim"] = 2 * round(settings.dim * options["dim"] / 48 / 2)
     options["blocks"] = [-(-count // settings.shorten) for count in options["blocks"]]
@@ -72,7 +72,7 @@ def narrow_network(row: str, settings: Settings) -> nn.Module:
 
 
 def photograph_pairs(names: tuple[str, ...], exposures: int) -> Pairs:
-    """The photographs, each with ``exposures`` blurred versions, with the quickstart's motions."""
+    """Return the photographs, each with ``exposures`` blurred versions, with the quickstart's motions."""
     task = Deblurring()
     jobs = [(name, exposure) for name in names for exposure in range(exposures)]
     pairs = []
@@ -83,17 +83,17 @@ def photograph_pairs(names: tuple[str, ...], exposures: int) -> Pairs:
 
 
 def training_pairs(settings: Settings) -> Pairs:
-    """What the networks learn from."""
+    """Return what the networks learn from."""
     return photograph_pairs(TRAINING, settings.exposures)
 
 
 def held_out_pairs() -> Pairs:
-    """What they are measured on."""
+    """Return what the networks are measured on."""
     return photograph_pairs(HELD_OUT, 1)
 
 
 def random_batch(pairs: Pairs, settings: Settings, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Blurred and sharp patches (B, 3, patch, patch), 0..1, of random places, flipped and turned at random."""
+    """Cut blurred and sharp patches (B, 3, patch, patch), 0..1, out of random places, flipped and turned at random."""
     patches = []
     for _ in range(settings.batch):
         blurred, sharp = pairs[rng.integers(len(pairs))]
@@ -146,7 +146,7 @@ def train(
 
 @torch.no_grad()
 def measure(network: nn.Module, pairs: Pairs, device: torch.device) -> list[float]:
-    """PSNR in dB of every restored photograph, in 8 bits."""
+    """Return the PSNR in dB of every restored photograph, in 8 bits."""
     figures = []
     for blurred, sharp in pairs:
         x = torch.from_numpy(blurred).permute(2, 0, 1)[None].to(device).float() / 255
@@ -156,5 +156,5 @@ def measure(network: nn.Module, pairs: Pairs, device: torch.device) -> list[floa
 
 
 def psnr(image: NDArray[Any], truth: Image) -> float:
-    """PSNR in dB of two images of 0..255."""
+    """Return the PSNR in dB of two images of 0..255."""
     return 10 * math.log10(255**2 / np.mean((image.astype(np.float64) - truth) ** 2))

@@ -39,7 +39,7 @@ class OperationCounter(TorchDispatchMode):
     """Counts floating-point operations by kind while it is active; a multiply-accumulate is two of them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of PyTorch
         self.operations: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -63,7 +63,7 @@ class OperationCounter(TorchDispatchMode):
 
 
 def _fft_operations(name: str, source: Tensor, result: Tensor) -> int:
-    """2.5 N log2 N of a real transform of N = H W points, for every map."""
+    """Count 2.5 N log2 N of a real transform of N = H W points, for every map."""
     real = result if name == "aten::_fft_c2r" else source
     if real.is_complex():  # the columns, which are part of the real transform that comes before or after
         return 0
@@ -72,7 +72,7 @@ def _fft_operations(name: str, source: Tensor, result: Tensor) -> int:
 
 
 def count(arguments: dict[str, Any], height: int = 256, width: int = 256) -> tuple[int, int, Counter[str]]:
-    """Parameters, MACs as in the paper, and all operations by kind, for one image."""
+    """Count parameters, MACs as in the paper, and all operations by kind, for one image."""
     with torch.device("meta"):
         network = DeepRFTv2(**arguments).eval()
         image = torch.empty(1, 3, height, width)
@@ -86,7 +86,7 @@ def count(arguments: dict[str, Any], height: int = 256, width: int = 256) -> tup
 
 
 def table() -> str:
-    """The table, in Markdown."""
+    """Return the table, in Markdown."""
     lines = [
         "| network | parameters | paper, M | GMACs as in the paper | paper | all operations, G (half of it in GMACs) |"
         " of these: products / scans / FFT / elementwise |",

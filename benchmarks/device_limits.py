@@ -10,7 +10,7 @@ ELEMENTS_IN_CACHE = tuple(2**power for power in range(14, 20))  # 64 KiB to 2 Mi
 
 
 def exponentials_per_second() -> tuple[float, str]:
-    """The fastest rate of float32 exponentials on all threads of the CPU, in cache, and the name of its function."""
+    """Return the fastest rate of float32 exponentials on all threads of the CPU, in cache, and its function's name."""
     return max(
         (_rate(function, elements), function.__name__)
         for function in (torch.exp, torch.exp2)
@@ -31,7 +31,7 @@ def _rate(function: Callable[..., torch.Tensor], elements: int) -> float:
 
 
 def copied_bytes_per_second(device: torch.device) -> float:
-    """Bytes read plus bytes written by the fastest copy of 1 GiB within a GPU."""
+    """Return the bytes per second, read plus written, of the fastest copy of 1 GiB within a GPU."""
     source = torch.empty(2**28, device=device)
     target = torch.empty_like(source)
     best = float("inf")

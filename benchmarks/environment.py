@@ -8,7 +8,7 @@ import torch
 
 
 def environment_lines(device: torch.device) -> list[str]:
-    """Markdown list items: the device, processor, PyTorch's threads, versions, and the date (UTC).
+    """Return the Markdown list items: the device, processor, PyTorch's threads, versions, and the date (UTC).
 
     Args:
         device: Where the measurement runs; a CUDA device is described with its memory and versions.
@@ -30,14 +30,14 @@ def environment_lines(device: torch.device) -> list[str]:
 
 
 def device_slug(device: torch.device) -> str:
-    """Short name of the device for a file name: ``cpu``, or the GPU's name such as ``nvidia_h100_80gb_hbm3``."""
+    """Name the device for a file name: ``cpu``, or the GPU's name such as ``nvidia_h100_80gb_hbm3``."""
     if device.type != "cuda":
         return device.type
     return "_".join(torch.cuda.get_device_name(device).lower().replace("-", " ").split())
 
 
 def _processor() -> str:
-    """The model name that Linux gives, or the little that Python knows."""
+    """Return the model name that Linux gives, or the little that Python knows."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():

@@ -53,7 +53,7 @@ class Sitting:
         return "rehearsal" if self.rehearsed else self.device.get("slug", "unknown")
 
     def raw(self) -> dict[str, Any]:
-        """Every number, for JSON."""
+        """Return every number, for JSON."""
         return {**asdict(self), "goals": [asdict(goal) for goal in goals(self.records)]}
 
 
@@ -67,7 +67,7 @@ class Goal:
 
 
 def goals(records: Sequence[Record]) -> list[Goal]:
-    """All goals, against what has been measured."""
+    """Compare all goals with what has been measured."""
     return [_tests(records), _scan(records), *_memory(records), *_speed(records)]
 
 
@@ -84,7 +84,7 @@ def _tests(records: Sequence[Record]) -> Goal:
 
 
 def _scan(records: Sequence[Record]) -> Goal:
-    """Triton's scan in the network's layout, against mamba_ssm's in whichever layout is its faster one."""
+    """Compare Triton's scan in the network's layout with mamba_ssm's in whichever layout is its faster one."""
     text = f"Triton's scan at least 2 times as fast as mamba_ssm's, at batch 1 from {LONG:,} positions on"
     times: dict[tuple[Any, ...], dict[str, float]] = {}
     for record in _of(records, "scan"):
@@ -101,7 +101,7 @@ def _scan(records: Sequence[Record]) -> Goal:
 
 
 def _memory(records: Sequence[Record]) -> Iterator[Goal]:
-    """Peaks with parameters, gradients and images, in float32."""
+    """Compare peaks with parameters, gradients and images, in float32."""
     peaks = {
         record["mode"]: (record["peak_bytes"] + record["fixed_bytes"]) / 1e6
         for record in _of(records, "memory", network="B", size=256, precision="float32")
@@ -131,7 +131,7 @@ def _speed(records: Sequence[Record]) -> Iterator[Goal]:
 
 
 def _of(records: Iterable[Record], kind: str, **values: Any) -> list[Record]:
-    """Records of a kind with these values, without those of failures."""
+    """Return the records of a kind with these values, without those of failures."""
     return [
         record
         for record in records
@@ -140,7 +140,7 @@ def _of(records: Iterable[Record], kind: str, **values: Any) -> list[Record]:
 
 
 def markdown(sitting: Sitting) -> str:
-    """The whole report."""
+    """Write the whole report."""
     parts = [_head(sitting), _goal_table(sitting.records), _stage_table(sitting)]
     parts += [section for section in map(_section, _SECTIONS, [sitting.records] * len(_SECTIONS)) if section]
     logs = [f"### {outcome.stage}\n\n```\n{outcome.log}\n```\n" for outcome in sitting.outcomes if outcome.log]
@@ -177,7 +177,7 @@ def _stage_table(sitting: Sitting) -> str:
 
 
 def _section(name: str, records: Sequence[Record]) -> str:
-    """The table of one kind of record, empty if there are none."""
+    """Write the table of one kind of record, empty if there are none."""
     title, columns, row = _SECTIONS[name]
     rows = [row(record) for record in records if record["kind"] == name]
     return f"## {title}\n\n{_table(columns, rows)}" if rows else ""

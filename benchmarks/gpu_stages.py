@@ -130,7 +130,7 @@ class Stage:
 
 
 def stages(extent: Extent) -> Iterator[Stage]:
-    """All stages in order of worth, those that compile whole networks last."""
+    """Return all stages in order of worth, those that compile whole networks last."""
     yield Stage("device", partial(device, extent), 15, 60)
     yield Stage("tests", partial(tests, extent), 20, 150)
     yield Stage("selective scan", partial(scan, extent), 15, 120)
@@ -145,7 +145,7 @@ def stages(extent: Extent) -> Iterator[Stage]:
 
 
 def device(extent: Extent, send: Send) -> None:
-    """The device, its limits, and which scan backends there are."""
+    """Record the device, its limits, and which scan backends there are."""
     record: Record = {
         "kind": "device",
         "slug": device_slug(extent.device),
@@ -159,7 +159,7 @@ def device(extent: Extent, send: Send) -> None:
 
 
 def tests(extent: Extent, send: Send) -> None:
-    """The tests marked ``gpu`` where pytest and BasicSR are there; else, and in a rehearsal, what needs neither."""
+    """Run the tests marked ``gpu`` where pytest and BasicSR are there; else, and in a rehearsal, what needs neither."""
     if extent.device.type == "cuda" and find_spec("pytest") and find_spec("basicsr"):
         marked_tests(TESTS, send)
     else:
@@ -169,7 +169,7 @@ def tests(extent: Extent, send: Send) -> None:
 
 
 def checks(device_type: str, send: Send) -> None:
-    """What tests/helpers/gpu_checks.py checks."""
+    """Check what tests/helpers/gpu_checks.py checks."""
     sys.path.insert(0, str(TESTS / "helpers"))
     from gpu_checks import all_checks
 
@@ -249,7 +249,7 @@ def scan(extent: Extent, send: Send) -> None:
 
 
 def memory(extent: Extent, send: Send) -> None:
-    """What a training step keeps in memory, in every memory mode."""
+    """Measure what a training step keeps in memory, in every memory mode."""
     network, size = extent.memory
     for precision in extent.memory_precisions:
         taken, seconds = training_memory.measure(network, list(extent.memory_modes), size, 1, precision, extent.device)

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def tables(networks: list[str], sizes: list[Size] | None, quick: bool, device: torch.device) -> Iterator[str]:
-    """The result file, part by part."""
+    """Return the result file, part by part."""
     chosen = {name: NETWORKS[name] for name in networks}
     yield "Measured by `python -m benchmarks.network`.\n\n" + "\n".join(environment_lines(device)) + "\n\n"
     if device.type == "cuda":

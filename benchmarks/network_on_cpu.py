@@ -45,7 +45,7 @@ def report(networks: dict[str, dict[str, Any]], sizes: Sequence[Size], rounds: i
 
 @torch.no_grad()
 def _measure(arguments: dict[str, Any], size: Size, rounds: int) -> tuple[str, str]:
-    """One row of the table without its first two cells, and the table of products."""
+    """Return one row of the table without its first two cells, and the table of products."""
     network = DeepRFTv2(**arguments).eval()
     plain, scanless = PlainDeepRFTv2(**arguments).eval(), leave_out_scans(PlainDeepRFTv2(**arguments).eval())
     for competitor in (plain, scanless):

@@ -109,7 +109,7 @@ class Floors:
         self.rates = rates
 
     def of(self, precision: str, task: str) -> float:
-        """Seconds of one pass."""
+        """Return the seconds of one pass."""
         bytes_moved = self.elements * (2 if precision == "bf16" else 4)
         return PASSES[task] * max(self.macs / self.rates.macs[precision], bytes_moved / self.rates.bandwidth)
 
@@ -134,7 +134,7 @@ def _best(call: Callable[[], object], device: torch.device) -> float:
 
 @contextmanager
 def running_in(precision: str, device: torch.device, autocast: bool = True) -> Iterator[None]:
-    """Context of a precision: TF32 allowed in all but float32, and autocast to bf16 in bf16."""
+    """Return the context of a precision: TF32 allowed in all but float32, and autocast to bf16 in bf16."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
     try:
@@ -153,7 +153,7 @@ def measure(
     device: torch.device,
     compiler: str = "inductor",
 ) -> dict[Variant, float | None]:
-    """Seconds of every variant, None where the device's memory does not suffice; compilation is not in them.
+    """Return the seconds of every variant, None where the device's memory does not suffice; compilation is not in them.
 
     Args:
         task: One of :data:`PASSES`.
@@ -194,7 +194,7 @@ def _fits(call: Callable[[], None]) -> bool:
 
 
 def inference(network: DeepRFTv2, blurred: torch.Tensor) -> Callable[[nn.Module], None]:
-    """A pass without gradients of the network, or of its compiled form."""
+    """Return a pass without gradients of the network, or of its compiled form."""
     network.eval()
 
     def once(form: nn.Module) -> None:
@@ -205,7 +205,7 @@ def inference(network: DeepRFTv2, blurred: torch.Tensor) -> Callable[[nn.Module]
 
 
 def training_step(network: DeepRFTv2, blurred: torch.Tensor, sharp: torch.Tensor) -> Callable[[nn.Module], None]:
-    """A training step of the network, run in its own or its compiled form: forward, loss, backward, AdamW."""
+    """Return a training step of the network, run in its own or its compiled form: forward, loss, backward, AdamW."""
     network.train()
     loss = MultiScaleLoss({"l1": nn.L1Loss(), "frequency": FrequencyLoss(0.01)})
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5, betas=(0.9, 0.9), weight_decay=1e-3)

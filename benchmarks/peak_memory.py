@@ -19,7 +19,7 @@ STATUS = Path("/proc/self/status")  # of Linux
 
 
 def peak_of_process(call: Callable[[], object]) -> int | None:
-    """Growth of the process's resident memory to its highest mark during ``call``, in bytes.
+    """Return the growth of the process's resident memory to its highest mark during ``call``, in bytes.
 
     The mark is that of the whole life of the process: measure in a new one (:func:`in_new_process`). None where the
     system is not Linux.
@@ -32,7 +32,7 @@ def peak_of_process(call: Callable[[], object]) -> int | None:
 
 
 def peak_of_gpu(call: Callable[[], object], device: torch.device) -> int:
-    """Growth of what PyTorch's allocator has given out to its highest mark during ``call``, in bytes."""
+    """Return the growth of what PyTorch's allocator has given out to its highest mark during ``call``, in bytes."""
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     call()
@@ -61,7 +61,7 @@ def in_new_process(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
 
 
 def _memory(field: str) -> int:
-    """A field of the process's status, in bytes."""
+    """Return a field of the process's status, in bytes."""
     for line in STATUS.read_text(encoding="ascii").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024

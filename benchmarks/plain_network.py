@@ -9,6 +9,7 @@ the package's operator.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -135,7 +136,7 @@ class PlainNAFEVSBlock(PlainNAFBlock):
 
 
 def plain_blocks(kind: str, channels: int, count: int) -> nn.Sequential:
-    """``count`` blocks of the kind NAF, NAFEVS or VS."""
+    """Build ``count`` blocks of the kind NAF, NAFEVS or VS."""
     if kind == "NAFEVS":
         return nn.Sequential(*(PlainNAFEVSBlock(channels, index) for index in range(count)))
     block = {"NAF": PlainNAFBlock, "VS": PlainVSBlock}[kind]
@@ -182,7 +183,7 @@ class PlainColumn(nn.Module):
 
 
 def plain_encoder(dim: int, counts: Sequence[int], kinds: Sequence[str], linked: bool) -> PlainColumn:
-    """Sub-encoder, finest level first."""
+    """Build a sub-encoder, finest level first."""
     levels, widths = [], [dim * 2**level for level in range(len(counts))]
     for index, (kind, width, count) in enumerate(zip(kinds, widths, counts, strict=True)):
         before = nn.Conv2d(width // 2, width, 2, stride=2, bias=False) if index else None
@@ -192,7 +193,7 @@ def plain_encoder(dim: int, counts: Sequence[int], kinds: Sequence[str], linked:
 
 
 def plain_decoder(dim: int, counts: Sequence[int], kinds: Sequence[str]) -> PlainColumn:
-    """Sub-decoder; ``counts`` and ``kinds`` are the encoder's, finest level first."""
+    """Build a sub-decoder; ``counts`` and ``kinds`` are the encoder's, finest level first."""
     levels, outputs = [], []
     for index in reversed(range(len(counts))):
         width = dim * 2**index
@@ -251,17 +252,17 @@ class PlainScale(nn.Module):
         self.fke = PlainKernelEstimator(dim, fke_counts, first) if fke_counts else None
         self.deblurred_head = nn.Conv2d(dim, 3, 3, padding=1) if fke_counts else None
 
-    def encode(self, image: Tensor, before: dict, links: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """Image -> encoder features."""
+    def encode(self, image: Tensor, before: dict[str, Any], links: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Map the image to the encoder's features."""
         x = self.embed(image)
         if self.merge is not None:
             x = self.merge(torch.cat([x, before["deblurred"]], dim=1))
         return self.encoder(x, before.get("levels", [None] * 3), links)
 
     def decode(
-        self, image: Tensor, latent: Tensor, encoded: Sequence[Tensor], before: dict
-    ) -> tuple[dict, list[Tensor]]:
-        """Latent -> what the next unit gets, and the restored images."""
+        self, image: Tensor, latent: Tensor, encoded: Sequence[Tensor], before: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Tensor]]:
+        """Map the latent to what the next unit gets, and the restored images."""
         decoded = self.decoder(latent, [encoded[1], encoded[0], before.get("decoded")])
         handed_on = {"levels": [decoded[1], decoded[0], latent], "decoded": decoded[2], "deblurred": decoded[2]}
         images = [self.decoded_head(decoded[2]) + image]
@@ -292,8 +293,8 @@ class PlainUnit(nn.Module):
         self.fuse_latent = nn.Conv2d(2 * widths[-1], widths[-1], 1)
 
     def forward(
-        self, full: Tensor, half: Tensor, before_full: dict, before_half: dict
-    ) -> tuple[dict, dict, list[Tensor], list[Tensor]]:
+        self, full: Tensor, half: Tensor, before_full: dict[str, Any], before_half: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], list[Tensor], list[Tensor]]:
         encoded = self.full_scale.encode(full, before_full)
         links = [down(x) for down, x in zip(self.full_to_half, encoded, strict=True)]
         half_encoded = self.half_scale.encode(half, before_half, links)
@@ -327,8 +328,8 @@ class PlainDeepRFTv2(nn.Module):
     def forward(self, full: Tensor, supervise: bool = False) -> Tensor | dict[str, list[Tensor]]:
         half = half_size(full)
         images: dict[str, list[Tensor]] = {"full": [], "half": []}
-        before_full: dict = {}
-        before_half: dict = {}
+        before_full: dict[str, Any] = {}
+        before_half: dict[str, Any] = {}
         for unit in self.units:
             before_full, before_half, full_images, half_images = unit(full, half, before_full, before_half)
             images["full"] += full_images
@@ -337,7 +338,7 @@ class PlainDeepRFTv2(nn.Module):
 
 
 def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's weights under the same names, with linear layers around the scans, the first of them one."""
+    """Return the package's weights by the same names, with linear layers around the scans, the first of them one."""
     plain = {}
     for name, tensor in state.items():
         layer, _, projection = name.rpartition(".scan.")
@@ -352,7 +353,7 @@ def weights_for_plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def half_size(image: Tensor) -> Tensor:
-    """5x5 binomial blur with reflected border, then every 2x2 pixels averaged."""
+    """Blur by a 5x5 binomial with reflected border, then average every 2x2 pixels."""
     taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=image.dtype, device=image.device) / 16
     kernel = torch.outer(taps, taps).expand(3, 1, 5, 5)
     blurred = F.conv2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), kernel, groups=3)

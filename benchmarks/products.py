@@ -58,7 +58,7 @@ class Product:
         return batch * channels * height * width + weights + self._outputs()
 
     def calls(self, device: torch.device, dtype: torch.dtype = torch.float32) -> dict[str, Callable[[], Tensor]]:
-        """Ways to compute it on random tensors, allocated beforehand in each way's own layout."""
+        """Return ways to compute it on random tensors, allocated beforehand in each way's own layout."""
         x = torch.randn(self.source, device=device, dtype=dtype)
         weight = torch.randn(self.channels, self.source[1] // self.groups, *self.kernel, device=device, dtype=dtype)
         bias = torch.randn(self.channels, device=device, dtype=dtype) if self.bias else None
@@ -91,7 +91,7 @@ class _Recorder(TorchDispatchMode):
     """Collects the products that run while it is active."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of PyTorch
         self.products: Counter[Product] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -121,15 +121,16 @@ def _of_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *options: An
 
 
 def _of_matrices(first: Tensor, second: Tensor, bias: bool) -> Product:
-    """Of (..., m, k) times (..., k, n): the longer of m and n counts positions, the other one channels."""
+    """Describe (..., m, k) times (..., k, n): the longer of m and n counts positions, the other one channels."""
     rows, inner, columns = first.shape[-2], first.shape[-1], second.shape[-1]
     batch = first.shape[0] if first.dim() == 3 else 1
     return Product(source=(batch, inner, 1, max(rows, columns)), channels=min(rows, columns), bias=bias)
 
 
 def products_of(network: nn.Module, image: Tensor) -> Counter[Product]:
-    """The products of one forward pass, and how often each occurs."""
-    with torch.no_grad(), _Recorder() as recorder:
+    """Return the products of one forward pass, and how often each occurs."""
+    recorder = _Recorder()
+    with torch.no_grad(), recorder:
         network(image)
     return recorder.products
 
@@ -155,7 +156,7 @@ class Bound:
                 call()
 
     def table(self) -> str:
-        """What the kinds of products cost in either layout, in Markdown."""
+        """Return what the kinds of products cost in either layout, in Markdown."""
         lines = [
             "| products | number | GMACs | NCHW, GMAC/s | channels_last, GMAC/s | fastest, GMAC/s | fastest, s |",
             "|---|---|---|---|---|---|---|",
@@ -189,10 +190,10 @@ def find_bound(products: Counter[Product], repeats: int, device: torch.device) -
 
 
 def total_macs(products: Counter[Product]) -> int:
-    """Multiply-accumulates of all products."""
+    """Return the multiply-accumulates of all products."""
     return sum(count * product.macs for product, count in products.items())
 
 
 def total_elements(products: Counter[Product]) -> int:
-    """Numbers that all products read and write."""
+    """Return the numbers that all products read and write."""
     return sum(count * product.elements for product, count in products.items())

@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def by_unfold(image: Tensor, field: Tensor) -> Tensor:
-    """What :func:`reblur` does, by a copy of the image for every entry of a kernel."""
+    """Do what :func:`reblur` does, by a copy of the image for every entry of a kernel."""
     size = math.isqrt(field.shape[1])
     padded = F.pad(image, [size // 2] * 4, mode="replicate")
     windows = F.unfold(padded, size).view(*image.shape[:2], size**2, *image.shape[2:])
@@ -38,7 +38,7 @@ LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_
 
 
 def inputs(size: int, layout: torch.memory_format, device: torch.device) -> tuple[Tensor, Tensor]:
-    """An image (1, 3, size, size) and a field of as many kernels."""
+    """Make an image (1, 3, size, size) and a field of as many kernels."""
     torch.manual_seed(0)
     image = torch.rand(1, 3, size, size, device=device)
     field = torch.rand(1, KERNEL_SIZE**2, size, size, device=device).contiguous(memory_format=layout)
@@ -46,7 +46,7 @@ def inputs(size: int, layout: torch.memory_format, device: torch.device) -> tupl
 
 
 def rows(size: int, layout: str, device: torch.device) -> Iterator[str]:
-    """Rows of the table for one size and layout."""
+    """Return the rows of the table for one size and layout."""
     image, field = inputs(size, LAYOUTS[layout], device)
 
     def both_passes(name: str) -> Callable[[], None]:
@@ -77,7 +77,7 @@ def rows(size: int, layout: str, device: torch.device) -> Iterator[str]:
 
 
 def table(sizes: list[int], device: torch.device) -> Iterator[str]:
-    """The result file, line by line."""
+    """Return the result file, line by line."""
     yield "# The reblur operator beside unfold"
     yield ""
     yield from environment_lines(device)

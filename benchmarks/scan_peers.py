@@ -25,7 +25,7 @@ def sequential_loop(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """One position after the other, as mamba_ssm's own reference: decays and inputs of all states come beforehand.
+    """Scan one position after the other, as mamba_ssm's own reference, with all decays and inputs made beforehand.
 
     They are taken apart by ``unbind``, which is kinder to the loop: with a slice per position its backward pass would
     be quadratic in the length.
@@ -52,12 +52,12 @@ def mambapy_scan(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """The parallel scan of the package mambapy, in its own layout (batch, length, channels, states)."""
+    """Scan as the package mambapy does in parallel, in its own layout (batch, length, channels, states)."""
     from mambapy.pscan import pscan
 
     step = _steps(delta, delta_bias, delta_softplus)
     step, x, b, c = (tensor.transpose(1, 2).contiguous() for tensor in (step, u, B, C))
     decays = torch.exp(step[..., None] * A)
     states = pscan(decays, step[..., None] * b[:, :, None] * x[..., None])
-    y = (states @ c[..., None])[..., 0]
+    y: Tensor = (states @ c[..., None])[..., 0]
     return (y if D is None else y + D * x).transpose(1, 2)

@@ -72,7 +72,7 @@ QUICK_SHAPES = (Shape(1, 96, 1024), Shape(2, 32, 300))
 
 
 def shape(text: str) -> Shape:
-    """``1x96x33024``: batch, channels, length.
+    """Parse ``1x96x33024``: batch, channels, length.
 
     Raises:
         argparse.ArgumentTypeError: The text is not such a shape.
@@ -84,7 +84,7 @@ def shape(text: str) -> Shape:
 
 
 def competitors(device: torch.device) -> tuple[dict[str, Scan], list[str]]:
-    """Every scan that runs here by its name, and a line on each that does not."""
+    """Return every scan that runs here by its name, and a line on each that does not."""
     scans: dict[str, Scan] = {}
     missing = []
     for name, backend in BACKENDS.items():
@@ -122,7 +122,7 @@ class Work:
         return f"{self.shape}, {self.fastest} fastest, forward{' and backward' if self.backward else ''}"
 
     def inputs(self) -> list[Tensor]:
-        """u, delta, A, B, C, D and delta_bias, distributed as in an untrained network."""
+        """Make u, delta, A, B, C, D and delta_bias, distributed as in an untrained network."""
         batch, channels, length = self.shape
         g = torch.Generator().manual_seed(0)
         sequences = [(batch, channels, length)] * 2 + [(batch, STATES, length)] * 2
@@ -144,7 +144,7 @@ class Work:
         return y.detach()
 
     def limit(self, rate: float) -> float:
-        """Seconds that it takes at best: ``rate`` is exponentials (CPU) or bytes (GPU) per second."""
+        """Return the seconds that it takes at best: ``rate`` is exponentials (CPU) or bytes (GPU) per second."""
         batch, channels, length = self.shape
         if self.device.type != "cuda":
             return (2 if self.backward else 1) * batch * channels * length * STATES / rate
@@ -154,7 +154,7 @@ class Work:
 
 
 def peak_memory(work: Work, name: str, threads: int) -> int | None:
-    """Peak memory of one competitor beyond the inputs, in bytes; on a CPU it has to run in a process of its own.
+    """Measure one competitor's peak memory beyond the inputs, in bytes; on a CPU it has to run in its own process.
 
     Raises:
         MemoryError: It does not fit.
@@ -176,7 +176,7 @@ def peak_memory(work: Work, name: str, threads: int) -> int | None:
 
 
 def peaks_by_name(work: Work, names: list[str]) -> dict[str, int | None]:
-    """Peak memory of every competitor that has enough of it."""
+    """Return the peak memory of every competitor that has enough of it."""
     peaks = {}
     for name in names:
         threads = torch.get_num_threads()
@@ -193,7 +193,7 @@ def peaks_by_name(work: Work, names: list[str]) -> dict[str, int | None]:
 def interleaved_times(
     calls: Mapping[str, Callable[[], object]], budget: float, device: torch.device
 ) -> dict[str, list[float]]:
-    """Seconds of every run of every competitor: as many as ``budget`` seconds allow, one at least, after a first one.
+    """Time every run of every competitor: as many as ``budget`` seconds allow, one at least, after a first one.
 
     The runs of slow competitors are spread evenly among those of fast ones. A first run that takes the whole budget is
     the one that counts.
@@ -211,7 +211,7 @@ def interleaved_times(
 
 
 def slowdowns(calls: Mapping[str, Callable[[], object]], runs: int, device: torch.device) -> dict[str, float]:
-    """How many times slower calls are beside as many busy processes as PyTorch has threads, by medians of turns."""
+    """Measure how many times slower calls are beside as many busy processes as PyTorch has threads, by medians."""
     alone: dict[str, list[float]] = {name: [] for name in calls}
     beside: dict[str, list[float]] = {name: [] for name in calls}
     others = BusyProcesses(torch.get_num_threads())
@@ -312,7 +312,7 @@ def table(work: Work, rate: float, budget: float, busy_runs: int) -> str:
 
 
 def introduction(device: torch.device, rate: str) -> str:
-    """What was measured where and how, in Markdown."""
+    """Return what was measured where and how, in Markdown."""
     way = "PyTorch's allocator" if device.type == "cuda" else "the resident memory of a process per measurement"
     lines = [
         *environment_lines(device),

@@ -17,7 +17,7 @@ class Size(NamedTuple):
 
 
 def size(text: str) -> Size:
-    """``256x256`` or, with a batch of 16, ``256x256x16``: width, height, batch; width and height multiples of 8.
+    """Parse ``256x256`` or, with a batch of 16, ``256x256x16``: width, height, batch; width, height multiples of 8.
 
     Raises:
         argparse.ArgumentTypeError: The text is not such a size.

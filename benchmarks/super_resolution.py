@@ -44,14 +44,14 @@ class Stopwatch:
         self.runs: dict[str, list[float]] = {name: [] for name in (NETWORK, *PARTS)}
 
     def now(self) -> float:
-        """The time, once everything that was asked for is done."""
+        """Return the time, once everything that was asked for is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
     @contextmanager
     def watched(self) -> Iterator[dict[str, float]]:
-        """Sums of the seconds within the modules of PARTS."""
+        """Return the sums of the seconds within the modules of PARTS."""
         sums = dict.fromkeys(PARTS, 0.0)
         starts: list[float] = []
 
@@ -75,9 +75,9 @@ class Stopwatch:
 
     @torch.no_grad()
     def run(self, image: Tensor) -> Tensor:
-        """One run for the whole network, whose result it returns, and one for its parts."""
+        """Run the network once as a whole and return its result, and once for its parts."""
         start = self.now()
-        result = self.network(image)
+        result: Tensor = self.network(image)
         self.runs[NETWORK].append(self.now() - start)
         with self.watched() as sums:
             self.network(image)
@@ -86,12 +86,12 @@ class Stopwatch:
         return result
 
     def median(self, part: str) -> float:
-        """Of all runs but the first."""
+        """Return the median of all runs but the first."""
         return statistics.median(self.runs[part][1:])
 
 
 def measure(arguments: dict[str, Any], of: Size, rounds: int, device: torch.device) -> str:
-    """The rows of one network and size.
+    """Return the rows of one network and size.
 
     Args:
         arguments: Of :class:`ATD`, without ``fke``.

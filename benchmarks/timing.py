@@ -11,7 +11,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Duration of one call: by CUDA events on a GPU, by the clock elsewhere."""
+    """Time one call in seconds: by CUDA events on a GPU, by the clock elsewhere."""
     if device.type != "cuda":
         start = time.perf_counter()
         call()
@@ -21,13 +21,13 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     call()
     last.record()
     last.synchronize()
-    return first.elapsed_time(last) / 1000
+    return float(first.elapsed_time(last)) / 1000
 
 
 def interleaved_medians(
     competitors: Mapping[Key, Callable[[], object]], rounds: int, device: torch.device
 ) -> dict[Key, float]:
-    """Median seconds of every competitor over ``rounds`` rounds, after one round of warming up.
+    """Return the median seconds of every competitor over ``rounds`` rounds, after one round of warming up.
 
     Every round runs each competitor once, so that a machine that slows down or is shared slows all of them.
     """

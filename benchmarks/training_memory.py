@@ -63,10 +63,12 @@ class TrainingStep:
         self.half_precision = PRECISIONS[precision]
 
     def __call__(self) -> None:
+        """Run one step: forward and backward."""
         loss = self.forward()
         loss.backward()
 
     def forward(self) -> Tensor:
+        """Return the sum of the restored images' mean magnitudes, a loss."""
         with self._autocast():
             restored = self.network(self.images, supervise=True)
             return torch.stack([image.abs().mean() for scale in restored.values() for image in scale]).sum()
@@ -86,7 +88,7 @@ class TrainingStep:
 
 
 def cuda_bytes(forward: Callable[[], Tensor]) -> tuple[int, int]:
-    """Bytes held after ``forward``, and at the peak of it and of the backward pass of its result."""
+    """Return the bytes held after ``forward``, and at the peak of it and of the backward pass of its result."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -99,12 +101,12 @@ def cuda_bytes(forward: Callable[[], Tensor]) -> tuple[int, int]:
 
 
 def cpu_bytes(forward: Callable[[], Tensor]) -> tuple[int, int]:
-    """As :func:`cuda_bytes`."""
+    """Measure as :func:`cuda_bytes` does."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         loss = forward()
         with record_function(BACKWARD):
             loss.backward()
-    events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events = profiler.profiler.kineto_results.events()
     start = next(event.start_ns() for event in events if event.name() == BACKWARD)
     held = allocated = peak = 0
     for time, change in sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"):
@@ -118,7 +120,7 @@ def cpu_bytes(forward: Callable[[], Tensor]) -> tuple[int, int]:
 def measure(
     network: str, modes: list[Memory], size: int, batch: int, precision: str, device: torch.device
 ) -> tuple[dict[Memory, Bytes], dict[Memory, float]]:
-    """Bytes and seconds of a step, by mode; modes for which the GPU's memory is too small are left out."""
+    """Return the bytes and seconds of a step, by mode; modes for which the GPU's memory is too small are left out."""
     taken: dict[Memory, Bytes] = {}
     steps: dict[Memory, TrainingStep] = {}
     for mode in modes:
@@ -135,7 +137,7 @@ def measure(
 def rows(
     network: str, modes: list[Memory], size: int, batch: int, precision: str, device: torch.device
 ) -> Iterator[str]:
-    """Rows of the table for one batch and precision."""
+    """Return the rows of the table for one batch and precision."""
     taken, seconds = measure(network, modes, size, batch, precision, device)
 
     def ratio(figures: dict[Memory, float], mode: Memory, to: Memory) -> str:
@@ -165,7 +167,7 @@ def rows(
 def table(
     network: str, modes: list[Memory], size: int, batches: list[int], precisions: list[str], device: torch.device
 ) -> Iterator[str]:
-    """The result file, line by line."""
+    """Return the result file, line by line."""
     yield f"# Training memory of DeepRFTv2 ({network}) at {size}x{size}"
     yield ""
     yield from environment_lines(device)

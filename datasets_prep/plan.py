@@ -175,9 +175,9 @@ def _estimate_bytes(
     share = len(sample.outputs) * rule.size**2 / (height * width) if rule else 1.0
     estimated = {}
     for (side, view), (header, size) in zip(sample.views.items(), headers, strict=True):
-        if header.is_jpeg and (rule or flat_names):  # becomes a PNG, which takes about half of what the samples do
-            size = header.height * header.width * header.channels // 2
-        estimated[side] = share * size / view.image.shrink**2
+        becomes_png = header.is_jpeg and (rule or flat_names)  # which takes about half of what the samples do
+        taken = header.height * header.width * header.channels // 2 if becomes_png else size
+        estimated[side] = share * taken / view.image.shrink**2
     return estimated
 
 

@@ -33,8 +33,8 @@ def train(option_file: Path, out: Path, iterations: int, seed: int, threads: int
     """
     options = read_option_file(option_file)
     changes = [f"manual_seed={seed}", f"train:total_iter={iterations}", f"train:scheduler:T_max={iterations}"]
-    for stage in options["datasets"]["train"].get("patch_stages", ()):
-        changes.append(f"datasets:train:patch_stages={json.dumps([stage | {'iters': iterations}])}")
+    stages = options["datasets"]["train"].get("patch_stages", ())
+    changes += [f"datasets:train:patch_stages={json.dumps([stage | {'iters': iterations}])}" for stage in stages]
     command = [sys.executable, "-m", "deeprftv2_arch.train", "-opt", str(option_file), "--force_yml", *changes]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),

@@ -42,6 +42,7 @@ def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
     assert {"deeprftv2_arch/train.py", "deeprftv2_arch/launch/pipeline.py", "deeprftv2_arch/ops/scan/mamba.py"} <= set(
         names
     )
+    assert {"deeprftv2_arch/py.typed", "datasets_prep/py.typed"} <= set(names)  # type checkers read our types
     assert "deeprftv2_arch-1.0.0.dist-info/licenses/LICENSE" in names
 
 

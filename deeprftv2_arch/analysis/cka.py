@@ -18,7 +18,7 @@ Features = NDArray[Any]
 
 
 def linear_cka(x: Features, y: Features) -> float:
-    """||Yc^T Xc||^2 / (||Xc^T Xc|| ||Yc^T Yc||), Frobenius norms of centred features; from 0 to 1.
+    """Compute ||Yc^T Xc||^2 / (||Xc^T Xc|| ||Yc^T Yc||), Frobenius norms of centred features; from 0 to 1.
 
     Args:
         x: (n, p), n examples.
@@ -55,12 +55,12 @@ def unbiased_hsic(x: Features, y: Features) -> float:
 
 
 def batch_terms(x: Features, y: Features) -> NDArray[np.float64]:
-    """The three estimates of a batch that :func:`minibatch_cka` takes the means of: HSIC(x, y), (x, x) and (y, y)."""
+    """Estimate what :func:`minibatch_cka` takes the means of over batches: HSIC(x, y), (x, x) and (y, y)."""
     return np.array([unbiased_hsic(x, y), unbiased_hsic(x, x), unbiased_hsic(y, y)])
 
 
 def minibatch_cka(terms: NDArray[np.float64]) -> float:
-    """mean HSIC(x, y) / sqrt(mean HSIC(x, x) mean HSIC(y, y)).
+    """Compute mean HSIC(x, y) / sqrt(mean HSIC(x, x) mean HSIC(y, y)).
 
     Args:
         terms: (batches, 3), see :func:`batch_terms`.
@@ -75,7 +75,7 @@ def minibatch_cka(terms: NDArray[np.float64]) -> float:
 def bootstrap_interval(
     terms: NDArray[np.float64], resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of :func:`minibatch_cka` over batches drawn with replacement.
+    """Return the percentile interval of :func:`minibatch_cka` over batches drawn with replacement.
 
     Args:
         terms: (batches, 3), see :func:`batch_terms`.

@@ -85,7 +85,7 @@ def in_print_style(draw: Callable[Drawn, "Figure"]) -> Callable[Drawn, "Figure"]
 
 
 def new_figure(height: float, width: float = WIDTH) -> "Figure":
-    """An empty figure of that many inches."""
+    """Make an empty figure of that many inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -14,7 +14,7 @@ def ground_truth_kernel(
     size: tuple[int, int] | None = None,
     regularisation: float = REGULARISATION,
 ) -> NDArray[np.complex128]:
-    """F(B) / F(S), the kernel that makes the blurred image of the sharp one, where one and the same does everywhere.
+    """Compute F(B) / F(S), the kernel that makes the blurred image of the sharp one, where a single one does.
 
     The division is Wiener's, which is held to zero where the sharp image has next to nothing to divide by, over all
     channels at once. Both images fade out towards their borders (multiplied by a Hann window), across which things
@@ -42,4 +42,5 @@ def ground_truth_kernel(
     mean_power = (power.sum() - power[0, 0]) / (power.size - 1)
     # Never zero, not even where both images are black.
     denominator = np.maximum(power + regularisation * mean_power, np.finfo(np.float64).tiny)
-    return numerator / denominator[:, : size[1] // 2 + 1]
+    kernel: NDArray[np.complex128] = numerator / denominator[:, : size[1] // 2 + 1]
+    return kernel

@@ -30,7 +30,7 @@ def read_large_enough(path: Path, smallest: int) -> NDArray[Any]:
 
 
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Grey (H, W) in 0..1 of an image of any kind, without its alpha."""
+    """Turn an image of any kind into grey (H, W) in 0..1, without its alpha."""
     scaled = np.asarray(image, np.float64) / PEAKS[image.dtype]
     return scaled if scaled.ndim == 2 else scaled[:, :, :3] @ np.array(LUMA)
 

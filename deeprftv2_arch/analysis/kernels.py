@@ -1,15 +1,17 @@
-"""The kernels that every estimator of a network applies to an image, and what they do to the features."""
+"""The kernels that every estimator of a network applies to an image, what they do to the features, and Figures 6, 7."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deeprftv2_arch.analysis.figure_files import WIDTH, in_print_style, new_figure
 from deeprftv2_arch.analysis.ground_truth_kernel import ground_truth_kernel
+from deeprftv2_arch.common.kernel_images import centre
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.estimator_taps import EstimatorTap, tapped
 from deeprftv2_arch.layers.pyramid import image_pyramid
@@ -20,8 +22,14 @@ from deeprftv2_arch.restoring.conversion import to_tensor
 from deeprftv2_arch.restoring.kernels import middle
 from deeprftv2_arch.restoring.restorer import Restorer
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 SHOWN = 4  # channels
 SIDE = 256  # pixels, of the middle of an image
+RADIUS = 12  # pixels of a kernel around zero lag in a figure
+COLUMNS = ("feature", "deblurred feature", "kernel", "kernel, frequencies", "true kernel F(B)/F(S)")
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def tap_restoring(restorer: Restorer, x: Tensor) -> list[tuple[EstimatorPlace, E
 
 
 def estimator_names(network: nn.Module) -> tuple[str, ...]:
-    """Names for people of a network's estimators.
+    """Name a network's estimators for people.
 
     Raises:
         OptionError: It has none.
@@ -98,7 +106,7 @@ def estimator_names(network: nn.Module) -> tuple[str, ...]:
 
 
 def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
-    """The middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
+    """Cut out the middle of (B, C, H, W), as large as ``side``, the network's tiles and its multiple allow."""
     traits = traits_of(network)
     part = middle(x, min(side, traits.tile or side))
     height, width = (length - length % traits.size_multiple for length in part.shape[2:])
@@ -106,7 +114,7 @@ def middle_part(network: nn.Module, x: Tensor, side: int) -> Tensor:
 
 
 def truth_at_scale(place: EstimatorPlace, tap: EstimatorTap, blurred: Tensor, sharp: Tensor) -> NDArray[np.complex128]:
-    """The ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
+    """Return the ground truth for an estimator: of the images at its scale, on its grid of frequencies."""
     images = [image_pyramid(x.contiguous(), place.halvings + 1)[-1] for x in (blurred, sharp)]
     height, width = tap.blurred.shape[2:]
     return ground_truth_kernel(images[0][0].numpy(), images[1][0].numpy(), (height, width))
@@ -127,7 +135,7 @@ def _chosen(tap: EstimatorTap, channels: Sequence[int] | None) -> NDArray[np.int
             raise OptionError(f"--channels {unknown[0]}: the estimators have the channels 0 to {count - 1}")
         return np.array(channels)
     energy = torch.fft.irfft2(tap.kernel)[0].square().sum(dim=(1, 2))
-    return energy.argsort(descending=True, stable=True)[:SHOWN].cpu().numpy()
+    return np.asarray(energy.argsort(descending=True, stable=True)[:SHOWN].cpu())
 
 
 def _of_channels(
@@ -137,3 +145,62 @@ def _of_channels(
         x[0].cpu().numpy()[channels] for x in (tap.blurred.float(), tap.deblurred.float(), tap.kernel)
     )
     return EstimatorKernels(channels, blurred, deblurred, kernels, truth)
+
+
+@in_print_style
+def kernels_figure(title: str, kernels: EstimatorKernels) -> "Figure":
+    """Draw a row for every channel, and the ground truth beside them, if there is one (paper, Figures 6 and 7).
+
+    Kernels in space are those around zero lag: white is 0, red adds, blue takes away; the root of the strength is
+    shown, so that faint parts are seen beside the peak. In frequency it is log10 |K|, zero frequency in the middle;
+    below stand the ends of the scale.
+    """
+    rows = len(kernels.channels)
+    columns = 4 if kernels.truth is None else 5
+    height, width = kernels.blurred.shape[1:]
+    lines = rows if kernels.truth is None else max(rows, 2)
+    figure = new_figure(0.55 + lines * (0.12 + WIDTH / columns * min(height / width, 1.2)))
+    figure.suptitle(title)
+    axes = [[figure.add_subplot(lines, columns, 1 + row * columns + i) for i in range(4)] for row in range(rows)]
+    for row, (blurred, deblurred, space, frequencies) in enumerate(axes):
+        _draw_feature(blurred, kernels.blurred[row])
+        _draw_feature(deblurred, kernels.deblurred[row])
+        _draw_in_space(space, kernels.kernels[row], width)
+        _draw_frequencies(frequencies, kernels.kernels[row], width)
+        blurred.set_ylabel(f"channel {kernels.channels[row]}")
+    for part, heading in zip(axes[0], COLUMNS, strict=False):
+        part.set_title(heading)
+    if kernels.truth is not None:
+        space, frequencies = (figure.add_subplot(lines, columns, line * columns) for line in (1, 2))
+        _draw_in_space(space, kernels.truth, width)
+        _draw_frequencies(frequencies, kernels.truth, width)
+        space.set_title(COLUMNS[4])
+    for part in figure.axes:
+        part.set_xticks([])
+        part.set_yticks([])
+    return figure
+
+
+def _draw_feature(axes: "Axes", feature: NDArray[np.float32]) -> None:
+    low, high = np.quantile(feature, [0.01, 0.99])
+    axes.imshow(feature, cmap="gray", vmin=low, vmax=high)
+
+
+def in_space(kernel: NDArray[Any], width: int) -> NDArray[np.float64]:
+    """Transform a kernel (H, W // 2 + 1), complex -> (H, W), zero lag at (H // 2, W // 2)."""
+    return np.fft.fftshift(np.fft.irfft2(kernel, (kernel.shape[0], width)))
+
+
+def _draw_in_space(axes: "Axes", kernel: NDArray[Any], width: int) -> None:
+    about_zero_lag = centre(in_space(kernel, width), RADIUS)
+    shown = np.sign(about_zero_lag) * np.sqrt(np.abs(about_zero_lag))
+    peak = max(float(np.abs(shown).max()), float(np.finfo(np.float64).tiny))
+    axes.imshow(shown, cmap="RdBu_r", vmin=-peak, vmax=peak)
+
+
+def _draw_frequencies(axes: "Axes", kernel: NDArray[Any], width: int) -> None:
+    magnitude = np.abs(np.fft.fftshift(np.fft.fft2(np.fft.irfft2(kernel, (kernel.shape[0], width)))))
+    logarithm = np.log10(np.maximum(magnitude, 1e-6))
+    low, high = np.quantile(logarithm, [0.005, 0.995])
+    axes.imshow(logarithm, cmap="gray", vmin=low, vmax=high)
+    axes.set_xlabel(f"{low:.1f} to {high:.1f}", labelpad=2)

@@ -44,7 +44,7 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
       which no such coordinate explains.
 
     On most photographs it is found within 10 degrees. Lines that are as strong as a motion deceive it, such as those of
-    bricks or of text, and so does a motion from before. docs/analysis.md has figures.
+    bricks or of text, and so does a motion from before. docs/analysis.md has the measurements.
 
     Args:
         pattern: (H, W), zero lag at (H // 2, W // 2).
@@ -80,7 +80,7 @@ def principal_axis(pattern: NDArray[Any]) -> PrincipalAxis:
 def _log_spectrum(
     pattern: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Logarithm of the middle's spectrum, its frequencies (x to the right, y up), and by how much it is smeared."""
+    """Return the log spectrum of the middle, its frequencies (x to the right, y up), and by how much it is smeared."""
     height, width = pattern.shape
     deviation = min(WINDOW, min(height, width) / 6)
     radius = int(3 * deviation)
@@ -97,13 +97,15 @@ def _log_spectrum(
 def _means(
     values: NDArray[np.float64], coordinate: NDArray[np.float64], weight: NDArray[np.float64], width: float
 ) -> NDArray[np.float64]:
-    """For every value, the weighted mean of all whose coordinate falls into the same interval of that width."""
+    """Replace every value by the weighted mean of all whose coordinate falls into the same interval of that width."""
     interval = np.round(coordinate / width).astype(int)
-    return (np.bincount(interval, weight * values) / np.maximum(np.bincount(interval, weight), 1e-12))[interval]
+    sums, weights = np.bincount(interval, weight * values), np.bincount(interval, weight)
+    means: NDArray[np.float64] = (sums / np.maximum(weights, 1e-12))[interval]
+    return means
 
 
 def _depth(strength: NDArray[np.float64], weight: NDArray[np.float64], direction: NDArray[np.float64]) -> float:
-    """The a of the fit strength = -a cos(2 direction): along the axis it is 2 a less than across."""
+    """Fit strength = -a cos(2 direction) and return a: along the axis it is 2 a less than across."""
     wave = np.cos(2 * direction)
     wave = wave - (weight * wave).sum() / weight.sum()
     return float(-(weight * strength * wave).sum() / (weight * wave**2).sum())

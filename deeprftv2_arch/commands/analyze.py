@@ -110,8 +110,7 @@ def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
 def _fft_relu(args: argparse.Namespace) -> Iterator[str]:
     import numpy as np
 
-    from deeprftv2_arch.analysis.fft_relu import fft_relu_pattern
-    from deeprftv2_arch.analysis.fft_relu_figure import fft_relu_figure
+    from deeprftv2_arch.analysis.fft_relu import fft_relu_figure, fft_relu_pattern
     from deeprftv2_arch.analysis.figure_files import AnalysisFiles
     from deeprftv2_arch.analysis.images import luma, read_large_enough
     from deeprftv2_arch.analysis.principal_axis import SMALLEST, principal_axis
@@ -135,8 +134,7 @@ def _kernels(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.analysis.figure_files import AnalysisFiles
     from deeprftv2_arch.analysis.images import read_large_enough, read_pair
     from deeprftv2_arch.analysis.kernel_cka import SMALLEST
-    from deeprftv2_arch.analysis.kernels import estimator_kernels, estimator_names
-    from deeprftv2_arch.analysis.kernels_figure import kernels_figure
+    from deeprftv2_arch.analysis.kernels import estimator_kernels, estimator_names, kernels_figure
 
     _check_side(args.side, SMALLEST)
     restorer = restorer_of(args)
@@ -160,10 +158,9 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     if args.seed < 0:
         raise OptionError(f"--seed {args.seed}: take a number from 0 on")
 
-    from deeprftv2_arch.analysis.cka_figure import cka_figure
     from deeprftv2_arch.analysis.figure_files import AnalysisFiles
     from deeprftv2_arch.analysis.images import pairs_in
-    from deeprftv2_arch.analysis.kernel_cka import SMALLEST, kernel_cka
+    from deeprftv2_arch.analysis.kernel_cka import SMALLEST, cka_figure, kernel_cka
     from deeprftv2_arch.analysis.kernels import estimator_names
 
     _check_side(args.side, SMALLEST)

@@ -66,7 +66,7 @@ def written_whole(path: Path, advice: str | None = None) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
         flush_folder(target.parent)
     except OSError as error:
         raise _unwritable(path, error, advice) from error
@@ -115,4 +115,4 @@ def _remove_left_overs_of_version_1(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:  # whoever may write may not list, or others remove them too
         for entry in entries:
             if _OF_VERSION_1.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < yesterday:
-                os.unlink(entry)
+                Path(entry).unlink()

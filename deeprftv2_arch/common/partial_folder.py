@@ -1,7 +1,6 @@
 """Folders that get their final name only when they are complete: of anything, and of PNGs."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,7 +132,7 @@ class PartialFolder:
         if self.final.exists():
             raise PreparationError(f"{self.final} appeared meanwhile: the complete result is in {self.path}")
         self.release()  # ahead of the new name, under which nobody looks for left-overs
-        os.rename(self.path, self.final)
+        self.path.rename(self.final)
         flush_folder(self.final.parent)
 
     def release(self) -> None:

@@ -12,7 +12,7 @@ ORIENTATIONS = 4  # blocks after which the map has its first orientation again
 
 
 class NAFEVSBlock(NAFBlock):
-    """NAFBlock whose first half adds a scan branch m to its local branch l:
+    """NAFBlock whose first half adds a scan branch m to its local branch l.
 
         g = SG(dw3x3(1x1(LN(x))));  l = 1x1(g * SCA(g));  m = (alpha + 1) * SelectiveScan2d(LN(g))
         y = x + beta * (lambda_l * l + lambda_g * m)

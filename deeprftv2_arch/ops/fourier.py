@@ -11,10 +11,12 @@ from deeprftv2_arch.ops.full_precision import at_least_float32
 
 
 def rfft2(x: Tensor) -> Tensor:
-    """Un-normalised real transform of the last two axes: (..., H, W) -> complex (..., H, W // 2 + 1)."""
-    return torch.fft.rfft2(at_least_float32(x), norm="backward")
+    """Return the un-normalised real transform of the last two axes: (..., H, W) -> complex (..., H, W // 2 + 1)."""
+    spectrum: Tensor = torch.fft.rfft2(at_least_float32(x), norm="backward")
+    return spectrum
 
 
 def irfft2(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
-    """Inverse of :func:`rfft2`: complex (..., H, W // 2 + 1) -> real (..., H, W), where ``size`` is (H, W)."""
-    return torch.fft.irfft2(spectrum, s=size, norm="backward")
+    """Undo :func:`rfft2`: complex (..., H, W // 2 + 1) -> real (..., H, W), where ``size`` is (H, W)."""
+    x: Tensor = torch.fft.irfft2(spectrum, s=size, norm="backward")
+    return x

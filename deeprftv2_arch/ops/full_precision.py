@@ -12,7 +12,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Context in which autocast is off for the device of ``x``."""
+    """Return the context in which autocast is off for the device of ``x``."""
     if not _has_autocast(x.device.type):  # such as tensors without data, on the device "meta"
         return nullcontext()
     return torch.autocast(device_type=x.device.type, enabled=False)

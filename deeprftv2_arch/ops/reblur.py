@@ -71,7 +71,7 @@ class _Reblur(torch.autograd.Function):
 
 
 def _gradient_of_image(grad: Tensor, field: Tensor) -> Tensor:
-    """Gradient of the result -> that of the image."""
+    """Return the gradient of the result -> that of the image."""
     radius = _radius(field.shape)
     padded = F.pad(torch.zeros_like(grad), [radius] * 4)
     for rows in _strips(grad):
@@ -83,7 +83,7 @@ def _gradient_of_image(grad: Tensor, field: Tensor) -> Tensor:
 
 
 def _gradient_of_field(grad: Tensor, image: Tensor, field: Tensor) -> Tensor:
-    """Gradient of the result -> that of the field, in the field's layout and precision."""
+    """Return the gradient of the result -> that of the field, in the field's layout and precision."""
     radius = _radius(field.shape)
     padded = F.pad(image, [radius] * 4, mode="replicate")
     gradient = torch.empty_like(field, device=grad.device)
@@ -102,7 +102,7 @@ def _gradient_of_field(grad: Tensor, image: Tensor, field: Tensor) -> Tensor:
 
 
 def _strips(image: Tensor) -> Iterator[slice]:
-    """Stretches of rows that divide an image."""
+    """Return the stretches of rows that divide an image."""
     batch, channels, height, width = image.shape
     values = STRIP_ON_CPU if image.device.type == "cpu" else STRIP_ON_GPU
     rows = max(1, values // max(1, batch * channels * width))
@@ -111,7 +111,7 @@ def _strips(image: Tensor) -> Iterator[slice]:
 
 
 def _windows(padded: Tensor, rows: slice, radius: int) -> Iterator[tuple[int, Tensor]]:
-    """Every offset q, and the view of a continued image that lies at this offset from the rows."""
+    """Yield every offset q, and the view of a continued image that lies at this offset from the rows."""
     size, width = 2 * radius + 1, padded.shape[3] - 2 * radius
     for q in range(size**2):
         down, right = divmod(q, size)
@@ -119,7 +119,7 @@ def _windows(padded: Tensor, rows: slice, radius: int) -> Iterator[tuple[int, Te
 
 
 def _strip_of_field(field: Tensor, rows: slice, dtype: torch.dtype) -> Tensor:
-    """Some rows of a field, in which neighbours of a row are neighbours in memory; a view wherever it can be."""
+    """Return some rows of a field, in which neighbours of a row are neighbours in memory; a view wherever it can be."""
     strip = field[:, :, rows]
     return strip.to(dtype) if strip.stride(3) == 1 else strip.to(dtype, memory_format=torch.contiguous_format)
 

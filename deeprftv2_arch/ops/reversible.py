@@ -40,7 +40,7 @@ def check_memory_mode(mode: str) -> None:
 
 
 def keeps_between_columns(memory: Memory) -> bool:
-    """Whether what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
+    """Tell if what lies between columns, and the blocks inside a level that runs again, keep their inner tensors."""
     return memory != "lean"
 
 
@@ -56,7 +56,7 @@ def call(function: Callable[..., Result], *inputs: Any, keep: bool) -> Result:
 
 
 def away_from_zero(alpha: Tensor) -> Tensor:
-    """Keep \\|alpha\\| >= 1e-3 with its sign; an exact zero stays zero and the gradient passes unchanged."""
+    """Keep alpha's magnitude at 1e-3 or more, with its sign; zero stays zero, and the gradient passes unchanged."""
     clamped = torch.sign(alpha) * alpha.abs().clamp_min(SMALLEST_ALPHA)
     return alpha + (clamped - alpha).detach()
 
@@ -65,7 +65,7 @@ class _ZeroGradient(torch.autograd.Function):
     """Identity on ``x`` that gives other tensors a gradient of zero instead of none."""
 
     @staticmethod
-    def forward(x: Tensor, *unused: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor, *unused: Tensor) -> Tensor:
         return x[:]  # not view_as, which changes the stride of a batch of one, and with it the memory format
 
     @staticmethod
@@ -73,7 +73,7 @@ class _ZeroGradient(torch.autograd.Function):
         ctx.unused = [tensor.detach() for tensor in inputs[1:]]  # type: ignore[attr-defined]
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:
         return grad, *(torch.zeros_like(tensor) for tensor in ctx.unused)  # type: ignore[attr-defined]
 
 
@@ -82,7 +82,8 @@ def with_zero_gradients(x: Tensor, unused: Iterable[Tensor]) -> Tensor:
 
     So does every parameter behind them get one, which DistributedDataParallel waits for.
     """
-    return _ZeroGradient.apply(x, *unused)
+    result: Tensor = _ZeroGradient.apply(x, *unused)
+    return result
 
 
 def column_step(

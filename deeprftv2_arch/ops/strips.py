@@ -10,7 +10,7 @@ SMALLEST_MAPS = 2**21  # maps with fewer elements fit into the cache as they are
 
 
 def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
-    """``function(*maps)``, where every pixel of the result depends on the same pixel of the maps alone.
+    """Return ``function(*maps)``, where every pixel of the result depends on the same pixel of the maps alone.
 
     On a CPU, without gradients and for one large image, the maps are cut into strips of rows: the tensors inside the
     function are then small enough to be read from the cache instead of from memory.

@@ -154,6 +154,11 @@ def published_faults(published: object, where: str) -> Iterator[str]:
 
 def recipe_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
     """Check the losses, the optimiser and the schedule of ``train``."""
+    yield from _loss_faults(train, where)
+    yield from _optimisation_faults(train, where)
+
+
+def _loss_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
     if train.get("losses") == {}:
         yield f"{where}: losses: empty; name at least one loss"
     for key in ("losses", "reblur_losses"):
@@ -163,6 +168,10 @@ def recipe_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
             found = list(registered_faults(loss, LOSS_REGISTRY, place))
             if isinstance(loss, Mapping):
                 yield from found or _refusals(LOSS_REGISTRY.get(loss["type"]), loss, place)
+
+
+def _optimisation_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Check the optimiser, and only where it can be built the schedule, which is built on it."""
     built: Any = [nn.Parameter(torch.zeros(1))]
     for key, choices, supplied in (("optim_g", OPTIMISERS, "params"), ("scheduler", SCHEDULERS, "optimizer")):
         section, place = train.get(key), f"{where}: {key}"

@@ -125,7 +125,7 @@ def _expand_users(content: Content) -> None:
     for section, beginnings in sections:
         for key, value in section.items() if isinstance(section, dict) else ():
             if isinstance(key, str) and key.startswith(beginnings) and isinstance(value, str):
-                section[key] = os.path.expanduser(value)
+                section[key] = os.path.expanduser(value)  # noqa: PTH111  (else the text stays as it is)
 
 
 def _set_debug(content: Content, is_train: bool) -> None:

@@ -66,7 +66,7 @@ def _commented(text: str | Iterable[str]) -> str:
 _ENVIRONMENT = Environment(
     loader=PackageLoader("deeprftv2_arch.recipes"),
     undefined=StrictUndefined,
-    autoescape=False,
+    autoescape=False,  # noqa: S701  (what is written is YAML)
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,

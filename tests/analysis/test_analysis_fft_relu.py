@@ -12,7 +12,6 @@ from deeprftv2_arch.analysis.principal_axis import principal_axis
 from deeprftv2_arch.errors import DataError
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "coins.png")
-MORE_PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "shared" / "data" / "sharp"
 FINE = 8  # a pixel's parts, of which a kernel is drawn
 
 
@@ -83,10 +82,8 @@ def test_axis_of_a_straight_motion_and_roundness_of_a_defocus(name: str) -> None
         assert principal_axis(fft_relu_pattern(exposed(image, disc(radius)))).roundness > 0.85
 
 
-@pytest.mark.skipif(not MORE_PHOTOGRAPHS.is_dir(), reason="no photographs beside the checkout (../shared/data/sharp)")
-def test_axis_on_photographs_that_it_was_not_made_with() -> None:
-    images = sorted(MORE_PHOTOGRAPHS.glob("*.png"))
-    for index, path in enumerate(images):
+def test_axis_on_photographs_that_it_was_not_made_with(real_photographs: list[Path]) -> None:
+    for index, path in enumerate(real_photographs):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32)
         length, angle = 9 + 2 * index, 37 * index % 180
         axis = principal_axis(fft_relu_pattern(exposed(image, motion(length, angle))))

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.restorer import Restorer
 
-TWO_UNITS = TINY_DEBLURRING | {"units": 2, "fke_blocks": (1, 1)}
+TWO_UNITS: dict[str, Any] = TINY_DEBLURRING | {"units": 2, "fke_blocks": (1, 1)}
 NAMES = ["unit1_full", "unit1_half", "unit2_full", "unit2_half"]
 
 
@@ -33,7 +34,7 @@ def restorer() -> Restorer:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a checkpoint and pairs, in which the commands run."""
+    """Make a folder with a checkpoint and pairs, in which the commands run."""
     monkeypatch.chdir(tmp_path)
     torch.save({"params": DeepRFTv2(**TINY_DEBLURRING, fke_blocks=(1, 1)).state_dict()}, "net.pth")
     torch.save({"params": DeepRFTv2(**TINY_DEBLURRING, fke_blocks=()).state_dict()}, "without.pth")

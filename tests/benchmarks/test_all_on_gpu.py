@@ -8,6 +8,7 @@ import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ for name in {BLOCKED}:
 """
 
 
-def test_rehearsal_without_what_a_borrowed_machine_lacks(tmp_path):
+def test_rehearsal_without_what_a_borrowed_machine_lacks(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
     command = [
         sys.executable,
@@ -95,21 +96,21 @@ def test_rehearsal_without_what_a_borrowed_machine_lacks(tmp_path):
     assert "reached: no test on a GPU fails" in done.stdout
 
 
-def measured(send):
+def measured(send: Any) -> None:
     send({"kind": "test", "name": "this", "outcome": "passed", "detail": ""})
 
 
-def raises(send):
+def raises(send: Any) -> None:
     measured(send)
     raise ValueError("why it fails")
 
 
-def hangs(send):
+def hangs(send: Any) -> None:
     measured(send)
     time.sleep(1000)
 
 
-def dies(send):
+def dies(send: Any) -> None:
     os._exit(7)
 
 
@@ -122,7 +123,7 @@ def run(tmp_path: Path, *to_run: Stage, minutes: float = 2) -> Sitting:
     return sitting
 
 
-def test_what_becomes_of_a_stage_costs_no_other(tmp_path):
+def test_what_becomes_of_a_stage_costs_no_other(tmp_path: Path) -> None:
     sitting = run(
         tmp_path,
         Stage("raises", raises, 0, 60),
@@ -145,7 +146,7 @@ def test_what_becomes_of_a_stage_costs_no_other(tmp_path):
     assert "| too long | not begun |" in text
 
 
-def test_stages_of_a_kind_need_as_long_as_those_before(tmp_path, monkeypatch):
+def test_stages_of_a_kind_need_as_long_as_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.all_on_gpu.RESERVE", 0)
     clock = iter([0, 10, 10, 40, 45, 45])  # the end is at 60: 50 s left; the first takes 30 s, the second would too
     monkeypatch.setattr("benchmarks.all_on_gpu.time", SimpleNamespace(monotonic=lambda: next(clock)))
@@ -166,7 +167,7 @@ def test_stages_of_a_kind_need_as_long_as_those_before(tmp_path, monkeypatch):
     ]
 
 
-def test_marked_tests_are_recorded_one_by_one(tmp_path):
+def test_marked_tests_are_recorded_one_by_one(tmp_path: Path) -> None:
     tests = tmp_path / "tests"
     tests.mkdir()
     (tests / "test_marked.py").write_text(
@@ -188,24 +189,26 @@ def test_marked_tests_are_recorded_one_by_one(tmp_path):
     )
 
 
-def scanned(backend, fastest, seconds, length=16_384, batch=1, backward=False):
+def scanned(
+    backend: Any, fastest: Any, seconds: Any, length: int = 16_384, batch: int = 1, backward: bool = False
+) -> Any:
     shape = [batch, 192, length]
     record = {"kind": "scan", "shape": shape, "fastest": fastest, "backward": backward, "backend": backend}
     return {**record, "seconds": seconds, "runs": [seconds], "least_seconds": seconds / 2, "peak_bytes": 10**6}
 
 
-def kept(mode, megabytes):
+def kept(mode: Any, megabytes: Any) -> Any:
     record = {"kind": "memory", "network": "B", "size": 256, "precision": "float32", "mode": mode, "seconds": 1.0}
     return {**record, "held_bytes": 0, "peak_bytes": (megabytes - 240) * 10**6, "fixed_bytes": 240 * 10**6}
 
 
-def timed(network, seconds, size=(1280, 720, 1)):
+def timed(network: Any, seconds: Any, size: tuple[int, ...] = (1280, 720, 1)) -> Any:
     record = {"kind": "network", "task": "inference", "network": network, "size": list(size), "precision": "bf16"}
     numbers = {"seconds": seconds, "eager_float32_seconds": 0.75, "least_seconds": 0.05}
     return {**record, "compiled": True, "scan": "triton", **numbers}
 
 
-def test_goals_by_hand():
+def test_goals_by_hand() -> None:
     nothing = goals([])
     assert [goal.verdict for goal in nothing] == [NOT_MEASURED] * 6
     records = [
@@ -243,7 +246,7 @@ def test_goals_by_hand():
     assert [goal.verdict for goal in goals(records + worse)] == [MISSED, MISSED, MISSED, MISSED, REACHED, MISSED]
 
 
-def test_tables_hold_what_was_measured():
+def test_tables_hold_what_was_measured() -> None:
     sitting = Sitting(10, rehearsed=False)
     device = {
         "kind": "device",
@@ -275,7 +278,7 @@ def test_tables_hold_what_was_measured():
         assert line in text.splitlines()
 
 
-def test_the_goals_are_measured_first_and_compilation_comes_last():
+def test_the_goals_are_measured_first_and_compilation_comes_last() -> None:
     names = [stage.name for stage in stages(ON_GPU)]
     first_compiled = names.index("inference, compiled: B at 1280x720 in bf16")
     assert names[:2] == ["device", "tests"]
@@ -284,7 +287,7 @@ def test_the_goals_are_measured_first_and_compilation_comes_last():
     assert len(names) == len({*names})
 
 
-def test_wrong_calls_are_one_line(capsys, monkeypatch):
+def test_wrong_calls_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for arguments, message in ((["--minutes", "0"], "--minutes 0: must be more than 0"), ([], "no CUDA device here")):
         with pytest.raises(SystemExit):

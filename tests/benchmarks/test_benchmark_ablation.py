@@ -21,7 +21,7 @@ OPTIONS = ["--iterations", "2", "--dim", "4", "--patch", "16", "--batch", "2", "
 
 @pytest.fixture(autouse=True)
 def _small_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bright frame that is lost in the blurred version, instead of the photographs."""
+    """Put a bright frame, lost in the blurred version, in place of the photographs."""
     sharp = np.full((24, 32, 3), 100, np.uint8)
     sharp[4:20, 4:28] = 160
     pairs = [(np.full_like(sharp, 120), sharp)]
@@ -94,7 +94,7 @@ def test_stopped_benchmark_goes_on_and_tables_say_what_was_found(
 ) -> None:
     first = run(tmp_path, "--rows", "table7_no_fke", "--seeds", "0")
     assert "| table7_no_fke | 1 |" in first
-    trained = []
+    trained: list[str] = []
     train = ablation_training.train
     monkeypatch.setattr(
         ablation_training, "train", lambda row, seed, *rest: trained.append(row) or train(row, seed, *rest)

@@ -3,6 +3,8 @@
 import argparse
 from collections import Counter
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,25 +21,25 @@ from benchmarks.timing import interleaved_medians
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
-NARROW = {"dim": 4, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 2)}
-TINY = {"dim": 2, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,)}
+NARROW: dict[str, Any] = {"dim": 4, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 2)}
+TINY: dict[str, Any] = {"dim": 2, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,)}
 CPU = torch.device("cpu")
 
 
-def test_plain_network_is_the_network_in_float64():
-    state = random_state(dim=4, enc_blocks=(1, 4, 1), kinds=("naf", "nafevs", "naf"), fke_blocks=(1, 2))
-    state = under_our_names(state, "reference")
+def test_plain_network_is_the_network_in_float64() -> None:
+    reference = random_state(dim=4, enc_blocks=(1, 4, 1), kinds=("naf", "nafevs", "naf"), fke_blocks=(1, 2))
+    state = under_our_names(reference, "reference")
     ours, plain = DeepRFTv2(**NARROW, memory="none").double(), PlainDeepRFTv2(**NARROW).double()
     assert_equal_images(ours, plain, state, 1e-9)
 
 
-def test_plain_network_is_the_network_in_float32():
+def test_plain_network_is_the_network_in_float32() -> None:
     ours, plain = DeepRFTv2(**NARROW, memory="none"), PlainDeepRFTv2(**NARROW)
     state = {key: tensor + 0.1 * torch.randn_like(tensor) for key, tensor in ours.state_dict().items()}
     assert_equal_images(ours, plain, state, 1e-4)
 
 
-def assert_equal_images(ours, plain, state, tolerance):
+def assert_equal_images(ours: Any, plain: Any, state: Any, tolerance: Any) -> None:
     image = torch.rand(2, 3, 16, 24, dtype=next(ours.parameters()).dtype)
     ours.load_state_dict(state)
     plain.load_state_dict(weights_for_plain(state))
@@ -50,7 +52,7 @@ def assert_equal_images(ours, plain, state, tolerance):
         assert (plain.eval()(image) - wanted).norm() <= tolerance * wanted.norm()
 
 
-def test_scans_that_are_left_out_are_the_identity():
+def test_scans_that_are_left_out_are_the_identity() -> None:
     scan = leave_out_scans(PlainDeepRFTv2(**TINY)).units[0].full_scale.fke.sub_resnet.levels[0].blocks[0].scan
     x = torch.randn(1, 2, 4, 6)
     inner, gate = scan.in_proj(x.permute(0, 2, 3, 1)).chunk(2, dim=-1)
@@ -59,7 +61,7 @@ def test_scans_that_are_left_out_are_the_identity():
     torch.testing.assert_close(scan(x), expected)
 
 
-def test_products_have_the_operations_that_pytorch_counts():
+def test_products_have_the_operations_that_pytorch_counts() -> None:
     for arguments in (TINY, NARROW):
         plain, image = PlainDeepRFTv2(**arguments).eval(), torch.rand(2, 3, 16, 24)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -76,7 +78,7 @@ def test_products_have_the_operations_that_pytorch_counts():
         Product((2, 4, 1, 9), 4, kernel=(1, 7), padding=(0, 3), groups=4, bias=True),
     ],
 )
-def test_all_ways_of_a_product_give_the_same(product):
+def test_all_ways_of_a_product_give_the_same(product: Any) -> None:
     """Elements against the tensors that take part."""
     results = {name: call() for name, call in product.calls(CPU).items()}
     torch.testing.assert_close(results["channels_last"], results["NCHW"])
@@ -90,9 +92,9 @@ def test_all_ways_of_a_product_give_the_same(product):
     assert product.elements == torch.zeros(product.source).numel() + convolution.weight.numel() + output.numel()
 
 
-def test_the_bound_runs_the_fastest_way_of_every_product_as_often_as_it_occurs(monkeypatch):
+def test_the_bound_runs_the_fastest_way_of_every_product_as_often_as_it_occurs(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, fast = Product((1, 2, 4, 4), 3), Product((1, 2, 4, 4), 4, kernel=(3, 3), padding=(1, 1))
-    ran = Counter()
+    ran: Counter[Any] = Counter()
     seconds = {(slow, "NCHW"): 3, (slow, "channels_last"): 2, (slow, "matrix"): 4, (fast, "NCHW"): 1}
     monkeypatch.setattr(
         Product,
@@ -105,13 +107,13 @@ def test_the_bound_runs_the_fastest_way_of_every_product_as_often_as_it_occurs(m
     assert ran == {(slow, "channels_last"): 5, (fast, "NCHW"): 2}
 
 
-def test_medians_leave_out_the_warming_up(monkeypatch):
+def test_medians_leave_out_the_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 200.0, 1.0, 10.0, 5.0, 30.0, 2.0, 20.0])
     monkeypatch.setattr("benchmarks.timing.seconds", lambda call, device: next(clock))
     assert interleaved_medians({"a": int, "b": int}, 3, CPU) == {"a": 2.0, "b": 20.0}
 
 
-def test_sizes_are_width_height_and_batch():
+def test_sizes_are_width_height_and_batch() -> None:
     assert size("1280x720") == Size(1280, 720, 1)
     assert size("256x128x16") == Size(256, 128, 16)
     for text in ("256", "255x256", "0x8", "8x8x0", "8x8x1x1"):
@@ -119,7 +121,7 @@ def test_sizes_are_width_height_and_batch():
             size(text)
 
 
-def test_floor_is_the_slower_of_operations_and_bytes():
+def test_floor_is_the_slower_of_operations_and_bytes() -> None:
     image = torch.empty(2, 3, 16, 24, device="meta")
     products = products_of(PlainDeepRFTv2(**TINY).to("meta").eval(), image)
     macs, elements = total_macs(products), total_elements(products)
@@ -128,7 +130,7 @@ def test_floor_is_the_slower_of_operations_and_bytes():
     assert floors.of("bf16", "inference") == pytest.approx(2 * elements / 1e8)
 
 
-def test_a_precision_is_in_force_only_inside_its_context():
+def test_a_precision_is_in_force_only_inside_its_context() -> None:
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     product = {}
     for precision in ("float32", "TF32", "bf16"):
@@ -140,7 +142,7 @@ def test_a_precision_is_in_force_only_inside_its_context():
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
 
 
-def test_inference_and_training_are_what_they_are_called():
+def test_inference_and_training_are_what_they_are_called() -> None:
     net, image = DeepRFTv2(**TINY), torch.rand(1, 3, 16, 16)
     modes = []
     net.register_forward_hook(lambda module, *_: modes.append((module.training, torch.is_grad_enabled())))
@@ -153,10 +155,12 @@ def test_inference_and_training_are_what_they_are_called():
     assert not torch.equal(before[0], next(net.parameters()))
 
 
-def test_cpu_tables_hold_what_was_measured(monkeypatch, tmp_path, capsys):
+def test_cpu_tables_hold_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     times = {"network": 2.0, "scanless": 1.0, "plain": 7.0, "bound": 0.5}
 
-    def measured(calls, *_):
+    def measured(calls: Any, *_: Any) -> Any:
         for call in calls.values():
             call()
         return {name: times[name] for name in calls}
@@ -173,14 +177,14 @@ def test_cpu_tables_hold_what_was_measured(monkeypatch, tmp_path, capsys):
     assert "| depthwise |" in text
 
 
-def test_gpu_tables_have_every_variant(monkeypatch):
+def test_gpu_tables_have_every_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU, and with a compiler that only notes in which precision and mode the network runs."""
     runs = []
 
-    def compiled(module, backend):
-        def noted(image):
+    def compiled(module: Any, backend: Any) -> Any:
+        def noted(image: Any, **how: Any) -> Any:
             runs.append((torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()))
-            return module(image)
+            return module(image, **how)
 
         return noted
 
@@ -200,8 +204,8 @@ def test_gpu_tables_have_every_variant(monkeypatch):
     assert "tiny at 16x16, 1, training step" in text
 
 
-def test_a_variant_that_does_not_fit_into_memory_is_named(monkeypatch):
-    def full_memory(*_):
+def test_a_variant_that_does_not_fit_into_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_memory(*_: Any) -> None:
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(network_on_gpu, "training_step", lambda *_: full_memory)

@@ -14,7 +14,9 @@ def test_competitors_compute_the_same() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_table_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_table_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(benchmark, "ROUNDS", 1)
     output = tmp_path / "table.md"
     benchmark.main(["--sizes", "24", "--output", str(output)])

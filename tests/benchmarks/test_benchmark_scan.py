@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,18 +23,18 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read 
 
 @pytest.mark.parametrize("peer", [sequential_loop, mambapy_scan])
 @pytest.mark.parametrize("optional", [False, True])
-def test_peers_compute_the_scan(peer, optional):
+def test_peers_compute_the_scan(peer: Any, optional: bool) -> None:
     if peer is mambapy_scan:
         pytest.importorskip("mambapy")
     assert_equals_by_hand(peer, random_inputs(2, 3, 37, skip=optional, bias=optional), optional, rtol=0, atol=1e-11)
 
 
-def test_runs_of_slow_competitors_are_spread_among_those_of_fast_ones(monkeypatch):
+def test_runs_of_slow_competitors_are_spread_among_those_of_fast_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     durations = {"fast": 1.0, "slow": 4.0, "endless": 100.0}
     monkeypatch.setattr(benchmark, "seconds", lambda call, device: call())
 
-    def run(name):
+    def run(name: Any) -> Any:
         order.append(name)
         return durations[name]
 
@@ -42,7 +44,7 @@ def test_runs_of_slow_competitors_are_spread_among_those_of_fast_ones(monkeypatc
     assert order == ["fast", "slow", "endless", *["fast"] * 4, "slow", *["fast"] * 4, "slow"]
 
 
-def test_limits_by_hand():
+def test_limits_by_hand() -> None:
     shape = benchmark.Shape(2, 10, 100)
     assert benchmark.Work(shape, "channels", False, CPU).limit(1e6) == 2 * 10 * 100 * 8 / 1e6
     assert benchmark.Work(shape, "channels", True, CPU).limit(1e6) == 2 * 2 * 10 * 100 * 8 / 1e6
@@ -53,13 +55,13 @@ def test_limits_by_hand():
 
 
 @pytest.mark.parametrize("text", ["1x96", "0x96x10", "1x96x-3", "axbxc"])
-def test_wrong_shapes_are_refused(text):
-    with pytest.raises(benchmark.argparse.ArgumentTypeError, match="is not a shape such as 1x96x33024"):
+def test_wrong_shapes_are_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is not a shape such as 1x96x33024"):
         benchmark.shape(text)
 
 
 @linux
-def test_busy_processes_take_processor_time_only_while_they_run():
+def test_busy_processes_take_processor_time_only_while_they_run() -> None:
     others = BusyProcesses(1)
     (process,) = others._processes
 
@@ -85,7 +87,7 @@ def hold(megabytes: int) -> int | None:
 
 
 @linux
-def test_peak_memory_is_what_was_held():
+def test_peak_memory_is_what_was_held() -> None:
     assert in_new_process(hold, 200) == pytest.approx(200e6, rel=0.05)
     with pytest.raises(MemoryError):
         in_new_process(hold, 10_000_000)
@@ -93,7 +95,7 @@ def test_peak_memory_is_what_was_held():
 
 @linux
 @pytest.mark.parametrize("name", ["numba", "torch"])
-def test_nothing_of_the_size_of_all_states_is_held(name):
+def test_nothing_of_the_size_of_all_states_is_held(name: str) -> None:
     """The peak over both passes, outputs aside, stays below half of one tensor of all states; the loop's does not."""
     shape = benchmark.Shape(1, 32, 65_536)
     states = 4 * 32 * 65_536 * benchmark.STATES  # bytes
@@ -104,7 +106,7 @@ def test_nothing_of_the_size_of_all_states_is_held(name):
     assert benchmark.peaks_by_name(control, [benchmark.LOOP])[benchmark.LOOP] > 2 * states / 16
 
 
-def test_the_command(tmp_path):
+def test_the_command(tmp_path: Path) -> None:
     out = tmp_path / "results" / "table.md"
     words = [sys.executable, "-m", "benchmarks.selective_scan", "--quick", "--shapes", "1x2x33", "--out", str(out)]
     done = subprocess.run([*words, "--device", "cpu"], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)

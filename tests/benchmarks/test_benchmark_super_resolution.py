@@ -1,7 +1,9 @@
 """The benchmark of super-resolution: what it times, and what it compares."""
 
 from itertools import count
+from typing import Any
 
+import pytest
 import torch
 
 from benchmarks import super_resolution as benchmark
@@ -10,10 +12,10 @@ from deeprftv2_arch.networks.atd import ATD
 
 CPU = torch.device("cpu")
 # Of 48 channels and pixelshuffledirect, which spandrel takes for ATD-light, with groups of 128 pixels.
-NARROW = {"upscale": 2, "depths": (2, 2), "num_heads": (2, 2), "window_size": 8, "num_tokens": 8}
+NARROW: dict[str, Any] = {"upscale": 2, "depths": (2, 2), "num_heads": (2, 2), "window_size": 8, "num_tokens": 8}
 
 
-def test_attentions_of_all_layers_are_added_up(monkeypatch):
+def test_attentions_of_all_layers_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that advances by one at every look: each of the four layers has one attention of either kind."""
     ticks = iter(range(1000))
     watch = benchmark.Stopwatch(ATD(**NARROW).eval(), CPU)
@@ -25,7 +27,7 @@ def test_attentions_of_all_layers_are_added_up(monkeypatch):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in watch.network.modules())
 
 
-def test_rows_say_how_much_faster_and_how_equal(monkeypatch):
+def test_rows_say_how_much_faster_and_how_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks, seconds = count(), {"public": 6.0}  # a look at the clock of another network than the public one lasts 1.5 s
     monkeypatch.setattr(
         benchmark.Stopwatch,

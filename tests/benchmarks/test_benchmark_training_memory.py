@@ -30,7 +30,9 @@ def test_every_mode_takes_less_than_the_one_before() -> None:
     assert none.fixed == reversible.fixed == lean.fixed
 
 
-def test_table_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_table_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training_memory, "CPU_ROUNDS", 1)
     output = tmp_path / "table.md"
     arguments = ["--network", "tiny", "--size", "16", "--modes", "none", "lean", "--precision", "float32", "--output"]

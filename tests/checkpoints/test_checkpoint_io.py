@@ -24,7 +24,14 @@ from deeprftv2_arch.checkpoints.io import (
 from deeprftv2_arch.errors import CheckpointError, WriteError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
-TINY = {"dim": 8, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,), "fke_kind": "NAF"}
+TINY: dict[str, Any] = {
+    "dim": 8,
+    "units": 1,
+    "blocks": (1, 1, 1),
+    "full_kinds": ("NAF",) * 3,
+    "fke_blocks": (1,),
+    "fke_kind": "NAF",
+}
 
 
 def saved(obj: Any, **settings: Any) -> bytes:
@@ -34,7 +41,11 @@ def saved(obj: Any, **settings: Any) -> bytes:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    content = {"params": {"w": torch.rand(3, dtype=torch.float64)}, "iter": 4, "list": [1.5, None, (2, "x")]}
+    content: dict[str, Any] = {
+        "params": {"w": torch.rand(3, dtype=torch.float64)},
+        "iter": 4,
+        "list": [1.5, None, (2, "x")],
+    }
     save_atomically(content, tmp_path / "a.pth")
     found = load_checkpoint(tmp_path / "a.pth")
     assert torch.equal(found["params"].pop("w"), content["params"].pop("w"))
@@ -254,7 +265,9 @@ def test_weights_arrive() -> None:
         ({"full_kinds": ("NAF", "NAFEVS", "NAF"), "blocks": (1, 4, 1)}, ["NAFEVS", "unexpected"]),
     ],
 )
-def test_checkpoint_of_another_variant_is_described(tmp_path: Path, changes: dict, phrases: list[str]) -> None:
+def test_checkpoint_of_another_variant_is_described(
+    tmp_path: Path, changes: dict[str, Any], phrases: list[str]
+) -> None:
     net, path = DeepRFTv2(**TINY), tmp_path / "other.pth"
     before = {name: value.clone() for name, value in net.state_dict().items()}
     save_atomically({"params": DeepRFTv2(**{**TINY, **changes}).state_dict()}, path)

@@ -23,8 +23,15 @@ from deeprftv2_arch.errors import CheckpointError, OptionError, WriteError
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
-TINY = {"dim": 4, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,)}
-TINY_ATD = {"embed_dim": 16, "depths": (2,), "num_heads": (2,), "window_size": 8, "num_tokens": 8, "reducted_dim": 4}
+TINY: dict[str, Any] = {"dim": 4, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": (1,)}
+TINY_ATD: dict[str, Any] = {
+    "embed_dim": 16,
+    "depths": (2,),
+    "num_heads": (2,),
+    "window_size": 8,
+    "num_tokens": 8,
+    "reducted_dim": 4,
+}
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -37,7 +44,7 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 def stored(path: Path) -> dict[str, Tensor]:
-    """What is in a file, read by the libraries alone."""
+    """Read what is in a file, by the libraries alone."""
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)
     content = torch.load(path, weights_only=True)
@@ -46,7 +53,7 @@ def stored(path: Path) -> dict[str, Tensor]:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file, by its specification: its length in 8 bytes, then JSON."""
+    """Read the header of a safetensors file, by its specification: its length in 8 bytes, then JSON."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     return json.loads(content[8 : 8 + length])

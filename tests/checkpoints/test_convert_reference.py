@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def write(path: Path, state: dict[str, torch.Tensor], key: str | None = "params"
     return path
 
 
-def test_all_3124_tensors_of_the_published_network_have_one_place_of_the_same_shape():
+def test_all_3124_tensors_of_the_published_network_have_one_place_of_the_same_shape() -> None:
     reference = reference_shapes(dim=48)
     with torch.device("meta"):
         ours = {key: tuple(tensor.shape) for key, tensor in DeepRFTv2().state_dict().items()}
@@ -32,7 +33,7 @@ def test_all_3124_tensors_of_the_published_network_have_one_place_of_the_same_sh
 
 
 @pytest.mark.parametrize("key", ["params", "params_ema", "state_dict", None])
-def test_the_command_converts_and_the_network_gives_the_same_image(tmp_path, key):
+def test_the_command_converts_and_the_network_gives_the_same_image(tmp_path: Path, key: str | None) -> None:
     state = random_state(dim=4, enc_blocks=(1, 1, 1), kinds=("naf",) * 3)
     source, target = write(tmp_path / "reference.pth", state, key), tmp_path / "ours.pth"
     command = [sys.executable, "-m", "deeprftv2_arch", "convert-reference", str(source), str(target)]
@@ -45,7 +46,7 @@ def test_the_command_converts_and_the_network_gives_the_same_image(tmp_path, key
     torch.testing.assert_close(network(image), restore(state, image)["full"][-1], rtol=1e-9, atol=1e-9)
 
 
-def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path):
+def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path: Path) -> None:
     state = random_state(dim=4, enc_blocks=(1, 1, 1), kinds=("naf",) * 3)
     target = tmp_path / "ours.pth"
     first = "global_model.subnets_max.1.level1.blocks.0.conv3.bias"
@@ -67,20 +68,21 @@ def test_missing_left_over_and_mis_shaped_tensors_are_named(tmp_path):
         convert_reference(write(tmp_path / "other.pth", {"conv.weight": torch.zeros(1)}), target)
 
 
-def test_names_that_are_no_text_are_refused(tmp_path):
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    odd: dict[Any, torch.Tensor] = {"a": torch.zeros(1), 5: torch.zeros(1)}
     with pytest.raises(CheckpointError, match="no weights in the checkpoint"):
-        convert_reference(write(tmp_path / "odd.pth", {"a": torch.zeros(1), 5: torch.zeros(1)}), tmp_path / "ours.pth")
+        convert_reference(write(tmp_path / "odd.pth", odd), tmp_path / "ours.pth")
 
 
 @pytest.mark.parametrize(("kinds", "name"), [(("naf", "nafevs", "nafevs"), "B"), (("naf",) * 3, "S")])
-def test_the_published_variants_are_recognised(kinds, name):
+def test_the_published_variants_are_recognised(kinds: tuple[str, ...], name: str) -> None:
     shapes = reference_shapes(dim=48, kinds=kinds)
     with torch.device("meta"):
         state = under_our_names({key: torch.empty(tuple(shape)) for key, shape in shapes.items()}, "reference")
     assert describe(state).startswith(f"DeepRFTv2-{name} with dim 48")
 
 
-def test_an_existing_file_is_not_replaced(tmp_path):
+def test_an_existing_file_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "ours.pth"
     target.write_text("mine")
     with pytest.raises(CheckpointError, match="exists already"):
@@ -94,11 +96,11 @@ class Payload:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return os.mkdir, (str(self.folder),)
 
 
-def test_a_pickle_payload_is_not_executed(tmp_path):
+def test_a_pickle_payload_is_not_executed(tmp_path: Path) -> None:
     source = tmp_path / "evil.pth"
     torch.save({"params": {"weight": torch.zeros(1)}, "extra": Payload(tmp_path / "made")}, source)
     with pytest.raises(CheckpointError, match="pickled object"):

@@ -28,7 +28,7 @@ def write(path: Path, state: dict[str, torch.Tensor], key: str | None = "params"
     return path
 
 
-def test_all_852_tensors_of_the_published_network_have_one_place_or_no_effect():
+def test_all_852_tensors_of_the_published_network_have_one_place_or_no_effect() -> None:
     constants = {f"flow.{name}" for name in ("kernel_size", "normalization", "base_dist_mean")}
     constants |= {"flow.base_dist_var", *(f"flow.net.{index}.mask" for index in range(0, 10, 2))}
     flow = random_state(torch.float32, width=1, enc_blocks=(1, 1), dec_blocks=(1, 1), kernel_width=1)
@@ -45,7 +45,7 @@ def test_all_852_tensors_of_the_published_network_have_one_place_or_no_effect():
     assert describe(found).startswith("UFPNet with width 64, enc_blocks [1, 1, 1, 28]")
 
 
-def test_the_command_converts_and_names_what_has_no_effect(tmp_path):
+def test_the_command_converts_and_names_what_has_no_effect(tmp_path: Path) -> None:
     state = random_state(**NARROW)
     source, target = write(tmp_path / "reference.pth", state), tmp_path / "ours.pth"
     command = [sys.executable, "-m", "deeprftv2_arch", "convert-reference", "--arch", "ufpnet", source, target]
@@ -59,7 +59,9 @@ def test_the_command_converts_and_names_what_has_no_effect(tmp_path):
 
 @pytest.mark.parametrize("key", ["params", None])
 @pytest.mark.parametrize("arch", ["ufpnet", None])
-def test_both_layouts_are_converted_and_the_network_gives_the_same_image(tmp_path, key, arch):
+def test_both_layouts_are_converted_and_the_network_gives_the_same_image(
+    tmp_path: Path, key: str | None, arch: str | None
+) -> None:
     state = random_state(**NARROW)
     target = tmp_path / "ours.pth"
     convert_reference(write(tmp_path / "reference.pth", state, key), target, arch)
@@ -69,7 +71,7 @@ def test_both_layouts_are_converted_and_the_network_gives_the_same_image(tmp_pat
     torch.testing.assert_close(network(x, noise), restore(state, x, noise)[0], rtol=1e-10, atol=1e-10)
 
 
-def test_arguments_are_deduced_from_the_weights(tmp_path):
+def test_arguments_are_deduced_from_the_weights(tmp_path: Path) -> None:
     network = UFPNet(**NARROW)
     found = CARD.deduce_arguments(network.state_dict())
     assert {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()} == NARROW
@@ -77,7 +79,7 @@ def test_arguments_are_deduced_from_the_weights(tmp_path):
     assert difference(wider.state_dict(), network.state_dict()) == "width 6 instead of 4, flow_hidden 7 instead of 5"
 
 
-def test_missing_left_over_mis_shaped_and_other_constants_are_named(tmp_path):
+def test_missing_left_over_mis_shaped_and_other_constants_are_named(tmp_path: Path) -> None:
     state = random_state(torch.float32, **NARROW)
     target = tmp_path / "ours.pth"
     first, scale, mask = "encoders.1.0.kernel_atttion.conv_2.0.bias", "flow.normalization", "flow.net.2.mask"
@@ -104,7 +106,7 @@ def test_missing_left_over_mis_shaped_and_other_constants_are_named(tmp_path):
         assert not target.exists()
 
 
-def test_a_checkpoint_alone_restores_an_image_the_same_way_every_time(tmp_path):
+def test_a_checkpoint_alone_restores_an_image_the_same_way_every_time(tmp_path: Path) -> None:
     state = random_state(torch.float32, **NARROW)
     source, target = write(tmp_path / "reference.pth", state), tmp_path / "ours.pth"
     convert_reference(source, target)
@@ -123,7 +125,7 @@ def test_a_checkpoint_alone_restores_an_image_the_same_way_every_time(tmp_path):
         restorer.kernels(image)
 
 
-def test_the_published_network_alone_pools_locally_by_its_weights():
+def test_the_published_network_alone_pools_locally_by_its_weights() -> None:
     with torch.device("meta"):
         published, narrow = CARD.build(UFPNet().state_dict()), CARD.build(UFPNet(**NARROW).state_dict())
     assert published.middle[0].channel_attention[0].window == 24  # 1.5 times 256 / 16

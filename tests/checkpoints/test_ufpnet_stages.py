@@ -1,7 +1,6 @@
 """What one stage of UFPNet's training hands to the next: the way through all of them, and what is refused on it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +229,7 @@ def test_second_stage_takes_only_its_networks(data: Path) -> None:
 def test_a_stage_file_in_the_folder_that_is_about_to_be_renamed_is_refused(data: Path) -> None:
     folder = data / "experiments" / "tiny_ufpnet"
     folder.mkdir(parents=True)
-    os.replace(data / "flow.pth", folder / "flow.pth")
+    (data / "flow.pth").replace(folder / "flow.pth")
     with pytest.raises(
         OptionError, match=r"^path: pretrain_network_flow: .*flow.pth lies in the folder that a new run"
     ):

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from pathlib import Path
+from typing import Any
 
 import cv2
 import lmdb
@@ -16,7 +18,7 @@ from deeprftv2_arch.common.partial_folder import read_metadata
 from deeprftv2_arch.errors import PreparationError
 
 
-def test_values_and_metadata(tmp_path):
+def test_values_and_metadata(tmp_path: Path) -> None:
     images = {f"scene/{number:03d}": make_image(str(number), 20 + number, 33) for number in range(5)}
     with LmdbWriter(tmp_path / "blur.lmdb", compression=7, settings={"source": "toy"}) as writer:
         for key, image in images.items():
@@ -36,7 +38,7 @@ def test_values_and_metadata(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blur.lmdb"]
 
 
-def test_grey_and_16_bit_images_keep_their_samples(tmp_path):
+def test_grey_and_16_bit_images_keep_their_samples(tmp_path: Path) -> None:
     grey = make_image("grey")[..., 0]
     deep = make_image("deep", dtype=np.uint16)
     with LmdbWriter(tmp_path / "x.lmdb") as writer:
@@ -49,7 +51,7 @@ def test_grey_and_16_bit_images_keep_their_samples(tmp_path):
     assert json.loads((tmp_path / "x.lmdb" / "preparation.json").read_text())["bit_depths"] == [8, 16]
 
 
-def test_keys_with_dots_and_spaces(tmp_path):
+def test_keys_with_dots_and_spaces(tmp_path: Path) -> None:
     keys = ["1.1.2/a", "a.png (1,2,3) 4", "scene 1/x.y.z", "x"]
     with LmdbWriter(tmp_path / "x.lmdb") as writer:
         for key in keys:
@@ -58,7 +60,7 @@ def test_keys_with_dots_and_spaces(tmp_path):
     assert sorted(read_lmdb(tmp_path / "x.lmdb")) == keys
 
 
-def test_map_grows_from_almost_nothing_on_mixed_sizes(tmp_path, monkeypatch):
+def test_map_grows_from_almost_nothing_on_mixed_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lmdb_io, "INITIAL_MAP_SIZE", 1 << 15)
     monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 40_000)
     sizes = [8, 300, 4, 200, 12, 100, 250]
@@ -76,12 +78,14 @@ class InterruptionError(Exception):
 
 
 @pytest.mark.parametrize("stop", range(0, 12, 2))
-def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, monkeypatch, stop):
+def test_interrupted_and_continued_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
     monkeypatch.setattr(lmdb_io, "INITIAL_MAP_SIZE", 1 << 15)
     monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 30_000)
     images = {f"{number:03d}": make_image(str(number), 40 + 9 * number, 50) for number in range(12)}
 
-    def fill(path, until=12):
+    def fill(path: Path, until: int = 12) -> Any:
         skipped = 0
         with LmdbWriter(path, settings={"crop": 3}) as writer:
             for number, (key, image) in enumerate(images.items()):
@@ -101,7 +105,9 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, monkeypatch, s
     assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
 
 
-def test_partial_database_made_with_other_settings_is_refused_and_kept(tmp_path, monkeypatch):
+def test_partial_database_made_with_other_settings_is_refused_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 1)
     writer = LmdbWriter(tmp_path / "x.lmdb", settings={"crop": 512})
     writer.put("a", make_image("a"))
@@ -112,7 +118,7 @@ def test_partial_database_made_with_other_settings_is_refused_and_kept(tmp_path,
     assert hashes(tmp_path) == before
 
 
-def test_two_writers_at_once_are_refused(tmp_path):
+def test_two_writers_at_once_are_refused(tmp_path: Path) -> None:
     with LmdbWriter(tmp_path / "x.lmdb") as writer:
         with pytest.raises(PreparationError, match="another process is preparing"):
             LmdbWriter(tmp_path / "x.lmdb")
@@ -120,7 +126,7 @@ def test_two_writers_at_once_are_refused(tmp_path):
     assert list(read_lmdb(tmp_path / "x.lmdb")) == ["a"]
 
 
-def test_finished_database_is_never_replaced(tmp_path):
+def test_finished_database_is_never_replaced(tmp_path: Path) -> None:
     with LmdbWriter(tmp_path / "x.lmdb") as writer:
         writer.put("a", make_image("a"))
     before = hashes(tmp_path)
@@ -132,14 +138,14 @@ def test_finished_database_is_never_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("key", "reason"), [("", "0 characters"), ("k" * 512, "512 characters"), ("é", "ASCII"), ("a\nb", "ASCII")]
 )
-def test_keys_that_a_reader_could_not_find_are_refused(tmp_path, key, reason):
+def test_keys_that_a_reader_could_not_find_are_refused(tmp_path: Path, key: str, reason: str) -> None:
     writer = LmdbWriter(tmp_path / "x.lmdb")
     with pytest.raises(PreparationError, match=reason):
         writer.put(key, make_image("a"))
     writer.abandon()
 
 
-def test_key_put_twice_is_refused(tmp_path):
+def test_key_put_twice_is_refused(tmp_path: Path) -> None:
     writer = LmdbWriter(tmp_path / "x.lmdb")
     writer.put("a", make_image("a"))
     with pytest.raises(PreparationError, match="two images have the key 'a'"):
@@ -148,7 +154,7 @@ def test_key_put_twice_is_refused(tmp_path):
     assert not (tmp_path / "x.lmdb").exists()
 
 
-def test_empty_database_wrong_name_and_wrong_level_are_refused(tmp_path):
+def test_empty_database_wrong_name_and_wrong_level_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PreparationError, match="no image"), LmdbWriter(tmp_path / "x.lmdb"):
         pass
     with pytest.raises(PreparationError, match=r"must end in \.lmdb"):
@@ -160,11 +166,11 @@ def test_empty_database_wrong_name_and_wrong_level_are_refused(tmp_path):
         LmdbWriter(tmp_path / "file" / "y.lmdb")
 
 
-def test_full_disk_says_so_and_the_run_can_go_on(tmp_path, monkeypatch):
+def test_full_disk_says_so_and_the_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = LmdbWriter(tmp_path / "x.lmdb")
     writer.put("a", make_image("a"))
 
-    def short_write(self, map_size):
+    def short_write(self: Any, map_size: Any) -> None:
         raise lmdb.Error("mdb_txn_commit: Input/output error")
 
     with monkeypatch.context() as patch:
@@ -181,19 +187,19 @@ def test_full_disk_says_so_and_the_run_can_go_on(tmp_path, monkeypatch):
     ("text", "reason"),
     [("a.png 5 6\n", "line 1: 'a.png 5 6' is not"), ("a.png (1,2,3) 1\na.png (1,2,3) 1\n", "line 2: key 'a' is there")],
 )
-def test_damaged_meta_info_is_named(tmp_path, text, reason):
+def test_damaged_meta_info_is_named(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "meta_info.txt").write_text(text)
     with pytest.raises(PreparationError, match=re.escape(reason)):
         read_meta_info(tmp_path)
 
 
-def make_database(path):
+def make_database(path: Path) -> Any:
     with LmdbWriter(path) as writer:
         writer.put("a", make_image("a"))
     return path
 
 
-def test_damaged_page_is_said(tmp_path):
+def test_damaged_page_is_said(tmp_path: Path) -> None:
     path = make_database(tmp_path / "x.lmdb")
     assert read_keys(path) == {"a"}
     damage_page(path / "data.mdb")
@@ -204,7 +210,7 @@ def test_damaged_page_is_said(tmp_path):
         read_value(path, "a")
 
 
-def test_empty_and_truncated_data_are_damaged(tmp_path):
+def test_empty_and_truncated_data_are_damaged(tmp_path: Path) -> None:
     path = make_database(tmp_path / "x.lmdb")
     whole = (path / "data.mdb").read_bytes()
     (path / "data.mdb").write_bytes(b"")
@@ -216,7 +222,7 @@ def test_empty_and_truncated_data_are_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["page", "truncated", "value"])
-def test_damaged_partial_database_is_to_be_deleted(tmp_path, monkeypatch, harm):
+def test_damaged_partial_database_is_to_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
     """A run that was killed left it, and then the disk lost a part of it."""
     monkeypatch.setattr(lmdb_io, "BATCH_BYTES", 1)
     writer = LmdbWriter(tmp_path / "x.lmdb")
@@ -240,7 +246,7 @@ def test_damaged_partial_database_is_to_be_deleted(tmp_path, monkeypatch, harm):
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"settings": []}', "{"])
-def test_metadata_that_is_no_dictionary_is_damaged(tmp_path, text):
+def test_metadata_that_is_no_dictionary_is_damaged(tmp_path: Path, text: str) -> None:
     path = make_database(tmp_path / "x.lmdb")
     (path / "preparation.json").write_text(text)
     with pytest.raises(PreparationError, match=re.escape(f"{path / 'preparation.json'} is damaged (")):

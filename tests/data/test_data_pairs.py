@@ -4,9 +4,11 @@ import os
 import pickle
 import random
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -121,7 +123,8 @@ def test_eight_bits_grey_and_alpha(tmp_path: Path) -> None:
     colour = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     images = {"grey": colour[..., 0], "rgb": colour, "rgba": np.dstack([colour, colour[..., :1]])}
     root = write_folder(tmp_path / "images", images)
-    items = {item["lq_path"]: item["lq"] for item in DeblurPairDataset(options(root, root, phase="test"))}
+    dataset = DeblurPairDataset(options(root, root, phase="test"))
+    items = {item["lq_path"]: item["lq"] for item in (dataset[index] for index in range(len(dataset)))}
     rgb = torch.from_numpy(colour[..., ::-1].copy()).permute(2, 0, 1) / 255
     assert torch.equal(items[str(root / "rgb.png")], rgb)
     assert torch.equal(items[str(root / "rgba.png")], rgb)
@@ -261,7 +264,7 @@ def test_two_images_of_one_name_are_named(tmp_path: Path) -> None:
         (lambda data: data[:60] + bytes([data[60] ^ 255]) + data[61:], r"sharp.a\.png is damaged"),
     ],
 )
-def test_damaged_image_is_named(tmp_path: Path, content, message: str) -> None:
+def test_damaged_image_is_named(tmp_path: Path, content: Callable[..., Any], message: str) -> None:
     roots = write(tmp_path, "disk")
     path = roots[1] / "a.png"
     path.write_bytes(content(path.read_bytes()))
@@ -309,7 +312,7 @@ def test_images_of_two_sizes_are_named(tmp_path: Path) -> None:
         ({"filename_tmpl": "{name}"}, r"filename_tmpl: '\{name\}'"),
     ],
 )
-def test_bad_options_are_named(tmp_path: Path, changes: dict, message: str) -> None:
+def test_bad_options_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         DeblurPairDataset({**options(*write(tmp_path, "disk")), **changes})
 
@@ -328,7 +331,7 @@ def test_images_smaller_than_the_patch_are_continued_by_zeros_and_flipped_in_fou
     flips = {
         f: {"": whole, "x": whole[:, ::-1], "y": whole[::-1], "xy": whole[::-1, ::-1]}[f] for f in ("", "x", "y", "xy")
     }
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for seed in range(60):
         found = np.rint(np.moveaxis(dataset[PatchRequest(0, (22, 18), seed)]["gt"].numpy(), 0, -1) * 65535)
         seen.update(name for name, flipped in flips.items() if (found == flipped).all())
@@ -350,7 +353,7 @@ def test_images_smaller_than_the_patch_are_continued_by_zeros_and_flipped_in_fou
         ({"patch_stages": TALL, "augment": "flips"}, "smaller than the patch of 18x22; .* or set zero_pad: true"),
     ],
 )
-def test_patches_that_cannot_be_cut_or_turned_are_refused(tmp_path: Path, more: dict, message: str) -> None:
+def test_patches_that_cannot_be_cut_or_turned_are_refused(tmp_path: Path, more: dict[str, Any], message: str) -> None:
     with pytest.raises((OptionError, DataError), match=message):
         DeblurPairDataset(options(*write(tmp_path, "lmdb", (20, 17)), **more))
 

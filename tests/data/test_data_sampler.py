@@ -1,6 +1,7 @@
 """The order of training: the same for every number of processes, exactly resumable, complete."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,6 @@ def test_total_iter_ends_the_run_early() -> None:
         ({}, [{"iters": 4.5, "patch_size": 8, "batch_size": 1}], "item 1 must hold positive whole numbers"),
     ],
 )
-def test_bad_stages_are_named(arguments: dict, stages: list, message: str) -> None:
+def test_bad_stages_are_named(arguments: dict[str, Any], stages: list[Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         ProgressiveBatchSampler(SIZE, stages, seed=0, **arguments)

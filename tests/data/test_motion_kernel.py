@@ -2,6 +2,7 @@
 
 import cmath
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def kernel_by_hand(simulator: MotionKernelSimulator, shakes: Shakes, number: int
         MotionKernelSimulator(kernel_size=9, length=4.5, steps=50, anxiety=0.2, exposure=0.5),
     ],
 )
-def test_equals_a_loop_over_the_points(simulator):
+def test_equals_a_loop_over_the_points(simulator: MotionKernelSimulator) -> None:
     shakes = simulator.draw_shakes(6, np.random.default_rng(3))
     shakes.turn[10] = -2 * np.exp(0.3j)  # which is too rare to come by itself
     kernels = simulator.kernels_of(simulator.centred(simulator.trajectories(shakes)))
@@ -55,7 +56,7 @@ def test_equals_a_loop_over_the_points(simulator):
         np.testing.assert_allclose(kernels[number], kernel_by_hand(simulator, shakes, number), rtol=0, atol=1e-6)
 
 
-def test_parameters_have_the_documented_distributions():
+def test_parameters_have_the_documented_distributions() -> None:
     simulator = MotionKernelSimulator(anxiety=1.0, steps=11)
     shakes = simulator.draw_shakes(DRAWS, np.random.default_rng(0))
     for values, largest in ((shakes.centripetal, 0.7), (shakes.gaussian, 10), (shakes.angle, 2 * math.pi)):
@@ -76,7 +77,7 @@ def test_parameters_have_the_documented_distributions():
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Trajectories and kernels of 4,000 draws."""
     simulator = MotionKernelSimulator()
     rng = np.random.default_rng(0)
@@ -88,11 +89,11 @@ def drawn():
     return np.concatenate(points, axis=1), np.concatenate(kernels)
 
 
-def _corners(points):
+def _corners(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points.real.min(0) + 1j * points.imag.min(0), points.real.max(0) + 1j * points.imag.max(0)
 
 
-def quantile_error(values, fraction):
+def quantile_error(values: np.ndarray, fraction: float) -> Any:
     """Four standard errors of the difference between this quantile and that of another such sample, and rounding."""
     spread = np.quantile(values, min(fraction + 0.05, 1)) - np.quantile(values, max(fraction - 0.05, 0))
     density = 0.1 / spread
@@ -103,7 +104,9 @@ def quantile_error(values, fraction):
     ("name", "documented"),
     [("length", {0.05: 3.9, 0.5: 12.3, 0.95: 15.0}), ("box", {0.05: 7.4, 0.5: 11.2, 0.95: 14.8})],
 )
-def test_trajectories_are_as_large_as_documented(drawn, name, documented):
+def test_trajectories_are_as_large_as_documented(
+    drawn: tuple[np.ndarray, np.ndarray], name: str, documented: dict[float, Any]
+) -> None:
     first, last, lowest, highest = drawn[0]
     box = highest - lowest
     values = {"length": abs(last - first), "box": np.maximum(box.real, box.imag)}[name]
@@ -111,7 +114,7 @@ def test_trajectories_are_as_large_as_documented(drawn, name, documented):
         assert np.quantile(values, fraction) == pytest.approx(expected, abs=quantile_error(values, fraction))
 
 
-def test_kernels_have_the_documented_statistics(drawn):
+def test_kernels_have_the_documented_statistics(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     kernels = drawn[1]
     np.testing.assert_allclose(kernels.sum(axis=(1, 2)), 1, atol=1e-6)
     assert kernels.min() == 0
@@ -124,14 +127,14 @@ def test_kernels_have_the_documented_statistics(drawn):
         assert centres.mean() == pytest.approx(expected, abs=4 * math.sqrt(2 / DRAWS) * centres.std() + 0.005)
 
 
-def test_trajectories_begin_on_a_whole_pixel_and_stay_on_the_canvas(drawn):
+def test_trajectories_begin_on_a_whole_pixel_and_stay_on_the_canvas(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     first, _, lowest, highest = drawn[0]
     np.testing.assert_allclose(first, np.round(first.real) + 1j * np.round(first.imag), atol=1e-12)
     assert min(lowest.real.min(), lowest.imag.min()) >= 1
     assert max(highest.real.max(), highest.imag.max()) <= 18
 
 
-def test_the_generator_alone_decides():
+def test_the_generator_alone_decides() -> None:
     simulator = MotionKernelSimulator(steps=20)
     first, again = (simulator.draw(300, np.random.default_rng(5)) for _ in range(2))
     assert first.shape == (300, 19, 19)
@@ -141,7 +144,7 @@ def test_the_generator_alone_decides():
     assert simulator.draw(0, np.random.default_rng(5)).shape == (0, 19, 19)
 
 
-def test_what_has_no_meaning_is_refused():
+def test_what_has_no_meaning_is_refused() -> None:
     for arguments, message in (
         ({"length": 15.5}, r"at most kernel_size - 4 = 15, .* got 15.5"),
         ({"kernel_size": 4}, "length must be above 0"),
@@ -158,8 +161,8 @@ def test_what_has_no_meaning_is_refused():
                 MotionKernelDataset(section)
 
 
-def test_shifted_kernels_lie_about_the_middle_and_move_no_image():
-    settings = {"kernel_size": 11, "length": 7.0, "steps": 100, "anxiety": 0.005}
+def test_shifted_kernels_lie_about_the_middle_and_move_no_image() -> None:
+    settings: dict[str, Any] = {"kernel_size": 11, "length": 7.0, "steps": 100, "anxiety": 0.005}
     kernels = MotionKernelSimulator(**settings, shift=-1).draw(500, np.random.default_rng(0))
     unshifted = MotionKernelSimulator(**settings).draw(500, np.random.default_rng(0))
     np.testing.assert_allclose(kernels[:, :-1, :-1], unshifted[:, 1:, 1:], atol=1e-6)

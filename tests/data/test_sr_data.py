@@ -147,14 +147,11 @@ def test_scale_must_be_given(tmp_path: Path, scale: Any) -> None:
 
 
 @pytest.mark.parametrize(("scale", "woman"), [(2, (172, 114)), (3, (114, 76)), (4, (86, 57))])
-def test_real_set5_pairs_by_template(scale: int, woman: tuple[int, int]) -> None:
-    root = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
-    if not root.is_dir():
-        pytest.skip("no Set5 beside the checkout (../shared/data/Set5)")
-    roots = root / "LR_bicubic" / f"X{scale}", root / "HR"
+def test_real_set5_pairs_by_template(real_set5: Path, scale: int, woman: tuple[int, int]) -> None:
+    roots = real_set5 / "LR_bicubic" / f"X{scale}", real_set5 / "HR"
     dataset = build(roots, scale, phase="test", filename_tmpl=f"{{}}x{scale}")
     assert [name for _, name in dataset.pairs] == ["baby", "bird", "butterfly", "head", "woman"]
-    for item in dataset:
+    for item in (dataset[index] for index in range(len(dataset))):
         # Were the two shifted or turned against each other, averaged squares would not look like the low resolution.
         averaged = torch.nn.functional.avg_pool2d(item["gt"], scale)
         assert averaged.shape == item["lq"].shape

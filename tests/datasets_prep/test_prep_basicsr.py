@@ -1,6 +1,8 @@
 """What the preparation writes is what BasicSR's own data set, and ours, reads."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ paired_image_dataset = pytest.importorskip("basicsr.data.paired_image_dataset")
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     root = make_gopro(folder / "GOPRO_Large")
     for out, options in (("lmdb", []), ("folders", ["--folders"])):
@@ -22,7 +24,7 @@ def prepared(tmp_path_factory):
     return folder
 
 
-def options(folder, split, kind):
+def options(folder: Path, split: str, kind: str) -> dict[str, Any]:
     suffix = ".lmdb" if kind == "lmdb" else ""
     return {
         "name": "GoPro",
@@ -34,7 +36,7 @@ def options(folder, split, kind):
     }
 
 
-def assert_test_images(data_set):
+def assert_test_images(data_set: Any) -> None:
     expected = {key.replace("/", "-"): sides for key, sides in gopro_images("test").items()}
     seen = set()
     for index in range(len(data_set)):
@@ -48,12 +50,12 @@ def assert_test_images(data_set):
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
-def test_basicsr_reads_whole_images(prepared, kind):
+def test_basicsr_reads_whole_images(prepared: Path, kind: str) -> None:
     assert_test_images(paired_image_dataset.PairedImageDataset(options(prepared, "test", kind)))
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
-def test_basicsr_reads_all_crops(prepared, kind):
+def test_basicsr_reads_all_crops(prepared: Path, kind: str) -> None:
     data_set = paired_image_dataset.PairedImageDataset(options(prepared, "train", kind))
     assert len(data_set) == 90
     # BasicSR does not sort the files of a folder.
@@ -65,20 +67,20 @@ def test_basicsr_reads_all_crops(prepared, kind):
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
-def test_deblur_pair_dataset_reads_whole_images(prepared, kind):
+def test_deblur_pair_dataset_reads_whole_images(prepared: Path, kind: str) -> None:
     from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert_test_images(DeblurPairDataset(options(prepared, "test", kind)))
 
 
-def test_metadata_of_both_kinds_agree(prepared):
+def test_metadata_of_both_kinds_agree(prepared: Path) -> None:
     lmdb = json.loads((prepared / "lmdb/train/blur.lmdb/preparation.json").read_text())
     folder = json.loads((prepared / "folders/train/blur/.preparation.json").read_text())
     assert lmdb["settings"] == folder["settings"]
     assert lmdb["entries"] == folder["entries"] == 90
 
 
-def test_basicsr_reads_the_pairs_of_a_scale(tmp_path):
+def test_basicsr_reads_the_pairs_of_a_scale(tmp_path: Path) -> None:
     root = make_df2k(tmp_path / "root")
     assert main(["df2k", "--root", str(root), "--out", str(tmp_path / "out"), "--crop", "0", "--workers", "1"]) == 0
     for scale in (2, 3, 4):

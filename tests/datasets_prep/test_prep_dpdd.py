@@ -3,6 +3,8 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,30 +31,30 @@ _PUBLISHED = dict(DPDD.splits)
 FOLDERS = {"blur": "inputC", "left": "inputL", "right": "inputR", "sharp": "target"}
 
 
-def dpdd(root, out, *options):
+def dpdd(root: Path, out: Path, *options: str) -> int:
     crops = ("--crop", "32", "--step", "20")
     return main(["dpdd", "--root", str(root), "--out", str(out), *crops, "--workers", "1", *options])
 
 
 @pytest.fixture(autouse=True)
-def published_counts(monkeypatch):
-    """As if the published set were as small as the trees of these tests."""
+def published_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish sets as small as the trees of these tests."""
     for split, scenes in DPDD_SCENES.items():
         monkeypatch.setitem(DPDD.splits, split, replace(DPDD.splits[split], expected=len(scenes)))
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path: Path) -> Path:
     return make_dpdd(tmp_path / "dd_dp_dataset_png")
 
 
-def read_deep(data):
+def read_deep(data: bytes) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image.dtype == np.uint16
     return image[..., ::-1]
 
 
-def assert_whole(out, split, sides=SIDES):
+def assert_whole(out: Path, split: str, sides: tuple[str, ...] = SIDES) -> None:
     expected = dpdd_images(split)
     for side in sides:
         stored = read_lmdb(out / split / f"{side}.lmdb")
@@ -61,7 +63,7 @@ def assert_whole(out, split, sides=SIDES):
             np.testing.assert_array_equal(read_deep(stored[key]), images[side])
 
 
-def assert_crops(out, sides=SIDES):
+def assert_crops(out: Path, sides: tuple[str, ...] = SIDES) -> None:
     # 60x40 images: the last column and row of crops are aligned to the far edge.
     places = [(top, left) for top in (0, 8) for left in (0, 20, 28)]
     for side in sides:
@@ -73,11 +75,11 @@ def assert_crops(out, sides=SIDES):
                 np.testing.assert_array_equal(read_deep(stored[f"{key}_s{number:03d}"]), crop)
 
 
-def metadata_of(path):
+def metadata_of(path: Path) -> dict[str, Any]:
     return json.loads((path / "preparation.json").read_text())
 
 
-def make_repack(root, base="{split}", same_names=True):
+def make_repack(root: Path, base: str = "{split}", same_names: bool = True) -> Path:
     for split in DPDD_SCENES:
         for key, images in dpdd_images(split).items():
             for side, folder in FOLDERS.items():
@@ -86,13 +88,13 @@ def make_repack(root, base="{split}", same_names=True):
     return root
 
 
-def test_crop_rule_of_the_field():
+def test_crop_rule_of_the_field() -> None:
     assert DPDD.crop == CropRule(512, 204)
     places = [(window.top, window.left) for window in windows(1120, 1680, DPDD.crop)]
     assert places == [(y, x) for y in (0, 204, 408, 608) for x in (0, 204, 408, 612, 816, 1020, 1168)]
 
 
-def test_tree_as_downloaded(root, tmp_path, capsys):
+def test_tree_as_downloaded(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = hashes(root)
     assert dpdd(root, tmp_path / "out") == 0
     assert hashes(root) == before
@@ -108,7 +110,7 @@ def test_tree_as_downloaded(root, tmp_path, capsys):
     assert "warning" not in output.err
 
 
-def test_names_of_every_pair_are_recorded(root, tmp_path):
+def test_names_of_every_pair_are_recorded(root: Path, tmp_path: Path) -> None:
     assert dpdd(root, tmp_path / "out") == 0
     blur, sharp = (metadata_of(tmp_path / f"out/test/{side}.lmdb") for side in SIDES)
     assert blur["settings"]["images_by_key"] == {
@@ -125,7 +127,7 @@ def test_names_of_every_pair_are_recorded(root, tmp_path):
     assert blur["bit_depths"] == sharp["bit_depths"] == [16]
 
 
-def test_views_of_the_sensor_can_be_added_later(root, tmp_path, capsys):
+def test_views_of_the_sensor_can_be_added_later(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dpdd(root, tmp_path / "out") == 0
     before = hashes(tmp_path / "out")
     assert dpdd(root, tmp_path / "out", "--dual-pixel") == 0
@@ -146,7 +148,9 @@ def test_views_of_the_sensor_can_be_added_later(root, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("base", "same_names"), [("{split}", True), ("{split}", False), ("{split}/DPDD", True)])
-def test_repacks_give_the_same_images(tmp_path, capsys, base, same_names):
+def test_repacks_give_the_same_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], base: str, same_names: bool
+) -> None:
     make_repack(tmp_path / "repack", base, same_names)
     assert dpdd(tmp_path / "repack", tmp_path / "out", "--dual-pixel") == 0
     assert_crops(tmp_path / "out", (*DPDD_VIEWS, "sharp"))
@@ -157,7 +161,7 @@ def test_repacks_give_the_same_images(tmp_path, capsys, base, same_names):
     assert "blur and left paired by name" in output
 
 
-def test_numbers_sort_as_people_sort_them(tmp_path):
+def test_numbers_sort_as_people_sort_them(tmp_path: Path) -> None:
     """Otherwise 10 would come before 9 on one side and after 09 on the other."""
     assert sorted(["a10b2", "a9", "a10b10", "9", "10", "09"], key=natural) == ["09", "9", "10", "a9", "a10b2", "a10b10"]
     images = {number: [make_image(f"{number} {side}", 8, 9, np.uint16) for side in SIDES] for number in (8, 9, 10)}
@@ -171,7 +175,7 @@ def test_numbers_sort_as_people_sort_them(tmp_path):
             np.testing.assert_array_equal(read_deep(stored[str(number)]), of_sides[at])
 
 
-def test_unequal_counts_are_refused(root, tmp_path, capsys):
+def test_unequal_counts_are_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "test_c/target/1P0A1698.png").unlink()
     for options in ((), ("--dry-run",)):
         assert dpdd(root, tmp_path / "out", *options) == 2
@@ -184,14 +188,14 @@ def test_unequal_counts_are_refused(root, tmp_path, capsys):
     assert "test_c/source and test_c/target have 3 and 0 images" in capsys.readouterr().err
 
 
-def test_missing_view_is_refused(root, tmp_path, capsys):
+def test_missing_view_is_refused(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(root / "val_l")
     assert dpdd(root, tmp_path / "out", "--dual-pixel") == 2
     assert "val_c/source and val_l/source have 1 and 0 images" in capsys.readouterr().err
     assert dpdd(root, tmp_path / "out") == 0
 
 
-def test_unequal_counts_of_common_names_name_the_lonely_one(tmp_path, capsys):
+def test_unequal_counts_of_common_names_name_the_lonely_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_repack(tmp_path / "repack")
     (root / "test/target/1P0A1697.png").unlink()
     assert dpdd(root, tmp_path / "out") == 2
@@ -199,7 +203,7 @@ def test_unequal_counts_of_common_names_name_the_lonely_one(tmp_path, capsys):
     assert f"without an image of the same name: {root / 'test/inputC/1P0A1697.png'}; add what is missing" in error
 
 
-def test_order_never_pairs_against_the_names(tmp_path, capsys):
+def test_order_never_pairs_against_the_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One image is missing on each side, so that the counts are equal but the order is shifted."""
     root = make_repack(tmp_path / "repack")
     (root / "test/inputC/1P0A1693.png").unlink()
@@ -211,7 +215,9 @@ def test_order_never_pairs_against_the_names(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_order_of_a_set_that_is_not_whole_is_warned_of(root, tmp_path, capsys):
+def test_order_of_a_set_that_is_not_whole_is_warned_of(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One image is missing on each side, of different pairs: by order, every pair between them is wrong."""
     (root / "test_c/source/1P0A1693.png").unlink()
     (root / "test_c/target/1P0A1702.png").unlink()
@@ -221,7 +227,7 @@ def test_order_of_a_set_that_is_not_whole_is_warned_of(root, tmp_path, capsys):
     assert "warning: the pairs of train" not in warnings
 
 
-def test_equal_names_pair_however_many_there_are(tmp_path, capsys):
+def test_equal_names_pair_however_many_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_repack(tmp_path / "repack")
     for folder in FOLDERS.values():
         (root / "test" / folder / "1P0A1697.png").unlink()
@@ -237,11 +243,11 @@ def test_equal_names_pair_however_many_there_are(tmp_path, capsys):
             np.testing.assert_array_equal(read_deep(data), dpdd_images("test")[key][side])
 
 
-def test_published_numbers():
+def test_published_numbers() -> None:
     assert {name: _PUBLISHED[name].expected for name in DPDD_SCENES} == {"train": 350, "val": 74, "test": 76}
 
 
-def test_renamed_target_is_noticed_by_a_rerun(root, tmp_path, capsys):
+def test_renamed_target_is_noticed_by_a_rerun(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dpdd(root, tmp_path / "out") == 0
     (root / "test_c/target/1P0A1698.png").rename(root / "test_c/target/1P0A1699.png")
     assert dpdd(root, tmp_path / "out") == 2
@@ -250,7 +256,7 @@ def test_renamed_target_is_noticed_by_a_rerun(root, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("place", ["test", "."])
-def test_indoor_and_outdoor_images(root, tmp_path, capsys, place):
+def test_indoor_and_outdoor_images(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
     (root / place).mkdir(exist_ok=True)
     np.save(root / place / "indoor_labels.npy", np.array([3, 1]))
     np.save(root / place / "outdoor_labels.npy", np.array([2]))
@@ -265,7 +271,7 @@ def test_indoor_and_outdoor_images(root, tmp_path, capsys, place):
     assert metadata["settings"]["groups"] == groups
 
 
-def test_labels_of_the_repack_lie_beside_its_folders(tmp_path):
+def test_labels_of_the_repack_lie_beside_its_folders(tmp_path: Path) -> None:
     root = make_repack(tmp_path / "repack", "{split}/DPDD")
     np.save(root / "test/DPDD/indoor_labels.npy", np.array([[1], [2], [3]], np.uint8))
     np.save(root / "test/DPDD/outdoor_labels.npy", np.array([], np.int64))
@@ -288,7 +294,14 @@ def test_labels_of_the_repack_lie_beside_its_folders(tmp_path):
         (b"", [3], "indoor_labels.npy cannot be read as an array of NumPy"),
     ],
 )
-def test_labels_that_do_not_fit(root, tmp_path, capsys, indoor, outdoor, reason):
+def test_labels_that_do_not_fit(
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    indoor: bytes | list[Any] | None,
+    outdoor: list[Any],
+    reason: str,
+) -> None:
     if isinstance(indoor, bytes):
         (root / "indoor_labels.npy").write_bytes(indoor)
     elif indoor is not None:
@@ -301,7 +314,7 @@ def test_labels_that_do_not_fit(root, tmp_path, capsys, indoor, outdoor, reason)
     assert not (tmp_path / "out").exists()
 
 
-def test_partial_set_does_not_take_the_labels_of_the_whole(tmp_path, capsys):
+def test_partial_set_does_not_take_the_labels_of_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_repack(tmp_path / "repack")
     np.save(root / "indoor_labels.npy", np.array([1, 3]))
     np.save(root / "outdoor_labels.npy", np.array([2]))
@@ -312,7 +325,7 @@ def test_partial_set_does_not_take_the_labels_of_the_whole(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "disk"])
-def test_data_set_reads_16_bits(root, tmp_path, kind):
+def test_data_set_reads_16_bits(root: Path, tmp_path: Path, kind: str) -> None:
     from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 
     assert dpdd(root, tmp_path / "out", *(["--folders"] if kind == "disk" else [])) == 0
@@ -333,7 +346,9 @@ def test_data_set_reads_16_bits(root, tmp_path, kind):
             np.testing.assert_allclose(sample[name].numpy(), expected, atol=0.5 / 65535)
 
 
-def test_sizes_that_differ_and_damage_are_all_named(root, tmp_path, capsys):
+def test_sizes_that_differ_and_damage_are_all_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save(root / "test_c/target/1P0A1694.png", make_image("other", 40, 58, np.uint16))
     damaged = root / "test_c/source/1P0A1701.png"
     damaged.write_bytes(damaged.read_bytes()[:-50])

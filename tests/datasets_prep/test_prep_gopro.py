@@ -5,6 +5,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import lmdb
@@ -34,11 +37,11 @@ ROWS, COLUMNS = (0, 24, 40), (0, 24, 48, 72, 96)
 SMALL_CROPS = ("--crop", "32", "--step", "24", "--workers", "1")
 
 
-def prepare(root, out, *options, command="gopro"):
+def prepare(root: Path, out: Path, *options: str, command: str = "gopro") -> int:
     return main([command, "--root", str(root), "--out", str(out), *SMALL_CROPS, *options])
 
 
-def assert_train_crops(out, blur="blur"):
+def assert_train_crops(out: Path, blur: str = "blur") -> None:
     expected = {
         f"{key}_s{number:03d}": (sides, top, left)
         for key, sides in gopro_images("train").items()
@@ -52,7 +55,7 @@ def assert_train_crops(out, blur="blur"):
             np.testing.assert_array_equal(read_png(stored[key]), crop)
 
 
-def assert_test_images(out):
+def assert_test_images(out: Path) -> None:
     for side in ("blur", "sharp"):
         stored = read_lmdb(out / "test" / f"{side}.lmdb")
         expected = gopro_images("test")
@@ -61,7 +64,7 @@ def assert_test_images(out):
             np.testing.assert_array_equal(read_png(stored[key]), sides[side])
 
 
-def test_crop_rule_of_the_field():
+def test_crop_rule_of_the_field() -> None:
     assert [(w.top, w.left) for w in windows(720, 1280, CropRule(512, 256))] == [
         (top, left) for top in (0, 208) for left in (0, 256, 512, 768)
     ]
@@ -71,7 +74,7 @@ def test_crop_rule_of_the_field():
     assert windows(511, 1280, CropRule(512, 256)) == []
 
 
-def test_tree_as_downloaded(tmp_path, capsys):
+def test_tree_as_downloaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     before = hashes(root)
     assert prepare(root, tmp_path / "out") == 0
@@ -91,7 +94,7 @@ def test_tree_as_downloaded(tmp_path, capsys):
     assert (settings["crop"], settings["step"], settings["pairs"], settings["flags"]) == (32, 24, 6, [])
 
 
-def test_gamma_is_taken_when_asked_for_and_noted(tmp_path):
+def test_gamma_is_taken_when_asked_for_and_noted(tmp_path: Path) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     assert prepare(root, tmp_path / "out", "--gamma", "--splits", "train") == 0
     assert_train_crops(tmp_path / "out", blur="blur_gamma")
@@ -100,8 +103,8 @@ def test_gamma_is_taken_when_asked_for_and_noted(tmp_path):
     assert not (tmp_path / "out/test").exists()
 
 
-def make_repack(root, base, names, separator, suffix=".png"):
-    """Repacked GoPro: base(split) / name / <sequence><separator><frame>.png"""
+def make_repack(root: Path, base: str, names: tuple[str, str], separator: str, suffix: str = ".png") -> Path:
+    """Repack GoPro: base(split) / name / <sequence><separator><frame>.png."""
     for split in SEQUENCES:
         for key, sides in gopro_images(split).items():
             for side, name in zip(("blur", "sharp"), names, strict=True):
@@ -117,14 +120,16 @@ def make_repack(root, base, names, separator, suffix=".png"):
         ("{split}/GoPro", ("input", "target"), "-", ".png"),
     ],
 )
-def test_repacks_give_the_same_database(tmp_path, base, names, separator, suffix):
+def test_repacks_give_the_same_database(
+    tmp_path: Path, base: str, names: tuple[str, str], separator: str, suffix: str
+) -> None:
     assert prepare(make_repack(tmp_path / "repack", base, names, separator, suffix), tmp_path / "out") == 0
     assert_train_crops(tmp_path / "out")
     assert_test_images(tmp_path / "out")
 
 
 @pytest.mark.parametrize("base", ["test", "."])
-def test_repack_of_two_databases(tmp_path, base):
+def test_repack_of_two_databases(tmp_path: Path, base: str) -> None:
     for side, name in (("blur", "input"), ("sharp", "target")):
         with LmdbWriter(tmp_path / "repack" / base / f"{name}.lmdb") as writer:
             for key, sides in gopro_images("test").items():
@@ -135,14 +140,14 @@ def test_repack_of_two_databases(tmp_path, base):
     assert hashes(tmp_path / "repack") == before
 
 
-def test_one_place_cannot_serve_two_splits(tmp_path, capsys):
+def test_one_place_cannot_serve_two_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_repack(tmp_path / "repack", ".", ("input", "target"), "-")
     assert prepare(tmp_path / "repack", tmp_path / "out") == 2
     assert "input and target in" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_folders(tmp_path):
+def test_folders(tmp_path: Path) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     assert prepare(root, tmp_path / "out", "--folders") == 0
     for side in ("blur", "sharp"):
@@ -156,7 +161,7 @@ def test_folders(tmp_path):
     assert main(["gopro", "--out", str(tmp_path / "out"), "--folders", "--verify", "--workers", "1"]) == 0
 
 
-def test_dry_run_counts_and_writes_nothing(tmp_path, capsys):
+def test_dry_run_counts_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     before = hashes(tmp_path)
     assert prepare(root, tmp_path / "out", "--dry-run") == 0
@@ -168,7 +173,7 @@ def test_dry_run_counts_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_dry_run_estimate_is_near_the_result(tmp_path, capsys):
+def test_dry_run_estimate_is_near_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     assert prepare(root, tmp_path / "out", "--dry-run") == 0
     estimate = float(re.search(r"about ([\d.]+) MB to write", capsys.readouterr().out)[1])
@@ -179,7 +184,7 @@ def test_dry_run_estimate_is_near_the_result(tmp_path, capsys):
     assert estimate == pytest.approx(written, rel=0.2)
 
 
-def test_rerun_of_a_finished_preparation_changes_nothing(tmp_path, capsys):
+def test_rerun_of_a_finished_preparation_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     assert prepare(root, tmp_path / "out") == 0
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
@@ -191,14 +196,14 @@ def test_rerun_of_a_finished_preparation_changes_nothing(tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == times
 
 
-def test_workers_do_not_change_the_result(tmp_path):
+def test_workers_do_not_change_the_result(tmp_path: Path) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     assert prepare(root, tmp_path / "one") == 0
     assert prepare(root, tmp_path / "two", "--workers", "2") == 0
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
 
 
-def test_16_bit_images_are_kept_as_such(tmp_path):
+def test_16_bit_images_are_kept_as_such(tmp_path: Path) -> None:
     deep = {side: make_image(side, dtype=np.uint16) for side in ("blur", "sharp")}
     for side, image in deep.items():
         for split in ("train", "test"):
@@ -215,7 +220,7 @@ def test_16_bit_images_are_kept_as_such(tmp_path):
         assert metadata["bit_depths"] == [16]
 
 
-def test_missing_frames_are_named(tmp_path, capsys):
+def test_missing_frames_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     for side in ("blur", "blur_gamma", "sharp"):
         (root / f"train/GOPR0372_07_00/{side}/000048.png").unlink()
@@ -224,7 +229,9 @@ def test_missing_frames_are_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("side", "other"), [("blur", "sharp"), ("sharp", "blur")])
-def test_half_a_pair_is_an_error_that_names_it(tmp_path, capsys, side, other):
+def test_half_a_pair_is_an_error_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], side: str, other: str
+) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     (root / f"train/GOPR0374_11_01/{other}/000048.png").unlink()
     assert prepare(root, tmp_path / "out") == 2
@@ -234,7 +241,7 @@ def test_half_a_pair_is_an_error_that_names_it(tmp_path, capsys, side, other):
     assert not (tmp_path / "out").exists()
 
 
-def test_one_side_missing_altogether(tmp_path, capsys):
+def test_one_side_missing_altogether(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     for sequence in SEQUENCES["test"]:
         shutil.rmtree(root / "test" / sequence / "sharp")
@@ -242,7 +249,7 @@ def test_one_side_missing_altogether(tmp_path, capsys):
     assert "3 of 3 blur images have no sharp image in test/<sequence>/sharp" in capsys.readouterr().err
 
 
-def test_two_images_for_one_key(tmp_path, capsys):
+def test_two_images_for_one_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     shutil.copy(root / "test/GOPR0384_11_00/blur/000047.png", root / "test/GOPR0384_11_00/blur/000047.PNG")
     assert prepare(root, tmp_path / "out") == 2
@@ -251,7 +258,9 @@ def test_two_images_for_one_key(tmp_path, capsys):
     assert "same key 'GOPR0384_11_00/000047'" in error
 
 
-def test_all_damaged_images_are_named_and_the_repaired_tree_goes_on(tmp_path, capsys):
+def test_all_damaged_images_are_named_and_the_repaired_tree_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     reference = tmp_path / "reference"
     assert prepare(root, reference) == 0
@@ -267,7 +276,7 @@ def test_all_damaged_images_are_named_and_the_repaired_tree_goes_on(tmp_path, ca
         data = bytearray(whole[path])
         if "checksum" in reason:
             data[len(data) // 2] ^= 1
-        path.write_bytes({"is truncated": data[:-700], "is empty": b""}.get(reason, data))
+        path.write_bytes({"is truncated": data[:-700], "is empty": bytearray()}.get(reason, data))
         if "neither" in reason:
             path.write_bytes(b"<html>404</html>")
     assert prepare(root, tmp_path / "out") == 2
@@ -276,13 +285,13 @@ def test_all_damaged_images_are_named_and_the_repaired_tree_goes_on(tmp_path, ca
     for path, reason in damaged.items():
         assert f"{path} {reason}" in error
     assert not list((tmp_path / "out").glob("*/*.lmdb"))
-    for path, data in whole.items():
-        path.write_bytes(data)
+    for path, original in whole.items():
+        path.write_bytes(original)
     assert prepare(root, tmp_path / "out") == 0
     assert hashes(tmp_path / "out") == hashes(reference)
 
 
-def test_sizes_that_differ_within_a_pair(tmp_path, capsys):
+def test_sizes_that_differ_within_a_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     save(root / "test/GOPR0384_11_00/sharp/000048.png", make_image("other", HEIGHT, WIDTH - 2))
     for options in ((), ("--dry-run",)):
@@ -294,7 +303,7 @@ def test_sizes_that_differ_within_a_pair(tmp_path, capsys):
     assert not (tmp_path / "out/test/blur.lmdb").exists()
 
 
-def test_images_smaller_than_a_crop_are_named_and_left_out(tmp_path, capsys):
+def test_images_smaller_than_a_crop_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     for side in ("blur", "blur_gamma", "sharp"):
         save(root / f"train/GOPR0372_07_00/{side}/000047.png", make_image(side, 31, 200))
@@ -310,7 +319,9 @@ def test_images_smaller_than_a_crop_are_named_and_left_out(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options", [(), ("--folders",), ("--dry-run",)], ids=["lmdb", "folders", "dry run"])
-def test_crops_larger_than_all_images_leave_nothing_behind(tmp_path, capsys, options):
+def test_crops_larger_than_all_images_leave_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     arguments = ["gopro", "--root", str(root), "--out", str(tmp_path / "out"), "--workers", "1"]
     assert main([*arguments, "--crop", "73", *options]) == 2
@@ -321,7 +332,7 @@ def test_crops_larger_than_all_images_leave_nothing_behind(tmp_path, capsys, opt
     assert prepare(root, tmp_path / "out") == 0
 
 
-def test_grey_and_transparent_images_become_three_channels(tmp_path):
+def test_grey_and_transparent_images_become_three_channels(tmp_path: Path) -> None:
     grey, rgba = make_image("grey")[..., 0], np.concatenate([make_image("c"), make_image("alpha")[..., :1]], axis=2)
     for side in ("blur", "sharp"):
         save(tmp_path / f"root/test/GOPR0372_07_00/{side}/000001.png", grey)
@@ -332,7 +343,7 @@ def test_grey_and_transparent_images_become_three_channels(tmp_path):
     np.testing.assert_array_equal(read_png(stored["GOPR0372_07_00/000002"]), rgba[..., :3])
 
 
-def test_stray_files_are_passed_over(tmp_path):
+def test_stray_files_are_passed_over(tmp_path: Path) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     for name in ("._000047.png", "Thumbs.db", ".DS_Store", "000047.txt"):
         (root / "train/GOPR0372_07_00/blur" / name).write_bytes(b"x")
@@ -352,7 +363,7 @@ def test_stray_files_are_passed_over(tmp_path):
         (lambda root: (root / "train/GOPR0372_07_00/sharp").mkdir(parents=True), "no images of gopro's split train"),
     ],
 )
-def test_wrong_roots(tmp_path, capsys, make, reason):
+def test_wrong_roots(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[..., Any], reason: str) -> None:
     make(tmp_path / "root")
     assert prepare(tmp_path / "root", tmp_path / "out") == 2
     error = capsys.readouterr().err
@@ -361,14 +372,14 @@ def test_wrong_roots(tmp_path, capsys, make, reason):
     assert not (tmp_path / "out").exists()
 
 
-def test_gamma_of_a_repack_is_refused(tmp_path, capsys):
+def test_gamma_of_a_repack_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_repack(tmp_path / "repack", "{split}", ("input", "target"), "-")
     assert prepare(tmp_path / "repack", tmp_path / "out", "--gamma") == 2
     assert "split train with --gamma" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", [".", "train", "new/folder"])
-def test_output_inside_the_root_is_refused(tmp_path, capsys, out):
+def test_output_inside_the_root_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     before = hashes(root)
     assert prepare(root, root / out) == 2
@@ -376,7 +387,7 @@ def test_output_inside_the_root_is_refused(tmp_path, capsys, out):
     assert hashes(root) == before
 
 
-def test_folder_of_somebody_else_is_never_touched(tmp_path, capsys):
+def test_folder_of_somebody_else_is_never_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     for name in ("blur.lmdb", "sharp.lmdb.partial"):
         (tmp_path / "out/train" / name).mkdir(parents=True)
@@ -393,7 +404,7 @@ def test_folder_of_somebody_else_is_never_touched(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("out", ["out", "out/below"])
-def test_output_that_is_a_file(tmp_path, capsys, out):
+def test_output_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     (tmp_path / "out").write_text("a file")
     for options in ((), ("--dry-run",)):
@@ -405,7 +416,7 @@ def test_output_that_is_a_file(tmp_path, capsys, out):
     assert (tmp_path / "out").read_text() == "a file"
 
 
-def test_target_that_cannot_be_written(tmp_path, capsys):
+def test_target_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/train").write_text("a file")
@@ -414,8 +425,10 @@ def test_target_that_cannot_be_written(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options", [(), ("--folders",)], ids=["lmdb", "folders"])
-def test_target_that_is_read_only(tmp_path, capsys, monkeypatch, options):
-    def refuse(path, *arguments, **named):
+def test_target_that_is_read_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    def refuse(path: Path, *arguments: Any, **named: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     root = make_gopro(tmp_path / "GOPRO_Large")
@@ -426,7 +439,7 @@ def test_target_that_is_read_only(tmp_path, capsys, monkeypatch, options):
     assert message.endswith(".partial: Read-only file system")
 
 
-def test_verify_finds_what_is_wrong(tmp_path, capsys):
+def test_verify_finds_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     check = ["gopro", "--out", str(tmp_path / "out"), "--splits", "test", "--verify", "--workers", "1"]
     assert main(check) == 2
@@ -451,7 +464,7 @@ def test_verify_finds_what_is_wrong(tmp_path, capsys):
     assert "sharp.lmdb: 2 images, preparation.json says 3" in error
 
 
-def test_verify_goes_on_after_a_side_that_cannot_be_read(tmp_path, capsys):
+def test_verify_goes_on_after_a_side_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, out = make_gopro(tmp_path / "GOPRO_Large"), tmp_path / "out"
     assert prepare(root, out) == 0
     damage_page(out / "train/blur.lmdb/data.mdb")
@@ -475,7 +488,7 @@ def test_verify_goes_on_after_a_side_that_cannot_be_read(tmp_path, capsys):
     assert "preparation.json is damaged (no settings by name): delete" in capsys.readouterr().err
 
 
-def test_damaged_database_as_a_source(tmp_path, capsys):
+def test_damaged_database_as_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for side, name in (("blur", "input"), ("sharp", "target")):
         with LmdbWriter(tmp_path / "repack/test" / f"{name}.lmdb") as writer:
             for key, sides in gopro_images("test").items():
@@ -495,7 +508,7 @@ def test_damaged_database_as_a_source(tmp_path, capsys):
     assert error == f"error: {source}: data.mdb is truncated ({len(whole) - 4096} of {len(whole)} bytes)\n"
 
 
-def test_verify_finds_folders_without_being_told(tmp_path, capsys):
+def test_verify_finds_folders_without_being_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, out = make_gopro(tmp_path / "GOPRO_Large"), tmp_path / "out"
     check = ["gopro", "--out", str(out), "--verify", "--workers", "1"]
     assert prepare(root, out, "--folders") == 0
@@ -512,7 +525,7 @@ def test_verify_finds_folders_without_being_told(tmp_path, capsys):
     assert main([*check, "--folders"]) == 2
 
 
-def test_rerun_with_other_images_says_so(tmp_path, capsys):
+def test_rerun_with_other_images_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_gopro(tmp_path / "GOPRO_Large")
     assert prepare(root, tmp_path / "out", "--splits", "test") == 0
     for side in ("blur", "sharp"):
@@ -522,13 +535,13 @@ def test_rerun_with_other_images_says_so(tmp_path, capsys):
     assert "blur.lmdb was made with other settings (the images found differ): choose another --out" in error
 
 
-def test_help_says_what_cannot_be_seen_in_a_jpeg(capsys):
+def test_help_says_what_cannot_be_seen_in_a_jpeg(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["reds", "--help"])
     assert "JPEGs do not: only their structure is checked" in " ".join(capsys.readouterr().out.split())
 
 
-def test_help_names_the_trees(capsys):
+def test_help_names_the_trees(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, text in ((["--help"], "gopro"), (["gopro", "--help"], "GOPR0372_07_00-000047.png")):
         with pytest.raises(SystemExit) as end:
             main(arguments)
@@ -536,7 +549,7 @@ def test_help_names_the_trees(capsys):
         assert text in capsys.readouterr().out
 
 
-def test_hide_pairs_by_name_in_its_one_gt_folder(tmp_path, capsys):
+def test_hide_pairs_by_name_in_its_one_gt_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = {
         "test/test-close-ups": ["1fromGOPR0950", "17.fromGOPR1096.MP4"],
         "test/test-long-shot": ["3.fromGOPR1096.MP4"],

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prep_trees import (
@@ -59,20 +61,20 @@ OPTIONS = {
 }
 
 
-def make_small_dpdd(root):
+def make_small_dpdd(root: Path) -> Any:
     return make_dpdd(root, same_names=True)
 
 
-def make_small_reds(root):
+def make_small_reds(root: Path) -> Any:
     return make_reds(root, {"train": ("000", "001"), "val": ("000",)}, frames=(8, 9, 19))
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gopro(tmp_path_factory.mktemp("gopro") / "GOPRO_Large")
 
 
-def start(tree, out, *options, steps=0, workers=1, data_set="gopro"):
+def start(tree: Path, out: Path, *options: str, steps: int = 0, workers: int = 1, data_set: str = "gopro") -> Any:
     driver = tree.parent / "driver.py"
     driver.write_text(DRIVER)
     command = [sys.executable, str(driver), data_set, "--root", str(tree), "--out", str(out), *OPTIONS[data_set]]
@@ -83,20 +85,20 @@ def start(tree, out, *options, steps=0, workers=1, data_set="gopro"):
     )
 
 
-def finish(process):
+def finish(process: Any) -> tuple[int, str]:
     _, error = process.communicate(timeout=60)
     return process.returncode, error.decode()
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tree):
+def undisturbed(tree: Path) -> dict[str, str]:
     out = tree.parent / "undisturbed"
     assert finish(start(tree, out))[0] == 0
     return hashes(out)
 
 
-def assert_whole_under_final_names(out):
-    """Whatever has its final name is complete."""
+def assert_whole_under_final_names(out: Path) -> None:
+    """Assert that whatever has its final name is complete."""
     for name in FINAL_NAMES:
         if (out / name).exists():
             stored = read_lmdb(out / name)
@@ -105,7 +107,7 @@ def assert_whole_under_final_names(out):
             assert len(stored) == 6 * 15
 
 
-def test_killed_after_every_step(tree, undisturbed, tmp_path):
+def test_killed_after_every_step(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     kills = 0
     while True:
         # A single step is not always progress: the metadata is written anew until the folder is renamed, steps later.
@@ -120,7 +122,7 @@ def test_killed_after_every_step(tree, undisturbed, tmp_path):
     assert hashes(tmp_path / "out") == undisturbed
 
 
-def test_killed_at_random_moments(tree, undisturbed, tmp_path):
+def test_killed_at_random_moments(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     began = time.monotonic()
     assert finish(start(tree, tmp_path / "timed"))[0] == 0
     whole_run = time.monotonic() - began
@@ -138,7 +140,7 @@ def test_killed_at_random_moments(tree, undisturbed, tmp_path):
         assert hashes(out) == undisturbed
 
 
-def test_workers_end_with_their_killed_parent(tree, undisturbed, tmp_path):
+def test_workers_end_with_their_killed_parent(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     process = start(tree, tmp_path / "out", workers=2)
     deadline = time.monotonic() + 30
     while not (tmp_path / "out/train/blur.lmdb.partial/data.mdb").exists() and time.monotonic() < deadline:
@@ -151,7 +153,7 @@ def test_workers_end_with_their_killed_parent(tree, undisturbed, tmp_path):
     assert hashes(tmp_path / "out") == undisturbed
 
 
-def test_folders_killed_after_some_steps(tree, tmp_path):
+def test_folders_killed_after_some_steps(tree: Path, tmp_path: Path) -> None:
     assert finish(start(tree, tmp_path / "undisturbed", "--folders"))[0] == 0
     kills = 0
     while True:
@@ -165,7 +167,7 @@ def test_folders_killed_after_some_steps(tree, tmp_path):
     assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
 
 
-def test_scales_that_share_a_database_killed_after_some_steps(tmp_path):
+def test_scales_that_share_a_database_killed_after_some_steps(tmp_path: Path) -> None:
     tree = make_df2k(tmp_path / "root", ("DIV2K",))
     assert finish(start(tree, tmp_path / "undisturbed", data_set="df2k"))[0] == 0
     kills = 0
@@ -186,7 +188,9 @@ def test_scales_that_share_a_database_killed_after_some_steps(tmp_path):
 @pytest.mark.parametrize(
     ("data_set", "make"), [("realblur", make_realblur), ("reds", make_small_reds), ("dpdd", make_small_dpdd)]
 )
-def test_data_set_killed_at_random_points(tmp_path, data_set, make, options):
+def test_data_set_killed_at_random_points(
+    tmp_path: Path, data_set: str, make: Callable[..., Any], options: tuple[str, ...]
+) -> None:
     tree, out, reference = make(tmp_path / "root"), tmp_path / "out", tmp_path / "undisturbed"
     began = time.monotonic()
     assert finish(start(tree, reference, *options, data_set=data_set))[0] == 0
@@ -213,7 +217,7 @@ def test_data_set_killed_at_random_points(tmp_path, data_set, make, options):
     assert hashes(out) == undisturbed
 
 
-def test_content_of_the_undisturbed_run(tree, undisturbed):
+def test_content_of_the_undisturbed_run(tree: Path, undisturbed: dict[str, str]) -> None:
     """The yardstick itself: its crops are those of the images."""
     assert {Path(name).parent.as_posix() for name in undisturbed} == FINAL_NAMES
     for side in ("blur", "sharp"):
@@ -223,7 +227,9 @@ def test_content_of_the_undisturbed_run(tree, undisturbed):
 
 
 @pytest.mark.parametrize(("options", "largest"), [((), 200_000), (("--folders",), 3_000)], ids=["lmdb", "folders"])
-def test_full_disk_is_one_line_and_the_run_goes_on(tree, tmp_path, options, largest):
+def test_full_disk_is_one_line_and_the_run_goes_on(
+    tree: Path, tmp_path: Path, options: tuple[str, ...], largest: int
+) -> None:
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest}))\n"
     driver = tmp_path / "limited.py"
     driver.write_text(limit + DRIVER)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +16,11 @@ TEST_LIST = "RealBlur_J_test_list.txt"
 TRAIN_LIST = "RealBlur_J_train_list.txt"
 
 
-def realblur(root, out, *options):
+def realblur(root: Path, out: Path, *options: str) -> int:
     return main(["realblur", "--root", str(root), "--out", str(out), "--workers", "1", *options])
 
 
-def assert_prepared(out, subset, split):
+def assert_prepared(out: Path, subset: str, split: str) -> None:
     expected = realblur_images(subset, split)
     for side in ("blur", "sharp"):
         stored = read_lmdb(out / f"RealBlur_{subset}" / split / f"{side}.lmdb")
@@ -28,7 +29,7 @@ def assert_prepared(out, subset, split):
             np.testing.assert_array_equal(read_png(stored[key]), sides[side])
 
 
-def test_tree_as_downloaded(tmp_path, capsys):
+def test_tree_as_downloaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur")
     before = hashes(root)
     assert realblur(root, tmp_path / "out") == 0
@@ -53,7 +54,7 @@ def test_tree_as_downloaded(tmp_path, capsys):
     assert (settings["split"], settings["pairs_expected"], settings["crop"]) == ("RealBlur_J/test", 980, None)
 
 
-def test_one_half_alone(tmp_path, capsys):
+def test_one_half_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="R")
     assert realblur(root, tmp_path / "out") == 0
     assert_prepared(tmp_path / "out", "R", "test")
@@ -63,7 +64,7 @@ def test_one_half_alone(tmp_path, capsys):
     assert "no images of realblur's split RealBlur_J/test" in capsys.readouterr().err
 
 
-def test_dry_run_verify_rerun_and_folders(tmp_path, capsys):
+def test_dry_run_verify_rerun_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     assert realblur(root, tmp_path / "out", "--dry-run") == 0
     assert "RealBlur_J/test: 2 of 980 expected pairs in " in capsys.readouterr().out
@@ -77,16 +78,14 @@ def test_dry_run_verify_rerun_and_folders(tmp_path, capsys):
         assert main(["realblur", "--out", str(tmp_path / "out"), "--verify", "--workers", "1", *options]) == 0
         assert "RealBlur_J/test: checked 2 pairs, 0 problems" in capsys.readouterr().out
     flat = tmp_path / "out/RealBlur_J/test/sharp/scene002-blur_2.png"
-    np.testing.assert_array_equal(
-        read_png(flat.read_bytes()), realblur_images("J", "test")["scene002/blur_2"]["sharp"]
-    )
+    np.testing.assert_array_equal(read_png(flat.read_bytes()), realblur_images("J", "test")["scene002/blur_2"]["sharp"])
     flat.write_bytes(flat.read_bytes()[:-20])
     assert main(["realblur", "--out", str(tmp_path / "out"), "--verify", "--workers", "1", "--folders"]) == 2
     assert f"{flat} is truncated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", ["Windows", "backslashes", "marked", "gaps"])
-def test_lists_as_editors_leave_them(tmp_path, change):
+def test_lists_as_editors_leave_them(tmp_path: Path, change: str) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     for path in root.glob("*_list.txt"):
         lines = path.read_text().splitlines()
@@ -102,7 +101,7 @@ def test_lists_as_editors_leave_them(tmp_path, change):
     assert_prepared(tmp_path / "out", "J", "test")
 
 
-def test_missing_lines_are_counted_and_named(tmp_path, capsys):
+def test_missing_lines_are_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     line = f"{REALBLUR_FOLDERS['J']}/scene002/gt/gt_3.png {REALBLUR_FOLDERS['J']}/scene002/blur/blur_3.png\n"
     for side in ("blur", "gt"):
@@ -115,7 +114,7 @@ def test_missing_lines_are_counted_and_named(tmp_path, capsys):
     assert set(read_lmdb(tmp_path / "out/RealBlur_J/test/blur.lmdb")) == {"scene002/blur_1", "scene002/blur_3"}
 
 
-def test_all_that_is_wrong_with_a_list_is_named_at_once(tmp_path, capsys):
+def test_all_that_is_wrong_with_a_list_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     folder = REALBLUR_FOLDERS["J"]
     (root / folder / "scene002/gt/gt_1.png").unlink()
@@ -142,7 +141,7 @@ def test_all_that_is_wrong_with_a_list_is_named_at_once(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_or_unreadable_list(tmp_path, capsys):
+def test_missing_or_unreadable_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     (root / TRAIN_LIST).unlink()
     assert realblur(root, tmp_path / "out") == 2
@@ -158,7 +157,7 @@ def test_missing_or_unreadable_list(tmp_path, capsys):
     assert realblur(root, tmp_path / "out", "--splits", "RealBlur_J/test") == 0
 
 
-def test_lists_without_their_folder(tmp_path, capsys):
+def test_lists_without_their_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody has corrected the spelling of the folder."""
     root = make_realblur(tmp_path / "RealBlur")
     folder = root / REALBLUR_FOLDERS["J"]
@@ -172,7 +171,7 @@ def test_lists_without_their_folder(tmp_path, capsys):
     assert_prepared(tmp_path / "out", "R", "test")
 
 
-def test_pairs_of_both_lists_are_refused(tmp_path, capsys):
+def test_pairs_of_both_lists_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_realblur(tmp_path / "RealBlur", subsets="J")
     with (root / TRAIN_LIST).open("a") as train:
         train.write((root / TEST_LIST).read_text())
@@ -183,7 +182,7 @@ def test_pairs_of_both_lists_are_refused(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def make_repack(root, separator, subset="J", split="test"):
+def make_repack(root: Path, separator: str, subset: str = "J", split: str = "test") -> Path:
     for key, sides in realblur_images(subset, split).items():
         save(root / "input" / f"{key.replace('/', separator)}.png", sides["blur"])
         save(root / "target" / f"{key.replace('/', separator).replace('blur', 'gt')}.png", sides["sharp"])
@@ -194,13 +193,13 @@ def make_repack(root, separator, subset="J", split="test"):
     ("base", "separator"),
     [("RealBlur_J", "-"), ("RealBlur_J/test", "_"), ("test/RealBlur_J", "-"), (".", "_")],
 )
-def test_repacks_give_the_same_database(tmp_path, base, separator):
+def test_repacks_give_the_same_database(tmp_path: Path, base: str, separator: str) -> None:
     make_repack(tmp_path / "repack" / base, separator)
     assert realblur(tmp_path / "repack", tmp_path / "out", "--splits", "RealBlur_J/test") == 0
     assert_prepared(tmp_path / "out", "J", "test")
 
 
-def test_repack_of_names_alike_and_of_databases(tmp_path):
+def test_repack_of_names_alike_and_of_databases(tmp_path: Path) -> None:
     for number in range(3):
         for side, folder in (("blur", "input"), ("sharp", "target")):
             image = realblur_images("R", "test")["scene002/blur_1"][side]
@@ -215,14 +214,14 @@ def test_repack_of_names_alike_and_of_databases(tmp_path):
     np.testing.assert_array_equal(read_png(stored["scene002/blur_1"]), expected)
 
 
-def test_repack_does_not_say_which_split_it_is(tmp_path, capsys):
+def test_repack_does_not_say_which_split_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_repack(tmp_path / "repack/RealBlur_J", "-")
     assert realblur(tmp_path / "repack", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert re.search(r"would serve as both RealBlur_J/train and RealBlur_J/test: .*--splits RealBlur_J/test", error)
 
 
-def test_half_a_pair_of_a_repack(tmp_path, capsys):
+def test_half_a_pair_of_a_repack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_repack(tmp_path / "repack/RealBlur_J", "-")
     (root / "target/scene002-gt_1.png").unlink()
     assert realblur(tmp_path / "repack", tmp_path / "out", "--splits", "RealBlur_J/test") == 2

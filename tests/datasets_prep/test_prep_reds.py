@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,15 +18,15 @@ FRAMES = (8, 9, 10, 19)
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path: Path) -> Path:
     return make_reds(tmp_path / "REDS", {"train": ("000", "239"), "val": ("000", "029")}, FRAMES)
 
 
-def reds(root, out, *options):
+def reds(root: Path, out: Path, *options: str) -> int:
     return main(["reds", "--root", str(root), "--out", str(out), "--workers", "1", *options])
 
 
-def test_published_counts():
+def test_published_counts() -> None:
     assert {name: (split.expected, len(split.keys)) for name, split in REDS.splits.items()} == {
         "train": (24_000, 24_000),
         "val": (3_000, 3_000),
@@ -36,7 +37,7 @@ def test_published_counts():
     assert {"000/00000000", "239/00000099"} <= REDS.splits["train"].keys
 
 
-def test_tree_as_downloaded(root, tmp_path, capsys):
+def test_tree_as_downloaded(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = hashes(root)
     assert reds(root, tmp_path / "out") == 0
     assert hashes(root) == before
@@ -65,7 +66,7 @@ def test_tree_as_downloaded(root, tmp_path, capsys):
     assert lines[0] == "000/00000009.png (72,128,3) 1"
 
 
-def test_verify_and_rerun(root, tmp_path, capsys):
+def test_verify_and_rerun(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reds(root, tmp_path / "out") == 0
     before = hashes(tmp_path / "out")
     assert reds(root, tmp_path / "out") == 0
@@ -83,14 +84,14 @@ def test_verify_and_rerun(root, tmp_path, capsys):
     assert "val/blur.lmdb: 029/00000010 is truncated (no end marker)" in capsys.readouterr().err
 
 
-def test_validation_alone(root, tmp_path, capsys):
+def test_validation_alone(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(root / "train")
     assert reds(root, tmp_path / "out") == 0
     assert f"not in {root}, so not prepared: train" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["val", "val300"]
 
 
-def test_missing_frames_are_named(root, tmp_path, capsys):
+def test_missing_frames_are_named(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split, side, extension in (("val", "blur_jpeg", "jpg"), ("val", "sharp", "png")):
         (root / f"{split}/{split}_{side}/000/00000009.{extension}").unlink()
     assert reds(root, tmp_path / "out", "--splits", "val300", "--dry-run") == 0
@@ -102,7 +103,7 @@ def test_missing_frames_are_named(root, tmp_path, capsys):
     assert str(root / "val/val_blur_jpeg/029/00000019.jpg") in error
 
 
-def test_extensions_in_any_case_and_stray_files(root, tmp_path):
+def test_extensions_in_any_case_and_stray_files(root: Path, tmp_path: Path) -> None:
     blurred = root / "val/val_blur_jpeg/000"
     (blurred / "00000009.jpg").rename(blurred / "00000009.JPEG")
     (blurred / "._00000010.jpg").write_bytes(b"x")
@@ -111,7 +112,7 @@ def test_extensions_in_any_case_and_stray_files(root, tmp_path):
     assert len(read_lmdb(tmp_path / "out/val/blur.lmdb")) == 8
 
 
-def test_damaged_jpegs_are_all_named(root, tmp_path, capsys):
+def test_damaged_jpegs_are_all_named(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truncated, other = root / "val/val_blur_jpeg/000/00000009.jpg", root / "val/val_blur_jpeg/029/00000019.jpg"
     truncated.write_bytes(truncated.read_bytes()[:-300])
     other.write_bytes(b"<html>")
@@ -123,7 +124,7 @@ def test_damaged_jpegs_are_all_named(root, tmp_path, capsys):
     assert not (tmp_path / "out/val/blur.lmdb").exists()
 
 
-def test_folders_hold_pngs(root, tmp_path, capsys):
+def test_folders_hold_pngs(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reds(root, tmp_path / "out", "--splits", "val", "--folders") == 0
     files = sorted((tmp_path / "out/val/blur").glob("[!.]*"))
     assert [path.name for path in files][:2] == ["000-00000008.png", "000-00000009.png"]
@@ -132,7 +133,7 @@ def test_folders_hold_pngs(root, tmp_path, capsys):
     np.testing.assert_array_equal(read_png(files[1].read_bytes()), decoded[..., ::-1])
 
 
-def test_jpegs_that_readers_decode_differently_become_pngs(tmp_path):
+def test_jpegs_that_readers_decode_differently_become_pngs(tmp_path: Path) -> None:
     """Grey has one channel, and inks are not colours."""
     folder = tmp_path / "REDS/val/val_blur_jpeg/000"
     folder.mkdir(parents=True)
@@ -150,7 +151,7 @@ def test_jpegs_that_readers_decode_differently_become_pngs(tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["BasicSR's", "ours"])
-def test_readers_decode_stored_jpegs(root, tmp_path, reader):
+def test_readers_decode_stored_jpegs(root: Path, tmp_path: Path, reader: str) -> None:
     pytest.importorskip("basicsr_torchvision_repair")
     paired = pytest.importorskip("basicsr.data.paired_image_dataset")
     from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
@@ -176,7 +177,7 @@ def test_readers_decode_stored_jpegs(root, tmp_path, reader):
         np.testing.assert_allclose(sample["gt"].numpy() * 255, truth, atol=1e-3)
 
 
-def test_dry_run_knows_what_re_encoding_costs(tmp_path, capsys):
+def test_dry_run_knows_what_re_encoding_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "REDS"
     noise = io.BytesIO()
     Image.fromarray(make_image("noise", 100, 200)).save(noise, "JPEG", quality=50)

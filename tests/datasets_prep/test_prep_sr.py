@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import lmdb
@@ -24,31 +25,35 @@ from datasets_prep.pairing import low_key, truth_key
 from deeprftv2_arch.common.imresize import imresize
 
 SCALES = (2, 3, 4)
-SET5 = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
 
 
-def df2k(root, out, *options):
+def df2k(root: Path, out: Path, *options: str) -> int:
     arguments = ["df2k", "--root", str(root), "--out", str(out), "--crop", "24", "--step", "24", "--workers", "1"]
     return main([*arguments, *options])
 
 
-def benchmarks(root, out, *options):
+def benchmarks(root: Path, out: Path, *options: str) -> int:
     return main(["sr-benchmarks", "--root", str(root), "--out", str(out), "--workers", "1", *options])
 
 
-def settings_of(path):
+def settings_of(path: Path) -> dict[str, Any]:
     return json.loads((path / "preparation.json").read_text())["settings"]
 
 
-def made_low(truth, scale, multiple):
-    """The low resolution that belongs to a ground truth of which only a multiple is kept."""
+def made_low(truth: np.ndarray, scale: int, multiple: int) -> np.ndarray:
+    """Return the low resolution that belongs to a ground truth of which only a multiple is kept."""
     height, width = truth.shape[0] // multiple * multiple, truth.shape[1] // multiple * multiple
     return imresize(truth[:height, :width], (height // scale, width // scale))
 
 
-def assert_df2k(out, made=(), scales=SCALES, parts=("DIV2K", "Flickr2K")):
-    """Compares every crop with the images; `made`: the sets whose low resolution is made."""
-    expected = {f"LRx{scale}": {} for scale in scales} | {"HR": {}}
+def assert_df2k(
+    out: Path,
+    made: set[str] | tuple[str, ...] | tuple[()] = (),
+    scales: tuple[int, ...] = SCALES,
+    parts: tuple[str, ...] = ("DIV2K", "Flickr2K"),
+) -> None:
+    """Compare every crop with the images; `made`: the sets whose low resolution is made."""
+    expected: dict[str, dict[str, np.ndarray]] = {side: {} for side in ("HR", *(f"LRx{scale}" for scale in scales))}
     for key, size in DF2K_SIZES.items():
         if key.split("/")[0] not in parts:
             continue
@@ -63,14 +68,14 @@ def assert_df2k(out, made=(), scales=SCALES, parts=("DIV2K", "Flickr2K")):
                 top_low, left_low, side = top // scale, left // scale, 24 // scale
                 expected[f"LRx{scale}"][name] = low[top_low : top_low + side, left_low : left_low + side]
     assert {path.stem for path in (out / "train").iterdir()} == expected.keys()
-    for side, crops in expected.items():
-        stored = read_lmdb(out / f"train/{side}.lmdb")
+    for folder, crops in expected.items():
+        stored = read_lmdb(out / f"train/{folder}.lmdb")
         assert stored.keys() == crops.keys()
-        for key, crop in crops.items():
-            np.testing.assert_array_equal(read_png(stored[key]), crop, err_msg=f"{side} {key}")
+        for name, crop in crops.items():
+            np.testing.assert_array_equal(read_png(stored[name]), crop, err_msg=f"{folder} {name}")
 
 
-def test_df2k_as_downloaded(tmp_path, capsys):
+def test_df2k_as_downloaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_df2k(tmp_path / "root")
     before = hashes(root)
     assert df2k(root, tmp_path / "out") == 0
@@ -91,7 +96,7 @@ def test_df2k_as_downloaded(tmp_path, capsys):
     assert lines[0] == "DIV2K/0001_s001.png (6,6,3) 1"
 
 
-def test_standard_crops_of_df2k(tmp_path):
+def test_standard_crops_of_df2k(tmp_path: Path) -> None:
     truth = make_image("large", 970, 730)  # 960x720 of it
     save(tmp_path / "root/DIV2K/DIV2K_train_HR/0001.png", truth)
     assert main(["df2k", "--root", str(tmp_path / "root"), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
@@ -107,7 +112,9 @@ def test_standard_crops_of_df2k(tmp_path):
 
 
 @pytest.mark.parametrize("low", [(), ("DIV2K",), ("Flickr2K",)])
-def test_low_resolutions_that_are_not_there_are_made(tmp_path, capsys, low):
+def test_low_resolutions_that_are_not_there_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], low: tuple[str, ...]
+) -> None:
     root = make_df2k(tmp_path / "root", low)
     made = {"DIV2K", "Flickr2K"} - set(low)
     assert df2k(root, tmp_path / "out") == 0
@@ -118,7 +125,9 @@ def test_low_resolutions_that_are_not_there_are_made(tmp_path, capsys, low):
     assert settings_of(tmp_path / "out/train/HR.lmdb")["made_by_imresize"] == 0
 
 
-def test_a_scale_that_is_added_later_leaves_the_rest_as_it_is(tmp_path, capsys):
+def test_a_scale_that_is_added_later_leaves_the_rest_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = make_df2k(tmp_path / "root", ("DIV2K",))
     save(root / "DIV2K/DIV2K_train_HR/0003.png", make_image("narrow", 20, 90))  # gives no crops
     for scale in (2, 3, 4):
@@ -139,7 +148,7 @@ def test_a_scale_that_is_added_later_leaves_the_rest_as_it_is(tmp_path, capsys):
     assert hashes(tmp_path / "out") == hashes(tmp_path / "at once")
 
 
-def test_one_of_the_two_sets(tmp_path, capsys):
+def test_one_of_the_two_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_df2k(tmp_path / "root")
     shutil.rmtree(root / "Flickr2K")
     assert df2k(root, tmp_path / "out", "--scales", "2") == 0
@@ -148,7 +157,7 @@ def test_one_of_the_two_sets(tmp_path, capsys):
     assert settings_of(tmp_path / "out/train/HR.lmdb")["source_folder"] == "DIV2K/DIV2K_train_HR"
 
 
-def test_whole_images_of_df2k_are_cut_to_a_multiple(tmp_path):
+def test_whole_images_of_df2k_are_cut_to_a_multiple(tmp_path: Path) -> None:
     root = make_df2k(tmp_path / "root")
     assert df2k(root, tmp_path / "out", "--crop", "0", "--folders") == 0
     images = super_resolution_pair("DIV2K/0001", *DF2K_SIZES["DIV2K/0001"])
@@ -161,12 +170,14 @@ def test_whole_images_of_df2k_are_cut_to_a_multiple(tmp_path):
 
 
 @pytest.mark.parametrize("options", [("--crop", "32"), ("--step", "10")])
-def test_crops_that_do_not_exist_at_every_scale_are_refused(tmp_path, capsys, options):
+def test_crops_that_do_not_exist_at_every_scale_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
+) -> None:
     assert df2k(make_df2k(tmp_path / "root"), tmp_path / "out", "--scales", "2", *options) == 2
     assert "must be multiples of 12" in capsys.readouterr().err
 
 
-def test_missing_partners_of_df2k(tmp_path, capsys):
+def test_missing_partners_of_df2k(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_df2k(tmp_path / "root")
     (root / "Flickr2K/Flickr2K_LR_bicubic/X3/000002x3.png").unlink()
     assert df2k(root, tmp_path / "out") == 2
@@ -181,7 +192,9 @@ def test_missing_partners_of_df2k(tmp_path, capsys):
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
 @pytest.mark.parametrize("size", [(29, 37), (30, 38), (59, 76)])
-def test_low_resolution_of_the_wrong_size(tmp_path, capsys, options, size):
+def test_low_resolution_of_the_wrong_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], size: tuple[int, int]
+) -> None:
     root = make_df2k(tmp_path / "root")
     low = root / "DIV2K/DIV2K_train_LR_bicubic/X2/0001x2.png"
     save(low, make_image("wrong", *size))
@@ -195,7 +208,7 @@ def test_low_resolution_of_the_wrong_size(tmp_path, capsys, options, size):
     assert finished == (set() if options else {"HR.lmdb", "LRx3.lmdb", "LRx4.lmdb"})
 
 
-def test_wrong_size_at_a_scale_that_is_added(tmp_path, capsys):
+def test_wrong_size_at_a_scale_that_is_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_df2k(tmp_path / "root")
     assert df2k(root, tmp_path / "out", "--scales", "2") == 0
     save(root / "DIV2K/DIV2K_train_LR_bicubic/X3/0001x3.png", make_image("wrong", 5, 5))
@@ -203,7 +216,7 @@ def test_wrong_size_at_a_scale_that_is_added(tmp_path, capsys):
     assert "sizes do not fit x3 within the pair DIV2K/0001" in capsys.readouterr().err
 
 
-def test_truth_of_16_bits_is_not_shrunk(tmp_path, capsys):
+def test_truth_of_16_bits_is_not_shrunk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_df2k(tmp_path / "root", ("DIV2K",))
     deep = root / "Flickr2K/Flickr2K_HR/000001.png"
     save(deep, make_image("deep", 50, 83, np.uint16))
@@ -213,7 +226,7 @@ def test_truth_of_16_bits_is_not_shrunk(tmp_path, capsys):
     assert "1 image is not usable" in error
 
 
-def test_damaged_truth_is_named_once(tmp_path, capsys):
+def test_damaged_truth_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_df2k(tmp_path / "root", ())
     path = root / "DIV2K/DIV2K_train_HR/0002.png"
     path.write_bytes(path.read_bytes()[:-900])
@@ -222,7 +235,7 @@ def test_damaged_truth_is_named_once(tmp_path, capsys):
     assert not list((tmp_path / "out/train").glob("*.lmdb"))
 
 
-def test_df2k_rerun_verify_and_other_settings(tmp_path, capsys):
+def test_df2k_rerun_verify_and_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, out = make_df2k(tmp_path / "root"), tmp_path / "out"
     assert df2k(root, out, "--dry-run") == 0
     assert not out.exists()
@@ -250,29 +263,29 @@ STEMS = ("baby", "img_001", "a.b")
 SIZE = (27, 38)  # a multiple of none of the scales
 
 
-def sr_images(name):
+def sr_images(name: str) -> dict[str, dict[int, np.ndarray]]:
     return {stem: super_resolution_pair(f"{name} {stem}", *SIZE) for stem in STEMS}
 
 
-def cut(image, multiple):
+def cut(image: np.ndarray, multiple: int) -> np.ndarray:
     return image[: image.shape[0] // multiple * multiple, : image.shape[1] // multiple * multiple]
 
 
-def make_first_convention(root, name):
+def make_first_convention(root: Path, name: str) -> None:
     for stem, images in sr_images(name).items():
         for scale in SCALES:
             save(root / f"{name}/GTmod{scale}/{stem}.png", cut(images[1], scale))
             save(root / f"{name}/LRbicx{scale}/{stem}.png", images[scale])
 
 
-def make_second_convention(root, name):
+def make_second_convention(root: Path, name: str) -> None:
     for stem, images in sr_images(name).items():
         save(root / f"{name}/HR/{stem}.PNG", images[1])
         for scale in SCALES:
             save(root / f"{name}/LR_bicubic/X{scale}/{stem}x{scale}.png", images[scale])
 
 
-def make_third_convention(root, name):
+def make_third_convention(root: Path, name: str) -> None:
     for stem, images in sr_images(name).items():
         for scale in SCALES:
             save(root / f"HR/{name}/x{scale}/{stem}_HR_x{scale}.png", cut(images[1], scale))
@@ -282,8 +295,10 @@ def make_third_convention(root, name):
 CONVENTIONS = {1: make_first_convention, 2: make_second_convention, 3: make_third_convention}
 
 
-def assert_set(folder, name, scales=SCALES, made=False, multiple=None):
-    """Compares whole images; `multiple`: what the ground truth was cut to beforehand."""
+def assert_set(
+    folder: Path, name: str, scales: tuple[int, ...] = SCALES, made: bool = False, multiple: int | None = None
+) -> None:
+    """Compare whole images; `multiple`: what the ground truth was cut to beforehand."""
     assert {path.stem for path in folder.iterdir()} == {f"{side}x{scale}" for scale in scales for side in ("HR", "LR")}
     for scale in scales:
         truth, low = (read_lmdb(folder / f"{side}x{scale}.lmdb") for side in ("HR", "LR"))
@@ -296,7 +311,7 @@ def assert_set(folder, name, scales=SCALES, made=False, multiple=None):
 
 
 @pytest.mark.parametrize("convention", [1, 2, 3])
-def test_three_conventions_give_the_same(tmp_path, capsys, convention):
+def test_three_conventions_give_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str], convention: int) -> None:
     for name in ("Set5", "Urban100"):
         CONVENTIONS[convention](tmp_path / "root", name)
     before = hashes(tmp_path / "root")
@@ -313,14 +328,14 @@ def test_three_conventions_give_the_same(tmp_path, capsys, convention):
 
 @pytest.mark.parametrize("alias", ["B100", "BSD100", "BSDS100", "bsds100"])
 @pytest.mark.parametrize("convention", [1, 2, 3])
-def test_the_names_of_b100(tmp_path, alias, convention):
+def test_the_names_of_b100(tmp_path: Path, alias: str, convention: int) -> None:
     CONVENTIONS[convention](tmp_path / "root", alias)
     assert benchmarks(tmp_path / "root", tmp_path / "out", "--scales", "3") == 0
     assert_set(tmp_path / "out/B100", alias, scales=(3,))
 
 
 @pytest.mark.parametrize("convention", [1, 2])
-def test_root_may_be_one_set(tmp_path, capsys, convention):
+def test_root_may_be_one_set(tmp_path: Path, capsys: pytest.CaptureFixture[str], convention: int) -> None:
     CONVENTIONS[convention](tmp_path, "Manga109")
     assert benchmarks(tmp_path / "Manga109", tmp_path / "out", "--scales", "4", "2") == 0
     assert_set(tmp_path / "out/Manga109", "Manga109", scales=(2, 4))
@@ -328,7 +343,7 @@ def test_root_may_be_one_set(tmp_path, capsys, convention):
 
 
 @pytest.mark.parametrize("folder", ["HR", "GT", "original", ".", "GTmod12"])
-def test_only_ground_truth(tmp_path, capsys, folder):
+def test_only_ground_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
     multiple = 12 if folder == "GTmod12" else None
     for stem, images in sr_images("Set14").items():
         save(tmp_path / f"root/Set14/{folder}/{stem}.png", cut(images[1], multiple or 1))
@@ -341,7 +356,7 @@ def test_only_ground_truth(tmp_path, capsys, folder):
     assert settings_of(tmp_path / "out/Set14/HRx3.lmdb")["made_by_imresize"] == 0
 
 
-def test_truth_cut_for_every_scale_goes_before_the_original(tmp_path):
+def test_truth_cut_for_every_scale_goes_before_the_original(tmp_path: Path) -> None:
     for stem, images in sr_images("Set5").items():
         save(tmp_path / f"root/Set5/original/{stem}.png", images[1])
         save(tmp_path / f"root/Set5/GTmod12/{stem}.png", cut(images[1], 12))
@@ -352,7 +367,7 @@ def test_truth_cut_for_every_scale_goes_before_the_original(tmp_path):
     assert settings_of(tmp_path / "out/Set5/LRx2.lmdb")["made_by_imresize"] == 0
 
 
-def test_one_scale_has_low_resolutions_and_the_others_not(tmp_path):
+def test_one_scale_has_low_resolutions_and_the_others_not(tmp_path: Path) -> None:
     make_second_convention(tmp_path / "root", "Set5")
     for scale in (2, 3):
         shutil.rmtree(tmp_path / f"root/Set5/LR_bicubic/X{scale}")
@@ -362,7 +377,7 @@ def test_one_scale_has_low_resolutions_and_the_others_not(tmp_path):
     assert_set(tmp_path / "made/Set5", "Set5", scales=(2, 3), made=True)
 
 
-def test_truth_cut_for_another_scale_does_not_count(tmp_path, capsys):
+def test_truth_cut_for_another_scale_does_not_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_first_convention(tmp_path / "root", "Set5")
     for scale in (2, 3):
         shutil.rmtree(tmp_path / f"root/Set5/GTmod{scale}")
@@ -376,7 +391,7 @@ def test_truth_cut_for_another_scale_does_not_count(tmp_path, capsys):
     assert "leave it out with --splits or --scales" in error
 
 
-def test_what_is_asked_for_has_to_be_there(tmp_path, capsys):
+def test_what_is_asked_for_has_to_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_second_convention(tmp_path / "root", "Set5")
     assert benchmarks(tmp_path / "root", tmp_path / "out", "--splits", "Set5", "Set14") == 2
     assert "no images of sr-benchmarks's split Set14 x2 in" in capsys.readouterr().err
@@ -398,7 +413,9 @@ def test_what_is_asked_for_has_to_be_there(tmp_path, capsys):
         (1, "Set5/GTmod4", "3 of 3 LRx4 images have no HRx4 image in Set5/GTmod4 or Set5/HR or "),
     ],
 )
-def test_missing_partners_of_test_sets(tmp_path, capsys, convention, lost, message):
+def test_missing_partners_of_test_sets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], convention: int, lost: str, message: str
+) -> None:
     CONVENTIONS[convention](tmp_path / "root", "Set5")
     path = tmp_path / "root" / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -408,7 +425,7 @@ def test_missing_partners_of_test_sets(tmp_path, capsys, convention, lost, messa
     assert "baby" in error
 
 
-def test_wrong_size_in_a_test_set(tmp_path, capsys):
+def test_wrong_size_in_a_test_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_second_convention(tmp_path / "root", "Set5")
     low = tmp_path / "root/Set5/LR_bicubic/X4/img_001x4.png"
     save(low, make_image("wrong", 7, 10))  # MATLAB's result for a ground truth that was not cut
@@ -421,7 +438,7 @@ def test_wrong_size_in_a_test_set(tmp_path, capsys):
     assert "dot.png is 9x3: nothing is left at x4" in capsys.readouterr().err
 
 
-def test_grey_images_become_three_channels(tmp_path):
+def test_grey_images_become_three_channels(tmp_path: Path) -> None:
     grey = make_image("grey", 12, 16)[..., 0]
     save(tmp_path / "root/Set14/HR/bridge.png", grey)
     assert benchmarks(tmp_path / "root", tmp_path / "out", "--scales", "2") == 0
@@ -429,7 +446,7 @@ def test_grey_images_become_three_channels(tmp_path):
     np.testing.assert_array_equal(low, np.stack([imresize(grey, (6, 8))] * 3, axis=2))
 
 
-def test_test_sets_dry_run_rerun_verify_and_folders(tmp_path, capsys):
+def test_test_sets_dry_run_rerun_verify_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, out = tmp_path / "root", tmp_path / "out"
     make_first_convention(root, "Set5")
     make_third_convention(root, "B100")
@@ -456,23 +473,24 @@ def test_test_sets_dry_run_rerun_verify_and_folders(tmp_path, capsys):
     assert "HRx3 is not there: run the same without --verify" in capsys.readouterr().err
 
 
-def test_keys():
+def test_keys() -> None:
     assert [truth_key(stem) for stem in ("baby_HR_x4", "baby", "a_HR", "babyx2")] == ["baby", "baby", "a_HR", "babyx2"]
     stems = ("babyx4", "baby_LRBI_x4", "baby", "babyx2", "0001x4", "ax4x4")
     assert [low_key(stem, 4) for stem in stems] == ["baby", "baby", "baby", "babyx2", "0001", "ax4"]
 
 
-def test_help_says_what_is_accepted(capsys):
+def test_help_says_what_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     for command, text in (("df2k", "Flickr2K_LR_bicubic/X2/000001x2.png"), ("sr-benchmarks", "--scales")):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         assert text in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not SET5.is_dir(), reason="no Set5 beside the checkout (../shared/data/Set5)")
-def test_real_set5_is_made_as_it_is_distributed(tmp_path, capsys):
-    shutil.copytree(SET5 / "HR", tmp_path / "root/Set5/HR")
-    assert benchmarks(SET5.parent, tmp_path / "taken") == 0
+def test_real_set5_is_made_as_it_is_distributed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], real_set5: Path
+) -> None:
+    shutil.copytree(real_set5 / "HR", tmp_path / "root/Set5/HR")
+    assert benchmarks(real_set5.parent, tmp_path / "taken") == 0
     assert "Set5 x3: 5 of 5 expected pairs in Set5/LR_bicubic/X3 and Set5/HR" in capsys.readouterr().out
     assert benchmarks(tmp_path / "root", tmp_path / "made") == 0
     assert "warning" not in capsys.readouterr().err
@@ -482,7 +500,7 @@ def test_real_set5_is_made_as_it_is_distributed(tmp_path, capsys):
             assert taken.keys() == made.keys() == {"baby", "bird", "butterfly", "head", "woman"}
             for key in taken:
                 np.testing.assert_array_equal(read_png(taken[key]), read_png(made[key]))
-        original = (SET5 / f"LR_bicubic/X{scale}/babyx{scale}.png").read_bytes()
+        original = (real_set5 / f"LR_bicubic/X{scale}/babyx{scale}.png").read_bytes()
         assert read_lmdb(tmp_path / f"taken/Set5/LRx{scale}.lmdb")["baby"] == original
 
 

@@ -46,7 +46,7 @@ WITHOUT_PROXY = build_opener(ProxyHandler({}))
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A tiny network, not trained."""
+    """Save a tiny network, not trained."""
     torch.manual_seed(0)
     torch.save({"params": DeepRFTv2(**TINY_DEBLURRING).state_dict()}, tmp_path / "net.pth")
     return tmp_path / "net.pth"
@@ -287,7 +287,7 @@ class Page:
         return list(self.driver.find_elements("css selector", selector))
 
     def _button(self, look: str = "b => b") -> Any:
-        """The button, or what a function of JavaScript sees of it; in one step, as the page may draw it anew."""
+        """Return the button, or what a function of JavaScript sees of it; at once, as the page may draw it anew."""
         named = "[...document.querySelectorAll('button')].filter(b => b.innerText.trim() === 'Download')"
         return wait_for(lambda: self.driver.execute_script(f"return {named}.map({look})"))[0]
 
@@ -303,7 +303,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 
 def check_restored(page: Page, path: Path, restorer: Restorer) -> None:
-    """The page restores an image to what the interface in Python makes of it, and shows and hands out just that."""
+    """Assert that the page restores an image as the interface in Python does, and shows and hands out just that."""
     image, expected = read(path), restorer(path)
     page.upload(path)
     height, width = expected.shape[:2]
@@ -319,7 +319,7 @@ def check_restored(page: Page, path: Path, restorer: Restorer) -> None:
 
 
 def check_refused(page: Page, path: Path, message: str, place: Path) -> None:
-    """The page says why it does not restore a file, and shows nothing of the image before."""
+    """Assert that the page says why it does not restore a file, and shows nothing of the image before."""
     page.upload(path)
     text = page.shows(message)
     assert str(place) not in text

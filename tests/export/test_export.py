@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +27,15 @@ from deeprftv2_arch.ops.scan.reference import selective_scan_reference
 torch_is_too_old = tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH
 needs_export = pytest.mark.skipif(torch_is_too_old, reason=f"export needs PyTorch {OLDEST_TORCH}")
 
-TINY = {"dim": 2, "units": 1, "scales": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF",) * 3, "fke_blocks": ()}
-TINY_ATD = {
+TINY: dict[str, Any] = {
+    "dim": 2,
+    "units": 1,
+    "scales": 1,
+    "blocks": (1, 1, 1),
+    "full_kinds": ("NAF",) * 3,
+    "fke_blocks": (),
+}
+TINY_ATD: dict[str, Any] = {
     "embed_dim": 4,
     "depths": (2,),
     "num_heads": (2,),
@@ -33,7 +43,7 @@ TINY_ATD = {
     "category_size": 10,
     "num_tokens": 4,
 }
-TINY_UFPNET = {
+TINY_UFPNET: dict[str, Any] = {
     "width": 4,
     "enc_blocks": (1, 1, 1),
     "dec_blocks": (1, 1, 1),
@@ -61,12 +71,12 @@ def trained(network: nn.Module) -> nn.Module:
 SIZES = [(24, 40), (33, 19)]
 
 
-NETWORKS = {"DeepRFTv2": with_a_scan, "ATD": lambda: ATD(**TINY_ATD)}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"DeepRFTv2": with_a_scan, "ATD": lambda: ATD(**TINY_ATD)}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def network(request):
-    """A network whose tracing, which takes the longest, is done once for all kinds of files."""
+def network(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Build a network whose tracing, which takes the longest, is done once for all kinds of files."""
     torch.manual_seed(0)
     network = trained(NETWORKS[request.param]())
     with pytest.MonkeyPatch.context() as patch:
@@ -80,7 +90,7 @@ def network(request):
 
 
 @needs_export
-def test_a_program_runs_without_this_package(tmp_path, network):
+def test_a_program_runs_without_this_package(tmp_path: Path, network: Any) -> None:
     export_program(network, tmp_path / "network.pt2")
     images = [torch.rand(1, 3, *size) for size in SIZES]
     torch.save(images, tmp_path / "images.pth")
@@ -97,7 +107,7 @@ def test_a_program_runs_without_this_package(tmp_path, network):
 
 
 @needs_export
-def test_an_onnx_model_restores_the_same(tmp_path, monkeypatch, network):
+def test_an_onnx_model_restores_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any) -> None:
     if isinstance(network, ATD):  # of equal numbers the first is the first, as in ONNX
         sort = Tensor.sort
         monkeypatch.setattr(Tensor, "sort", lambda x, dim, stable: sort(x, dim=dim, stable=True))
@@ -114,7 +124,7 @@ def test_an_onnx_model_restores_the_same(tmp_path, monkeypatch, network):
 
 
 @pytest.mark.parametrize("length", [1, GROUP, 2 * GROUP + 3])
-def test_the_scan_in_groups_is_the_scan(length):
+def test_the_scan_in_groups_is_the_scan(length: Any) -> None:
     batch, channels, states = 2, 3, 4
     u, delta = torch.randn(2, batch, channels, length, dtype=torch.float64)
     B, C = torch.randn(2, batch, states, length, dtype=torch.float64)
@@ -126,7 +136,7 @@ def test_the_scan_in_groups_is_the_scan(length):
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 10), (5, 7), (1, 2)])
-def test_transforms_by_matrices_are_numpys(height, width):
+def test_transforms_by_matrices_are_numpys(height: int, width: int) -> None:
     image = torch.rand(2, height, width, dtype=torch.float64)
     spectrum = np.fft.rfft2(image.numpy())
     np.testing.assert_allclose(rfft2(image).numpy(), spectrum, atol=1e-12)
@@ -134,7 +144,7 @@ def test_transforms_by_matrices_are_numpys(height, width):
     torch.testing.assert_close(found, image, rtol=0, atol=1e-12)
 
 
-def test_transforms_of_large_images_keep_their_digits():
+def test_transforms_of_large_images_keep_their_digits() -> None:
     image = torch.rand(1, 1000)
     error = rfft2(image).numpy() - np.fft.rfft2(image.double().numpy())
     assert np.abs(error).max() < 1e-5 * np.abs(np.fft.rfft2(image.numpy()))[0, 0]
@@ -151,7 +161,7 @@ def test_transforms_of_large_images_keep_their_digits():
         (DeepRFTv2(**TINY | {"fke_blocks": (1,)}, fke_window=16), "fke_window"),
     ],
 )
-def test_what_depends_on_the_size_is_refused(tmp_path, network, message):
+def test_what_depends_on_the_size_is_refused(tmp_path: Path, network: Any, message: str) -> None:
     for export in (export_program, export_onnx):
         with pytest.raises(ExportError, match=message):
             export(network, tmp_path / "network")
@@ -159,7 +169,7 @@ def test_what_depends_on_the_size_is_refused(tmp_path, network, message):
 
 
 @needs_export
-def test_a_checkpoint_of_a_network_that_cannot_be_exported_is_refused(tmp_path):
+def test_a_checkpoint_of_a_network_that_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     torch.save({"params": UFPNet(**TINY_UFPNET).state_dict()}, tmp_path / "weights.pth")
     files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
     args = build_parser().parse_args(["export", *files, "--format", "pt2"])
@@ -169,7 +179,7 @@ def test_a_checkpoint_of_a_network_that_cannot_be_exported_is_refused(tmp_path):
 
 
 @needs_export
-def test_no_file_is_replaced(tmp_path):
+def test_no_file_is_replaced(tmp_path: Path) -> None:
     for name in ("mine", "network.pt2.tmp"):
         (tmp_path / name).write_text("precious")
     with pytest.raises(ExportError, match="mine: exists already"):
@@ -185,7 +195,7 @@ def test_no_file_is_replaced(tmp_path):
 
 
 @needs_export
-def test_the_command_finds_the_network_of_a_checkpoint(tmp_path, caplog):
+def test_the_command_finds_the_network_of_a_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     network = trained(DeepRFTv2(**TINY | {"scales": 2}))
     torch.save({"params": network.state_dict()}, tmp_path / "weights.pth")
     files = ["--checkpoint", str(tmp_path / "weights.pth"), "-o", str(tmp_path / "network.pt2")]
@@ -202,8 +212,8 @@ def test_the_command_finds_the_network_of_a_checkpoint(tmp_path, caplog):
         list(args.run(args))
 
 
-def test_the_format_is_that_of_the_name(tmp_path):
-    def run(name, *words):
+def test_the_format_is_that_of_the_name(tmp_path: Path) -> None:
+    def run(name: Any, *words: Any) -> None:
         args = build_parser().parse_args(["export", "--checkpoint", "none.pth", "-o", str(tmp_path / name), *words])
         list(args.run(args))
 

@@ -1,21 +1,24 @@
 """Values and gradients of a module, run in two ways, and whether they are the same."""
 
 from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def with_all_branches(module: nn.Module) -> nn.Module:
-    """The module in float64, with no parameter at a zero that would silence a branch."""
+
+def with_all_branches(module: Network) -> Network:
+    """Return the module in float64, with no parameter at a zero that would silence a branch."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return module.double()
 
 
-def tensors(output: object) -> Iterator[Tensor]:
-    """All tensors of an output, in their order."""
+def tensors(output: Any) -> Iterator[Tensor]:
+    """Yield all tensors of an output, in their order."""
     if isinstance(output, Tensor):
         yield output
     elif output is not None:
@@ -23,11 +26,12 @@ def tensors(output: object) -> Iterator[Tensor]:
             yield from tensors(part)
 
 
-def values_and_gradients(run: Callable[..., object], module: nn.Module, *inputs: Tensor | None) -> list[Tensor]:
-    """Every tensor that ``run(*inputs)`` returns, and the gradients of their squares' sum."""
+def values_and_gradients(run: Callable[..., Any], module: nn.Module, *inputs: Tensor | None) -> list[Tensor]:
+    """Return every tensor that ``run(*inputs)`` returns, and the gradients of their squares' sum."""
     outputs = list(tensors(run(*inputs)))
     sources = [*module.parameters(), *(x for x in inputs if x is not None and x.requires_grad)]
-    return [*outputs, *torch.autograd.grad(sum((y * y).sum() for y in outputs), sources)]
+    squares: Any = sum((y * y).sum() for y in outputs)
+    return [*outputs, *torch.autograd.grad(squares, sources)]
 
 
 def assert_same(found: list[Tensor], expected: list[Tensor], tolerance: float = 1e-9) -> None:

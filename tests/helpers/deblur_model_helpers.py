@@ -44,7 +44,7 @@ class TwoScaleConvolutions(nn.Module):
         return ("full", "half")
 
     def forward(self, x: Tensor, supervise: bool = False) -> Tensor | dict[str, list[Tensor]]:
-        restored = self.second(torch.tanh(self.first(x)))
+        restored: Tensor = self.second(torch.tanh(self.first(x)))
         if not supervise:
             return x + restored
         with torch.no_grad():

@@ -55,7 +55,7 @@ def options_of(
     folder: Path, name: str, protocol: str | None, weights: Path | None = None, **changes: Any
 ) -> dict[str, Any]:
     """Return options that measure a test set called `name`; the images themselves where there are no weights."""
-    sections = {"datasets": {"test": data_section(folder, name=name)}, "protocol": protocol}
+    sections: dict[str, Any] = {"datasets": {"test": data_section(folder, name=name)}, "protocol": protocol}
     if weights is None:
         sections["network_g"] = IDENTITY
     return evaluation_options(folder, weights, **(sections | changes))

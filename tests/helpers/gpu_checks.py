@@ -88,7 +88,7 @@ def scan_inputs(
 def check_triton(
     batch: int, channels: int, length: int, states: int, dtype: torch.dtype, layout: str, device: str
 ) -> None:
-    """Outputs and gradients of Triton's scan are those of the ``torch`` backend in float64."""
+    """Check that outputs and gradients of Triton's scan are those of the ``torch`` backend in float64."""
     given = scan_inputs(batch, channels, length, states, dtype, layout, device)
     ours = [x.detach().requires_grad_() for x in given]
     exact = [x.detach().double().requires_grad_() for x in given]
@@ -100,11 +100,11 @@ def check_triton(
         ("y", "u", "delta", "A", "B", "C", "D", "bias"), (y, *results), (expected, *exacts), strict=True
     ):
         tolerance = {"rtol": torch.finfo(result.dtype).eps, "atol": 1e-5 * truth.detach().abs().max().item()}
-        torch.testing.assert_close(result.double(), truth, **tolerance, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(result.double(), truth, **tolerance, msg=partial("{}: {}".format, name))
 
 
 def check_mamba(device: str) -> None:
-    """Outputs of mamba_ssm's scan are those of a CPU."""
+    """Check that outputs of mamba_ssm's scan are those of a CPU."""
     given = scan_inputs(2, 96, 3000, 8, torch.float32, "length")
     with scan_backend("mamba"):
         y = selective_scan(*(x.to(device) for x in given), True)
@@ -113,7 +113,7 @@ def check_mamba(device: str) -> None:
 
 
 def check_compiled(name: str, device: str) -> None:
-    """A block with Triton's scan is one graph for all sizes, with the values and gradients of eager mode."""
+    """Check that a block with Triton's scan is one graph for all sizes, with the values and gradients of eager mode."""
     compiler, sizes = ("aot_eager", SMALL_SIZES) if device == "cpu" else ("inductor", SIZES)
     torch.compiler.reset()
     block = with_all_branches(BLOCKS[name]()).float().to(device)
@@ -125,7 +125,7 @@ def check_compiled(name: str, device: str) -> None:
 
 
 def check_network(memory: Memory, device: str) -> None:
-    """A network's images and gradients, with the backend that is chosen here, are those of float64 on a CPU."""
+    """Check that images and gradients of a network, with the backend chosen here, are those of float64 on a CPU."""
     network = with_all_branches(DeepRFTv2(**(NARROWEST if device == "cpu" else NARROW), memory=memory))
     image = torch.rand(1, 3, 16, 24, dtype=torch.float64)
     every_image = partial(network, supervise=True)

@@ -18,7 +18,7 @@ def position_image(height: int, width: int, side: int = 0) -> np.ndarray:
 def positions(tensor: Any) -> np.ndarray:
     """Return rows and columns, (2, H, W), that a data set's item of a `position_image` shows."""
     blue_green = tensor[[2, 1]].numpy() * 65535
-    return np.rint(blue_green).astype(int)
+    return np.asarray(np.rint(blue_green).astype(int))
 
 
 def write_folder(root: Path, images: dict[str, np.ndarray]) -> Path:

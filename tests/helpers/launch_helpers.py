@@ -17,7 +17,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN_LINE = "plugin: !!python/name:deeprftv2_arch.__version__\n"
-TINY_NETWORK = {
+TINY_NETWORK: dict[str, Any] = {
     "type": "DeepRFTv2",
     "dim": 8,
     "units": 1,

@@ -63,7 +63,7 @@ def layer_norm(params: Params, name: str, x: Tensor, eps: float = LN2D_EPS) -> T
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The exact GELU, with the normal distribution function."""
+    """Apply the exact GELU, with the normal distribution function."""
     return 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
 
 
@@ -135,19 +135,19 @@ def scan_2d(params: Params, name: str, f: Tensor) -> Tensor:
 
 
 def gated_features(params: Params, name: str, x: Tensor) -> Tensor:
-    """The first half of a NAFBlock's spatial branch, up to its gate."""
+    """Apply the first half of a NAFBlock's spatial branch, up to its gate."""
     x = conv(params, f"{name}.conv1", layer_norm(params, f"{name}.norm1", x))
     return simple_gate(conv(params, f"{name}.conv2", x, groups=x.shape[1]))
 
 
 def channel_attention(params: Params, name: str, g: Tensor) -> Tensor:
-    """The second half of a NAFBlock's spatial branch: simplified channel attention and conv3."""
+    """Apply the second half of a NAFBlock's spatial branch: simplified channel attention and conv3."""
     g = g * conv(params, f"{name}.sca.1", g.mean(dim=(2, 3), keepdim=True))
     return conv(params, f"{name}.conv3", g)
 
 
 def feed_forward(params: Params, name: str, y: Tensor) -> Tensor:
-    """The channel branch of a NAFBlock, added to its input."""
+    """Apply the channel branch of a NAFBlock, added to its input."""
     z = simple_gate(conv(params, f"{name}.conv4", layer_norm(params, f"{name}.norm2", y)))
     return y + params[f"{name}.gamma"] * conv(params, f"{name}.conv5", z)
 
@@ -170,7 +170,7 @@ def nafevs_block(params: Params, name: str, x: Tensor, index: int) -> Tensor:
 
 
 def vs_block(params: Params, name: str, x: Tensor) -> Tensor:
-    """The VSBlock of the FKE: a scan and nothing else."""
+    """Apply the VSBlock of the FKE: a scan and nothing else."""
     return x + scan_2d(params, f"{name}.attn", layer_norm(params, f"{name}.norm1", x))
 
 
@@ -282,7 +282,7 @@ class Memory:
 
 
 def embed(params: Params, scale: Scale, unit: int, image: Tensor, memory: Memory) -> Tensor:
-    """The image's embedding, joined after the first DMS-UNet with the feature that the one before left."""
+    """Embed the image; after the first DMS-UNet, join it with the feature that the one before left."""
     x = conv(params, f"{scale.embed}.{unit}.proj", image)
     if memory.feature is None:
         return x
@@ -292,7 +292,7 @@ def embed(params: Params, scale: Scale, unit: int, image: Tensor, memory: Memory
 def reconstruct(
     params: Params, scale: Scale, unit: int, image: Tensor, encoded: Column, latent: Tensor, memory: Memory
 ) -> tuple[list[Tensor], Memory]:
-    """Decoder, its head, and the FKE: the images of one scale and DMS-UNet, and what the next one gets."""
+    """Run decoder, its head, and the FKE: the images of one scale and DMS-UNet, and what the next one gets."""
     d0, d1, d2 = decode(params, f"{scale.decoder}.{unit}", latent, encoded[1], encoded[0], memory.d2)
     images = [conv(params, f"{scale.head}.{unit}", d2) + image]
     feature, kernel = d2, None
@@ -338,12 +338,12 @@ def restore(state: dict[str, Tensor], image: Tensor) -> dict[str, list[Tensor]]:
 
 
 def under(name: str, shapes: Shapes) -> Shapes:
-    """The same shapes with `name` and a dot in front of every key."""
+    """Put `name` and a dot in front of every key of shapes."""
     return {f"{name}.{key}": shape for key, shape in shapes.items()}
 
 
 def conv_shapes(name: str, inputs: int, outputs: int, kernel: int = 1, bias: bool = True) -> Shapes:
-    """A two-dimensional convolution; a depthwise one has `inputs` = 1."""
+    """Describe a two-dimensional convolution; a depthwise one has `inputs` = 1."""
     shapes: Shapes = {f"{name}.weight": (outputs, inputs, kernel, kernel)}
     if bias:
         shapes[f"{name}.bias"] = (outputs,)
@@ -351,7 +351,7 @@ def conv_shapes(name: str, inputs: int, outputs: int, kernel: int = 1, bias: boo
 
 
 def norm_shapes(name: str, c: int) -> Shapes:
-    """A LayerNorm."""
+    """Describe a LayerNorm."""
     return {f"{name}.weight": (c,), f"{name}.bias": (c,)}
 
 
@@ -390,7 +390,7 @@ def scan_shapes(d: int) -> Shapes:
 
 
 def block_shapes(kind: str, c: int) -> Shapes:
-    """A block of the kind "naf", "nafevs" or "vs"."""
+    """Describe a block of the kind "naf", "nafevs" or "vs"."""
     if kind == "vs":
         return {**norm_shapes("norm1", c), **under("attn", scan_shapes(c))}
     if kind == "naf":
@@ -402,7 +402,7 @@ def block_shapes(kind: str, c: int) -> Shapes:
 
 
 def level_shapes(level: int, kind: str, c: int, number: int) -> Shapes:
-    """The blocks of one level."""
+    """Describe the blocks of one level."""
     if kind == "nafevs" and number % 4:
         raise ValueError(f"a level of NAFEVSBlocks needs a multiple of 4 blocks to restore the orientation: {number}")
     shapes: Shapes = {}
@@ -460,7 +460,7 @@ def estimator_shapes(c: int, numbers: Sequence[int], first: bool) -> Shapes:
 def scale_shapes(
     scale: Scale, unit: int, dim: int, numbers: Sequence[int], kinds: Sequence[str], fke: Sequence[int]
 ) -> Shapes:
-    """What both scales of a DMS-UNet have."""
+    """Describe what both scales of a DMS-UNet have."""
     encoder = encoder_shapes(dim, numbers, kinds, linked=scale is HALF)
     shapes = conv_shapes(f"{scale.embed}.{unit}.proj", 3, dim, 3, bias=False)
     if unit > 0:
@@ -474,7 +474,7 @@ def scale_shapes(
 
 
 def between_scales_shapes(unit: int, dim: int) -> Shapes:
-    """The layers of a DMS-UNet from the full to the half scale and back."""
+    """Describe the layers of a DMS-UNet from the full to the half scale and back."""
     shapes: Shapes = {}
     for level in range(3):
         c = dim * 2**level
@@ -548,7 +548,7 @@ def random_state(
     seed: int = 0,
     edge_alphas: bool = True,
 ) -> dict[str, Tensor]:
-    """A random float64 state dict with the reference's names and shapes, in which no branch is silent.
+    """Make a random float64 state dict with the reference's names and shapes, in which no branch is silent.
 
     `edge_alphas` puts a 0 and two values below 1e-3 into every column's alphas; a column with a 0 cannot be reversed.
     """

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import lmdb
@@ -15,14 +16,14 @@ FRAMES = ("000047", "000048", "000049")
 HEIGHT, WIDTH = 72, 128
 
 
-def make_image(seed: str, height: int = HEIGHT, width: int = WIDTH, dtype: type = np.uint8) -> NDArray:
-    """(H, W, 3) RGB noise that depends on the seed alone."""
+def make_image(seed: str, height: int = HEIGHT, width: int = WIDTH, dtype: type = np.uint8) -> NDArray[Any]:
+    """Make (H, W, 3) RGB noise that depends on the seed alone."""
     numbers = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
     return np.random.default_rng(numbers).integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
 
 
-def save(path: Path, image: NDArray) -> None:
-    """Writes an RGB array; Pillow writes 8 bits, OpenCV 16."""
+def save(path: Path, image: NDArray[Any]) -> None:
+    """Write an RGB array; Pillow writes 8 bits, OpenCV 16."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if image.dtype == np.uint8:
         Image.fromarray(image).save(path, format="PNG")
@@ -30,8 +31,8 @@ def save(path: Path, image: NDArray) -> None:
         path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
-def gopro_images(split: str) -> dict[str, dict[str, NDArray]]:
-    """key -> folder ("blur", "blur_gamma", "sharp") -> RGB image."""
+def gopro_images(split: str) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return key -> folder ("blur", "blur_gamma", "sharp") -> RGB image."""
     return {
         f"{sequence}/{frame}": {
             side: make_image(f"{split} {sequence} {frame} {side}") for side in ("blur", "blur_gamma", "sharp")
@@ -42,7 +43,7 @@ def gopro_images(split: str) -> dict[str, dict[str, NDArray]]:
 
 
 def make_gopro(root: Path) -> Path:
-    """GOPRO_Large as it is downloaded."""
+    """Make GOPRO_Large as it is downloaded."""
     for split in SEQUENCES:
         for key, sides in gopro_images(split).items():
             sequence, frame = key.split("/")
@@ -51,33 +52,34 @@ def make_gopro(root: Path) -> Path:
     return root
 
 
-def read_png(data: bytes) -> NDArray:
-    """RGB array of an 8-bit PNG, decoded by Pillow."""
+def read_png(data: bytes) -> NDArray[Any]:
+    """Decode an 8-bit PNG by Pillow to an RGB array."""
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
 def read_lmdb(path: Path) -> dict[str, bytes]:
-    """Everything in a database, read with lmdb alone."""
+    """Read everything in a database, with lmdb alone."""
     with lmdb.open(str(path), readonly=True, lock=False) as database, database.begin() as transaction:
         return {key.decode(): bytes(value) for key, value in transaction.cursor()}
 
 
 def damage_page(data: Path) -> None:
-    """Overwrites the beginning of the first page of a `data.mdb` that is not a page of its own two headers."""
+    """Overwrite the beginning of the first page of a `data.mdb` that is not a page of its own two headers."""
     with data.open("r+b") as file:
         file.seek(2 * 4096)
         file.write(b"\xff" * 200)
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Relative path -> hash of every file below `folder`."""
+    """Hash every file below `folder`: relative path -> hash."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def super_resolution_pair(key: str, height: int, width: int) -> dict[int, NDArray]:
-    """scale -> noise of that size; 1 is the ground truth. The low resolutions have nothing to do with it, so that it
-    shows whether they were taken or made.
+def super_resolution_pair(key: str, height: int, width: int) -> dict[int, NDArray[Any]]:
+    """Make scale -> noise of that size; 1 is the ground truth.
+
+    The low resolutions have nothing to do with it, so that it shows whether they were taken or made.
     """
     return {scale: make_image(f"{key} x{scale}", height // scale, width // scale) for scale in (1, 2, 3, 4)}
 
@@ -87,7 +89,7 @@ DF2K_SIZES = {"DIV2K/0001": (59, 76), "DIV2K/0002": (73, 50), "Flickr2K/000001":
 
 
 def make_df2k(root: Path, low: tuple[str, ...] = ("DIV2K", "Flickr2K")) -> Path:
-    """DIV2K and Flickr2K as downloaded, with low resolutions for those in `low`."""
+    """Make DIV2K and Flickr2K as downloaded, with low resolutions for those in `low`."""
     for key, size in DF2K_SIZES.items():
         part, stem = key.split("/")
         base = root / part / ("DIV2K_train" if part == "DIV2K" else part)
@@ -107,8 +109,8 @@ REALBLUR_FOLDERS = {
 }
 
 
-def realblur_images(subset: str, split: str) -> dict[str, dict[str, NDArray]]:
-    """key -> side -> RGB image; the sizes differ from scene to scene, as those of RealBlur do."""
+def realblur_images(subset: str, split: str) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return key -> side -> RGB image; the sizes differ from scene to scene, as those of RealBlur do."""
     return {
         f"{scene}/blur_{number}": {
             side: make_image(f"{subset} {scene} {number} {side}", 40 + int(scene[-1]), 50) for side in ("blur", "sharp")
@@ -119,7 +121,7 @@ def realblur_images(subset: str, split: str) -> dict[str, dict[str, NDArray]]:
 
 
 def make_realblur(root: Path, subsets: str = "JR") -> Path:
-    """RealBlur as it is downloaded, with its lists: ground truth first."""
+    """Make RealBlur as it is downloaded, with its lists: ground truth first."""
     for subset in subsets:
         folder = REALBLUR_FOLDERS[subset]
         for split in REALBLUR_SCENES:
@@ -138,13 +140,13 @@ def make_realblur(root: Path, subsets: str = "JR") -> Path:
     return root
 
 
-def smooth_image(seed: str, height: int = HEIGHT, width: int = WIDTH) -> NDArray:
-    """(H, W, 3) RGB that JPEG can hold."""
+def smooth_image(seed: str, height: int = HEIGHT, width: int = WIDTH) -> NDArray[Any]:
+    """Make (H, W, 3) RGB that JPEG can hold."""
     return np.asarray(Image.fromarray(make_image(seed, 4, 5)).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def make_reds(root: Path, clips: dict[str, tuple[str, ...]], frames: tuple[int, ...]) -> Path:
-    """REDS as it is downloaded: blurred JPEGs and sharp PNGs; split -> clips."""
+    """Make REDS as it is downloaded: blurred JPEGs and sharp PNGs; split -> clips."""
     for split, names in clips.items():
         for clip in names:
             for frame in frames:
@@ -161,8 +163,8 @@ DPDD_SCENES = {"train": (917, 921, 1000), "val": (15,), "test": (1693, 1697, 170
 DPDD_VIEWS = {"blur": "c", "left": "l", "right": "r"}
 
 
-def dpdd_images(split: str) -> dict[str, dict[str, NDArray]]:
-    """key -> side -> RGB image of 16 bits."""
+def dpdd_images(split: str) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return key -> side -> RGB image of 16 bits."""
     return {
         f"1P0A{number:04d}": {
             side: make_image(f"{split} {number} {side}", 40, 60, np.uint16) for side in (*DPDD_VIEWS, "sharp")
@@ -177,7 +179,7 @@ def dpdd_target_name(key: str) -> str:
 
 
 def make_dpdd(root: Path, same_names: bool = False) -> Path:
-    """dd_dp_dataset_png as it is downloaded; the ground truth is there once per view, as in the original.
+    """Make dd_dp_dataset_png as downloaded; the ground truth is there once per view, as in the original.
 
     With `same_names`, the ground truth is called like the source, so that a set of any size pairs by name.
     """

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from deeprftv2_arch.__main__ import main
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
-TINY_DEBLURRING = {"dim": 4, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF", "NAF", "NAF")}
-TINY_ATD = {
+TINY_DEBLURRING: dict[str, Any] = {"dim": 4, "units": 1, "blocks": (1, 1, 1), "full_kinds": ("NAF", "NAF", "NAF")}
+TINY_ATD: dict[str, Any] = {
     "upscale": 2,
     "embed_dim": 8,
     "depths": (1,),
@@ -49,7 +50,8 @@ class ShortSighted(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + 0.1 * self.layers(x)
+        residual: Tensor = self.layers(x)
+        return x + 0.1 * residual
 
 
 def save_identity(path: Path) -> Path:

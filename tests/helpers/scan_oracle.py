@@ -1,6 +1,8 @@
 """The selective scan and its gradients by hand, one position after the other, in NumPy and float64."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +35,7 @@ def random_inputs(
 
 
 def scan_by_hand(inputs: Sequence[Tensor | None], softplus: bool, grad_y: Tensor) -> tuple[Tensor, list[Tensor | None]]:
-    """The outputs, and the gradients of all inputs for the gradient ``grad_y`` of the outputs."""
+    """Compute the outputs, and the gradients of all inputs for the gradient ``grad_y`` of the outputs."""
     u, delta, A, B, C, D, bias = (None if x is None else x.detach().double().numpy() for x in inputs)
     dy = grad_y.double().numpy()
     batch, channels, length = u.shape
@@ -68,7 +70,7 @@ def scan_by_hand(inputs: Sequence[Tensor | None], softplus: bool, grad_y: Tensor
     return torch.from_numpy(y), [None if x is None else torch.from_numpy(x) for x in gradients]
 
 
-def assert_equals_by_hand(scan, inputs: Sequence[Tensor | None], softplus: bool, rtol: float, atol: float) -> None:
+def assert_equals_by_hand(scan: Any, inputs: Sequence[Tensor | None], softplus: bool, rtol: float, atol: float) -> None:
     """Compare outputs and all gradients of ``scan(*inputs, softplus)``, each relative to its largest value."""
     inputs = [None if x is None else x.requires_grad_() for x in inputs]
     y = scan(*inputs, softplus)
@@ -86,5 +88,5 @@ def assert_equals_by_hand(scan, inputs: Sequence[Tensor | None], softplus: bool,
     for name, found, wanted in compared:
         scale = wanted.abs().max().clamp_min(1e-30)
         torch.testing.assert_close(
-            found.double() / scale, wanted / scale, rtol=rtol, atol=atol, msg=lambda text, name=name: f"{name}: {text}"
+            found.double() / scale, wanted / scale, rtol=rtol, atol=atol, msg=partial("{}: {}".format, name)
         )

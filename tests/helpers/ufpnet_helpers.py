@@ -11,9 +11,9 @@ from deeprftv2_arch.networks.ufpnet import UFPNet
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
 
 SIZE = 5
-FLOW = {"kernel_size": SIZE, "blocks": 2, "hidden": 4}
-ESTIMATOR = {"width": 4, "kernel_size": SIZE}
-UFPNET = {
+FLOW: dict[str, Any] = {"kernel_size": SIZE, "blocks": 2, "hidden": 4}
+ESTIMATOR: dict[str, Any] = {"width": 4, "kernel_size": SIZE}
+UFPNET: dict[str, Any] = {
     "width": 4,
     "enc_blocks": [1, 1, 1],
     "dec_blocks": [1, 1, 1],
@@ -23,7 +23,7 @@ UFPNET = {
     "flow_hidden": 4,
 }
 # Of four levels, every argument another one than the published.
-NARROW = {
+NARROW: dict[str, Any] = {
     "width": 4,
     "enc_blocks": (1, 1, 1, 2),
     "middle_blocks": 2,

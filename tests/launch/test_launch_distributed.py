@@ -1,12 +1,14 @@
 """Which process of how many: torchrun's and Slurm's variables."""
 
+from typing import Any
+
 import pytest
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.processes import Process, find_process, first_host
 
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
-SRUN = {
+SRUN: dict[str, Any] = {
     "SLURM_PROCID": "6",
     "SLURM_STEP_NUM_TASKS": "8",
     "SLURM_NTASKS": "16",
@@ -14,7 +16,12 @@ SRUN = {
     "SLURM_STEP_NODELIST": "gpu[003-004]",
     "SLURM_NODELIST": "gpu[001-004]",
 }
-BATCH_SCRIPT = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0", "SLURM_NODELIST": "gpu[003-004]"}
+BATCH_SCRIPT: dict[str, Any] = {
+    "SLURM_PROCID": "0",
+    "SLURM_NTASKS": "8",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODELIST": "gpu[003-004]",
+}
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,7 @@ def test_torn_newest_state_is_skipped(
     assert differences(expected, load(six)) == []
 
 
-def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(
-    images: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_auto_resume_refuses_to_begin_anew_where_all_states_are_torn(images: tuple[Path, Path], tmp_path: Path) -> None:
     options = training_options(*images, train__total_iter=3)
     folder = train_here(tmp_path, options)
     states = list((folder / "training_states").iterdir())
@@ -155,7 +153,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def alone(images: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of one process, saved after every step."""
+    """Run one process, saved after every step."""
     return train_here(tmp_path_factory.mktemp("alone"), training_options(*images, logger__save_checkpoint_freq=1))
 
 
@@ -238,9 +236,7 @@ def test_missing_data_leaves_an_earlier_run_alone(
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_test_data_leaves_earlier_results_alone(
-    images: tuple[Path, Path], tmp_path: Path, alone: Path
-) -> None:
+def test_missing_test_data_leaves_earlier_results_alone(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     results = tmp_path / "results" / "tiny_test"
     results.mkdir(parents=True)
     options = evaluation_options(tmp_path / "nowhere", alone / "models" / "net_g_6.pth")
@@ -348,9 +344,7 @@ def test_weights_of_another_variant_leave_an_earlier_run_alone(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_unreadable_weights_leave_an_earlier_run_alone(
-    images: tuple[Path, Path], tmp_path: Path, strict: bool
-) -> None:
+def test_unreadable_weights_leave_an_earlier_run_alone(images: tuple[Path, Path], tmp_path: Path, strict: bool) -> None:
     (tmp_path / "experiments" / "tiny").mkdir(parents=True)
     weights = tmp_path / "torn.pth"
     weights.write_bytes(b"PK")

@@ -32,7 +32,7 @@ def by_hand(mean: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("chunk", [1, BLOCK, 2 * BLOCK, 10**6])
-def test_noise_is_drawn_image_by_image_and_row_by_row_whatever_the_chunks(chunk):
+def test_noise_is_drawn_image_by_image_and_row_by_row_whatever_the_chunks(chunk: int) -> None:
     mean, sigma = codes(batch=2, height=64, width=70)
     generator = torch.Generator().manual_seed(7)
     draws = [torch.randn(size, 4, generator=generator, dtype=torch.float64) for size in (BLOCK, BLOCK, 768)]
@@ -41,7 +41,7 @@ def test_noise_is_drawn_image_by_image_and_row_by_row_whatever_the_chunks(chunk)
     torch.testing.assert_close(field, by_hand(mean, sigma, noise), rtol=1e-12, atol=1e-12)
 
 
-def test_gradients_through_all_chunks_reach_the_estimator():
+def test_gradients_through_all_chunks_reach_the_estimator() -> None:
     flow = KernelFlow(2, blocks=2, hidden=3).double().eval().requires_grad_(False)
     mean, sigma = (x.requires_grad_() for x in codes(batch=1, height=70, width=70))
     noise, weights = torch.randn(2, 1, 4, 70, 70, dtype=torch.float64)
@@ -55,7 +55,7 @@ def test_gradients_through_all_chunks_reach_the_estimator():
         assert theirs.abs().max() > 1e-3
 
 
-def test_entries_that_are_all_equal_give_the_code_zero_and_finite_gradients():
+def test_entries_that_are_all_equal_give_the_code_zero_and_finite_gradients() -> None:
     mean, sigma = codes(batch=1, height=3, width=4)
     mean[:, :, 1, 2] = 0.25
     mean.requires_grad_()
@@ -69,13 +69,13 @@ def test_entries_that_are_all_equal_give_the_code_zero_and_finite_gradients():
     assert mean.grad[0, :, 0, 0].abs().max() > 0
 
 
-def test_the_mean_code_has_no_noise():
+def test_the_mean_code_has_no_noise() -> None:
     mean, sigma = codes(batch=2, height=3, width=4)
     field = decode_kernel_field(Same(), mean, sigma, mean_code=True)
     torch.testing.assert_close(field, by_hand(mean, sigma, torch.zeros_like(mean)))
 
 
-def test_half_precision_codes_are_decoded_in_float32():
+def test_half_precision_codes_are_decoded_in_float32() -> None:
     flow = KernelFlow(2, blocks=2, hidden=3).eval()
     mean, sigma = codes(batch=1, height=5, width=6)
     noise = torch.randn(1, 4, 5, 6)
@@ -86,7 +86,7 @@ def test_half_precision_codes_are_decoded_in_float32():
     torch.testing.assert_close(field, decode_kernel_field(flow, *(x.float() for x in half), noise))
 
 
-def test_codes_and_noise_that_do_not_fit_the_flow_are_refused():
+def test_codes_and_noise_that_do_not_fit_the_flow_are_refused() -> None:
     with pytest.raises(OptionError, match="codes have 9 entries, but the flow has kernels of 2x2"):
         decode_kernel_field(Same(), *codes(batch=1, height=3, width=4, entries=9))
     with pytest.raises(OptionError, match=r"noise must be of shape \(1, 4, 3, 4\), got \(1, 4, 4, 4\)"):

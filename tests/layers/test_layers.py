@@ -1,7 +1,9 @@
 """Every layer against its formula, its published parameter count, or an independent implementation."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_layer_norm_is_its_formula():
+def test_layer_norm_is_its_formula() -> None:
     norm = LayerNorm2d(6).double()
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
@@ -36,12 +38,12 @@ def test_layer_norm_is_its_formula():
     torch.testing.assert_close(norm(x), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_simple_gate_multiplies_the_halves():
+def test_simple_gate_multiplies_the_halves() -> None:
     x = torch.tensor([2.0, 3.0, 5.0, 7.0]).reshape(1, 4, 1, 1)
     assert simple_gate(x).flatten().tolist() == [10.0, 21.0]
 
 
-def test_image_pyramid_is_binomial_blur_and_average():
+def test_image_pyramid_is_binomial_blur_and_average() -> None:
     image = torch.rand(2, 3, 16, 24, dtype=torch.float64)
     taps = np.array([1, 4, 6, 4, 1]) / 16
     blurred = ndimage.convolve1d(image.numpy(), taps, axis=2, mode="mirror")
@@ -53,7 +55,7 @@ def test_image_pyramid_is_binomial_blur_and_average():
     assert quarter.shape == (2, 3, 4, 6)
 
 
-def test_image_pyramid_is_not_rounded_by_autocast():
+def test_image_pyramid_is_not_rounded_by_autocast() -> None:
     image = torch.rand(1, 3, 16, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = image_pyramid(image, 2)[1]
@@ -68,14 +70,14 @@ def test_image_pyramid_is_not_rounded_by_autocast():
         (192, 264_384, 245_216, 245_600, 510_560),
     ],
 )
-def test_blocks_have_the_published_number_of_parameters(width, naf, scan, vs, nafevs):
+def test_blocks_have_the_published_number_of_parameters(width: int, naf: int, scan: int, vs: int, nafevs: int) -> None:
     assert count(NAFBlock(width)) == naf
     assert count(SelectiveScan2d(width)) == scan
     assert count(VSBlock(width)) == vs
     assert count(NAFEVSBlock(width, 0)) == nafevs
 
 
-def test_kernel_estimator_and_columns_have_the_published_number_of_parameters():
+def test_kernel_estimator_and_columns_have_the_published_number_of_parameters() -> None:
     rgb_head = 1299
     assert count(FourierKernelEstimator(48, (1, 1, 1, 1), "VS", True, "none")) == 93_299 - rgb_head
     assert count(FourierKernelEstimator(48, (1, 1, 1, 1), "VS", False, "none")) == 107_267 - rgb_head
@@ -86,12 +88,12 @@ def test_kernel_estimator_and_columns_have_the_published_number_of_parameters():
     assert count(sub_decoder(48, blocks, naf, "none")) == 2_495_856
 
 
-def test_naf_block_starts_as_the_identity():
+def test_naf_block_starts_as_the_identity() -> None:
     x = torch.randn(1, 4, 5, 6)
     assert torch.equal(NAFBlock(4)(x), x)
 
 
-def test_nafevs_blocks_turn_the_map_and_four_bring_it_back():
+def test_nafevs_blocks_turn_the_map_and_four_bring_it_back() -> None:
     """With their branches at zero they hand on the re-oriented map itself."""
     x = torch.randn(1, 4, 5, 6)
     assert torch.equal(NAFEVSBlock(4, 0)(x), x.transpose(2, 3))
@@ -99,7 +101,7 @@ def test_nafevs_blocks_turn_the_map_and_four_bring_it_back():
     assert torch.equal(block_stack("NAFEVS", 4, 4)(x), x)
 
 
-def test_the_scan_starts_with_steps_in_the_documented_range():
+def test_the_scan_starts_with_steps_in_the_documented_range() -> None:
     scan = SelectiveScan2d(64)
     steps = nn.functional.softplus(scan.dt_proj_bias)
     assert 0.99e-3 <= steps.min() < 2e-3
@@ -108,14 +110,14 @@ def test_the_scan_starts_with_steps_in_the_documented_range():
     assert scan.dt_proj_weight.abs().max() <= 4**-0.5
 
 
-def test_unknown_blocks_and_nafevs_levels_that_stay_turned_are_refused():
+def test_unknown_blocks_and_nafevs_levels_that_stay_turned_are_refused() -> None:
     with pytest.raises(OptionError, match="'NAFX' is unknown; choose from NAF"):
         block_stack("NAFX", 8, 1)
     with pytest.raises(OptionError, match="multiple of 4 blocks, got 3"):
         block_stack("NAFEVS", 8, 3)
 
 
-def test_kernel_estimator_convolves_with_the_kernel_it_estimates():
+def test_kernel_estimator_convolves_with_the_kernel_it_estimates() -> None:
     """With a kernel head that ignores its input, each channel is multiplied by one complex number in Fourier space."""
     estimator = FourierKernelEstimator(2, (1,), "NAF", True, "none").double()
     with torch.no_grad():
@@ -130,7 +132,7 @@ def test_kernel_estimator_convolves_with_the_kernel_it_estimates():
     assert columns[0].shape == (1, 2, 6, 5)
 
 
-def test_kernel_estimator_stays_out_of_half_precision_in_fourier_space():
+def test_kernel_estimator_stays_out_of_half_precision_in_fourier_space() -> None:
     estimator = FourierKernelEstimator(4, (1, 1), "VS", True, "none")
     dtypes = []
     for module in (estimator.stem, estimator.kernel_head):
@@ -141,7 +143,7 @@ def test_kernel_estimator_stays_out_of_half_precision_in_fourier_space():
 
 
 @pytest.mark.parametrize(("height", "width"), [(5, 6), (6, 7), (5, 7)])
-def test_kernel_estimator_reflects_odd_maps_to_even_size_and_crops_back(height, width):
+def test_kernel_estimator_reflects_odd_maps_to_even_size_and_crops_back(height: int, width: int) -> None:
     estimator = FourierKernelEstimator(4, (1,), "VS", True, "none").double()
     f = torch.randn(1, 4, height, width, dtype=torch.float64)
     rows, columns = [*range(height), *[height - 2] * (height % 2)], [*range(width), *[width - 2] * (width % 2)]
@@ -152,7 +154,7 @@ def test_kernel_estimator_reflects_odd_maps_to_even_size_and_crops_back(height, 
     assert found[0].shape == (1, 4, 6, len(columns) // 2 + 1)
 
 
-def test_tiles_lie_where_the_published_evaluation_puts_them():
+def test_tiles_lie_where_the_published_evaluation_puts_them() -> None:
     assert tile_starts(720, 512, 128) == [0, 208]
     assert tile_starts(1280, 512, 128) == [0, 384, 768]
     assert tile_starts(512, 512, 128) == [0]
@@ -164,27 +166,29 @@ def test_tiles_lie_where_the_published_evaluation_puts_them():
 
 
 @pytest.mark.parametrize("size", [(40, 72), (24, 24), (56, 88), (16, 200)])
-def test_tiles_blend_to_the_whole_image(size):
+def test_tiles_blend_to_the_whole_image(size: tuple[int, int]) -> None:
     image = torch.rand(2, 3, *size, dtype=torch.float64)
     result = run_in_tiles(lambda tiles: tiles[0], image_pyramid(image, 2), 32, 8)
     torch.testing.assert_close(result, image, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("way", [TileGrid.join, TileGrid.stitch])
-def test_tiles_that_share_one_pixel_have_equal_parts_in_it(way):
+def test_tiles_that_share_one_pixel_have_equal_parts_in_it(way: Callable[..., Any]) -> None:
     joined = way(TileGrid((1, 7), tile=4, overlap=1), [torch.full((1, 1, 1, 4), value) for value in (1.0, 3.0)])
     assert joined.flatten().tolist() == [1, 1, 1, 2, 3, 3, 3]
 
 
 @pytest.mark.parametrize("blend", [False, True])
 @pytest.mark.parametrize("size", [(17, 23), (40, 9)])
-def test_joined_tiles_are_the_sum_of_the_weighted_ones_over_that_of_their_weights(size, blend):
+def test_joined_tiles_are_the_sum_of_the_weighted_ones_over_that_of_their_weights(
+    size: tuple[int, int], blend: bool
+) -> None:
     """Of tiles that do not agree, in float64 and pixel by pixel; up to three overlap along an axis."""
     tile, overlap = 8, 4
     grid = TileGrid(size, tile, overlap)
     tiles = torch.rand(len(list(grid.places())), 1, 1, *grid.tile_size, dtype=torch.float64)
 
-    def weight(starts, index, pixel):
+    def weight(starts: Any, index: Any, pixel: Any) -> Any:
         value = 1.0
         for before, after in pairwise(range(len(starts))):
             shared = starts[before] + tile - starts[after]
@@ -204,7 +208,7 @@ def test_joined_tiles_are_the_sum_of_the_weighted_ones_over_that_of_their_weight
     torch.testing.assert_close(grid.join(list(tiles), blend=blend)[0, 0], total / weights)
 
 
-def test_tiles_are_weighted_linearly_where_two_meet():
+def test_tiles_are_weighted_linearly_where_two_meet() -> None:
     """Two tiles of values 0 and 1 that share 8 pixels: 0, then 0, 1/7, ..., 1, then 1."""
     values = iter([0.0, 1.0])
     image = torch.zeros(1, 3, 16, 24, dtype=torch.float64)

@@ -15,8 +15,8 @@ def loss_by_hand(pred: np.ndarray, target: np.ndarray) -> float:
     for u in range(height):
         for v in range(width // 2 + 1):
             angle = 2 * np.pi * (u * rows[:, None] / height + v * columns[None] / width)
-            for image in (pred - target).reshape(-1, height, width):
-                moduli.append(np.hypot((image * np.cos(angle)).sum(), (image * np.sin(angle)).sum()))
+            images = (pred - target).reshape(-1, height, width)
+            moduli += [np.hypot((image * np.cos(angle)).sum(), (image * np.sin(angle)).sum()) for image in images]
     return float(np.mean(moduli))
 
 

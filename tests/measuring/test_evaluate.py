@@ -22,7 +22,7 @@ from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.measuring.triplets import LABEL, MARGIN
 
-LEVELS = {"a": (100, 110), "b": (50, 90), "c": (60, 80), "d": (30, 35)}
+LEVELS: dict[str, Any] = {"a": (100, 110), "b": (50, 90), "c": (60, 80), "d": (30, 35)}
 TILED = {"tile": 32, "tile_overlap": 16}
 
 

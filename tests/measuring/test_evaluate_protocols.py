@@ -1,6 +1,7 @@
 """Every protocol measures as its published figures were measured: on images whose figures are known by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from deeprftv2_arch.metrics.metric_values import LOADERS
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.options.option_file import read_option_file
 
-LEVELS = {"a": (100, 110), "b": (50, 90)}
+LEVELS: dict[str, Any] = {"a": (100, 110), "b": (50, 90)}
 TEST_FILES = sorted((REPOSITORY / "options" / "test").glob("*.yml"))
 NO_LPIPS = "LPIPS needs weights, which cannot be loaded"
 

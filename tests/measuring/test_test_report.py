@@ -171,11 +171,10 @@ def test_equal_images_have_an_infinite_psnr_in_valid_json(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("scale", "psnr", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)], ids=["x2", "x3", "x4"]
 )
-def test_bicubic_row_on_set5_is_the_literature_s(tmp_path: Path, scale: int, psnr: float, ssim: float) -> None:
-    root = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
-    if not root.is_dir():
-        pytest.skip("no Set5 beside the checkout (../shared/data/Set5)")
-    section = pairs(root, dataroot_lq=str(root / "LR_bicubic" / f"X{scale}"), filename_tmpl=f"{{}}x{scale}")
+def test_bicubic_row_on_set5_is_the_literature_s(
+    tmp_path: Path, real_set5: Path, scale: int, psnr: float, ssim: float
+) -> None:
+    section = pairs(real_set5, dataroot_lq=str(real_set5 / "LR_bicubic" / f"X{scale}"), filename_tmpl=f"{{}}x{scale}")
     weights = write_enlarger(tmp_path / "weights.pth", scale)
     content, _ = report_of(tmp_path, super_resolution_options(weights, scale, datasets={"test": section}))
     figures = content["sets"]["Set5"]

@@ -11,18 +11,18 @@ import torch
 import torch.distributed as dist
 from basicsr.models import build_model
 from deblur_model_helpers import TINY_DEEPRFTV2, batch, build, model_options, train, weights
-from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from image_files import options, write_folder
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 
 EDSR = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 2, "upscale": 1}
 TINY_MIMO_UNET = {"type": "MIMOUNet", "dim": 4, "blocks": [1, 1, 1]}
-ADAM = {"type": "Adam", "lr": 2e-3, "weight_decay": 0, "betas": [0.9, 0.99]}
+ADAM: dict[str, Any] = {"type": "Adam", "lr": 2e-3, "weight_decay": 0, "betas": [0.9, 0.99]}
 
 
 def stock_options(root: Path, network: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def stock_options(root: Path, network: dict[str, Any]) -> dict[str, Any]:
     return opt
 
 
-def validation_loader(root: Path) -> DataLoader:
+def validation_loader(root: Path) -> DataLoader[Any]:
     """Write two pairs of a size that is no multiple of anything, and load them."""
     draw = np.random.default_rng(0).integers
     for side in ("blur", "sharp"):
@@ -79,8 +79,8 @@ def test_deblur_model_trains_and_validates_a_network_of_basicsr_s(tmp_path: Path
     assert any(not torch.equal(value, start[name]) for name, value in weights(model).items())
 
     model.validation(validation_loader(tmp_path), 11, None)
-    assert model.set_means["toy"].images == 2
-    assert 5 < model.set_means["toy"].network["psnr"] < 50
+    assert len(model.results["toy"].images) == 2
+    assert 5 < model.metric_results["psnr"] < 50
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """DeblurModel on a CUDA device."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("recipe", [{}, {"amp": "bf16"}, {"amp": "fp16", "channels_last": True}], ids=str)
-def test_losses_are_those_of_the_cpu(tmp_path: Path, recipe: dict) -> None:
+def test_losses_are_those_of_the_cpu(tmp_path: Path, recipe: dict[str, Any]) -> None:
     expected = train(build(tmp_path, network_g=TINY_DEEPRFTV2), [1, 2, 3])
     model = build(tmp_path, recipe, network_g=TINY_DEEPRFTV2, num_gpu=1)
     assert next(model.net_g.parameters()).is_cuda

@@ -14,7 +14,7 @@ Results = tuple[dict[str, Any], list[dict[str, Any]], Path]
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What one process, and each of two processes, found."""
+    """Return what one process, and each of two processes, found."""
     root = tmp_path_factory.mktemp("processes")
     write_validation_images(root)
     script = REPOSITORY / "tests" / "helpers" / "deblur_model_processes.py"

@@ -28,13 +28,13 @@ def losses_by_hand(restored: dict[str, list[torch.Tensor]], gt: torch.Tensor) ->
     kernel = (binomial[:, None] * binomial / 256).expand(3, 1, 5, 5)
     blurred = nn.functional.conv2d(nn.functional.pad(gt, (2, 2, 2, 2), mode="reflect"), kernel, groups=3)
     sharp = {"full": gt, "half": nn.functional.avg_pool2d(blurred, 2)}
-    losses = {}
+    losses: dict[str, torch.Tensor] = {}
     for scale, weight in (("full", 1.0), ("half", 0.5)):
         l1 = [(image - sharp[scale]).abs().mean() for image in restored[scale]]
         spectra = [torch.fft.rfft2(image) - torch.fft.rfft2(sharp[scale]) for image in restored[scale]]
-        losses[f"l1_{scale}"] = weight * sum(l1) / len(l1)
+        losses[f"l1_{scale}"] = weight * torch.stack(l1).sum() / len(l1)
         frequency = [torch.sqrt(s.real**2 + s.imag**2).mean() for s in spectra]
-        losses[f"frequency_{scale}"] = weight * 0.01 * sum(frequency) / len(frequency)
+        losses[f"frequency_{scale}"] = weight * 0.01 * torch.stack(frequency).sum() / len(frequency)
     return losses
 
 
@@ -56,13 +56,13 @@ def test_steps_are_those_of_the_recipe(tmp_path: Path) -> None:
         assert log == pytest.approx({name: loss.item() for name, loss in losses.items()}, rel=1e-9)
         with torch.no_grad():
             for (name, parameter), gradient in zip(net.named_parameters(), gradients, strict=True):
-                gradient = gradient * (0.01 / (norm + 1e-6))
+                clipped = gradient * (0.01 / (norm + 1e-6))
                 first, second = moments[name]
-                first.mul_(0.9).add_(gradient, alpha=0.1)
-                second.mul_(0.9).add_(gradient**2, alpha=0.1)
-                parameter *= 1 - lr * 1e-3
+                first.mul_(0.9).add_(clipped, alpha=0.1)
+                second.mul_(0.9).add_(clipped**2, alpha=0.1)
+                parameter.mul_(1 - lr * 1e-3)
                 correction = 1 - 0.9**iteration
-                parameter -= lr * (first / correction) / ((second / correction).sqrt() + 1e-8)
+                parameter.sub_(lr * (first / correction) / ((second / correction).sqrt() + 1e-8))
     for name, parameter in net.named_parameters():
         torch.testing.assert_close(dict(model.net_g.named_parameters())[name], parameter, rtol=1e-8, atol=1e-12)
 

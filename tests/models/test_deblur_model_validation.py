@@ -24,7 +24,7 @@ def noise(seed: int, height: int = 14, width: int = 18) -> np.ndarray:
 
 
 @pytest.fixture(params=["disk", "lmdb"])
-def loader(request: pytest.FixtureRequest, tmp_path: Path) -> DataLoader:
+def loader(request: pytest.FixtureRequest, tmp_path: Path) -> DataLoader[Any]:
     roots = []
     for side in range(2):
         images = {key: noise(10 * side + number) for number, key in enumerate(KEYS)}
@@ -53,7 +53,7 @@ def expected_psnr(net: torch.nn.Module) -> float:
     return float(np.mean([psnr(restored_by(net, number), noise(10 + number)[..., ::-1]) for number in range(3)]))
 
 
-def test_means_and_best_are_those_of_the_images(tmp_path: Path, loader: DataLoader) -> None:
+def test_means_and_best_are_those_of_the_images(tmp_path: Path, loader: DataLoader[Any]) -> None:
     model = build(tmp_path)
     model.validation(loader, 5, None)
     value = expected_psnr(model.net_g)
@@ -70,7 +70,7 @@ def test_means_and_best_are_those_of_the_images(tmp_path: Path, loader: DataLoad
     assert model.best_metric_results["toy"]["psnr"]["iter"] == 5
 
 
-def test_average_is_what_is_validated(tmp_path: Path, loader: DataLoader) -> None:
+def test_average_is_what_is_validated(tmp_path: Path, loader: DataLoader[Any]) -> None:
     model = build(tmp_path, {"ema_decay": 0.9})
     with torch.no_grad():
         model.net_g.second.bias.fill_(5)
@@ -78,7 +78,7 @@ def test_average_is_what_is_validated(tmp_path: Path, loader: DataLoader) -> Non
     assert model.metric_results["psnr"] == pytest.approx(expected_psnr(model.net_g_ema), abs=1e-9)
 
 
-def test_training_goes_on_as_if_there_had_been_no_validation(tmp_path: Path, loader: DataLoader) -> None:
+def test_training_goes_on_as_if_there_had_been_no_validation(tmp_path: Path, loader: DataLoader[Any]) -> None:
     interrupted, whole = build(tmp_path / "a"), build(tmp_path / "b")
     for model in (interrupted, whole):
         train(model, [1, 2])
@@ -115,7 +115,7 @@ def test_network_is_in_training_mode_again_after_a_failure(tmp_path: Path, monke
     ],
 )
 def test_saved_images_do_not_collide(
-    tmp_path: Path, loader: DataLoader, is_train: bool, suffix: str | None, names: list[str]
+    tmp_path: Path, loader: DataLoader[Any], is_train: bool, suffix: str | None, names: list[str]
 ) -> None:
     model = build(tmp_path, is_train=is_train, val={"save_img": True, "pbar": False, "suffix": suffix})
     model.validation(loader, 5, None, save_img=True)
@@ -133,7 +133,7 @@ def test_names_of_images() -> None:
     assert image_name("../../0001", "/data/blur.lmdb") == "0001"
 
 
-def test_values_go_to_tensorboard(tmp_path: Path, loader: DataLoader) -> None:
+def test_values_go_to_tensorboard(tmp_path: Path, loader: DataLoader[Any]) -> None:
     written: list[tuple[Any, ...]] = []
 
     class Writer:
@@ -145,7 +145,7 @@ def test_values_go_to_tensorboard(tmp_path: Path, loader: DataLoader) -> None:
     assert written == [("metrics/toy/psnr", model.metric_results["psnr"], 5)]
 
 
-def test_without_metrics_images_are_only_saved(tmp_path: Path, loader: DataLoader) -> None:
+def test_without_metrics_images_are_only_saved(tmp_path: Path, loader: DataLoader[Any]) -> None:
     model: DeblurModel = build(tmp_path, is_train=False, val={"save_img": True, "pbar": False, "metrics": None})
     model.validation(loader, "run", None, save_img=True)
     assert len(list((tmp_path / "visualization" / "toy").rglob("*.png"))) == 3

@@ -24,7 +24,7 @@ from deeprftv2_arch.options.loading import load_options
 from deeprftv2_arch.options.option_file import read_option_file
 
 OPTION_FILE = REPOSITORY / "options" / "UFPNet_flow.yml"
-SIMULATOR = {"length": 3.0, "steps": 40, "anxiety": 0.1}
+SIMULATOR: dict[str, Any] = {"length": 3.0, "steps": 40, "anxiety": 0.1}
 
 
 def flow_options(**changes: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def data_set(phase: str = "train", **options: Any) -> MotionKernelDataset:
     return MotionKernelDataset(section | options)
 
 
-def test_kernels_follow_from_seed_phase_and_number():
+def test_kernels_follow_from_seed_phase_and_number() -> None:
     section = data_set(seed=3)
     sequence = np.random.SeedSequence(3, spawn_key=(0, 2))
     expected = MotionKernelSimulator(7, **SIMULATOR).draw(5, np.random.default_rng(sequence))
@@ -78,7 +78,7 @@ def test_kernels_follow_from_seed_phase_and_number():
     assert len(everything.unique(dim=0)) == 15
 
 
-def test_every_pass_goes_through_the_pool_in_another_order():
+def test_every_pass_goes_through_the_pool_in_another_order() -> None:
     batches = list(KernelBatchSampler(12, False, 4, seed=0, total_iter=6))
     one, two = ([number for batch in part for number in batch] for part in (batches[:3], batches[3:]))
     assert sorted(one) == sorted(two) == list(range(12))
@@ -91,11 +91,11 @@ def test_every_pass_goes_through_the_pool_in_another_order():
     assert list(KernelBatchSampler(12, False, 4, seed=1, total_iter=6)) != batches
 
 
-def test_redrawing_goes_from_pool_to_pool():
+def test_redrawing_goes_from_pool_to_pool() -> None:
     assert list(KernelBatchSampler(3, True, 2, seed=0, start_iter=1, total_iter=4)) == [[2, 3], [4, 5], [6, 7]]
 
 
-def test_held_out_figure_is_the_mean_over_all_kernels():
+def test_held_out_figure_is_the_mean_over_all_kernels() -> None:
     flow = KernelFlow(kernel_size=3, blocks=1, hidden=2).eval()
     kernels = torch.rand(1500, 9)
     noise = torch.Generator().manual_seed(0)
@@ -108,7 +108,7 @@ def test_held_out_figure_is_the_mean_over_all_kernels():
     assert mean_nll(flow, kernels) == mean_nll(flow, kernels)
 
 
-def test_training_lowers_the_figure_and_saves_what_stage_two_reads(tmp_path):
+def test_training_lowers_the_figure_and_saves_what_stage_two_reads(tmp_path: Path) -> None:
     folder = train_here(tmp_path, flow_options(train__total_iter=60, val__val_freq=20, train__optim_g__lr=0.01))
     flow = KernelFlow(kernel_size=7, blocks=2, hidden=4).eval()
     held_out = data_set("val", kernels=70, seed=0).pool(0)
@@ -121,7 +121,7 @@ def test_training_lowers_the_figure_and_saves_what_stage_two_reads(tmp_path):
     assert best == {"better": "lower", "val": pytest.approx(trained, rel=1e-6), "iter": 60}
 
 
-def test_resumed_run_is_the_same_to_the_last_bit(tmp_path, monkeypatch):
+def test_resumed_run_is_the_same_to_the_last_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = flow_options(datasets__train__redraw=True, train__ema_decay=0.9)
     whole = train_here(tmp_path / "whole", options)
     original = KernelFlowModel.optimize_parameters
@@ -141,7 +141,9 @@ def test_resumed_run_is_the_same_to_the_last_bit(tmp_path, monkeypatch):
         assert differences(load(whole / name), load(halves / name)) == [], name
 
 
-def test_a_trained_prior_is_measured_and_drawn_by_the_test_launcher(tmp_path, monkeypatch):
+def test_a_trained_prior_is_measured_and_drawn_by_the_test_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = train_here(tmp_path, flow_options(val=None))
     options = flow_options(path__pretrain_network_g=str(folder / "models" / "net_g_latest.pth"), val={"save_img": True})
     del options["train"], options["logger"], options["datasets"]["train"]
@@ -160,13 +162,13 @@ def test_a_trained_prior_is_measured_and_drawn_by_the_test_launcher(tmp_path, mo
     np.testing.assert_array_equal(cv2.imread(str(image), 0), sheets_side_by_side([drawn, simulated]))
 
 
-def test_a_step_that_is_not_finite_names_its_kernels(tmp_path, monkeypatch):
+def test_a_step_that_is_not_finite_names_its_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KernelFlow, "forward", lambda self, x: next(self.parameters()).sum() * x.sum(1) * math.nan)
     with pytest.raises(NonFiniteError, match=r"nll is nan.*; kernels: \d+, \d+.*look at the kernels"):
         train_here(tmp_path, flow_options(val=None))
 
 
-def test_option_file_is_the_documented_recipe(tmp_path):
+def test_option_file_is_the_documented_recipe(tmp_path: Path) -> None:
     load_options(Arguments(OPTION_FILE), tmp_path, is_train=True)
     opt = read_option_file(OPTION_FILE)
     data, train = opt["datasets"]["train"], opt["train"]
@@ -202,7 +204,7 @@ def test_option_file_is_the_documented_recipe(tmp_path):
         ({"datasets__val__type": "DeblurPairDataset"}, "val: unknown key 'kernels'"),
     ],
 )
-def test_mistakes_in_the_options_are_named(tmp_path, changes, message):
+def test_mistakes_in_the_options_are_named(tmp_path: Path, changes: Any, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         train_here(tmp_path, flow_options(**changes))
     assert not (tmp_path / "experiments").exists()

@@ -21,7 +21,7 @@ from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.super_resolution_model import SuperResolutionModel
 
-NARROW_ATD = {
+NARROW_ATD: dict[str, Any] = {
     "type": "ATD",
     "embed_dim": 16,
     "depths": [2, 2],
@@ -111,9 +111,9 @@ def test_warm_up_then_steps(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def images(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict[str, Any]:
     """Options of a data set at x2: the real Set5 where it lies beside the checkout, else textures."""
-    real = Path(__file__).resolve().parents[3] / "shared" / "data" / "Set5"
+    real = shared_data / "Set5"
     section = {"name": "images", "type": "SuperResolutionPairDataset", "io_backend": {"type": "disk"}}
     if real.is_dir():
         low, high = real / "LR_bicubic" / "X2", real / "HR"
@@ -164,7 +164,7 @@ def train_here(folder: Path, options: dict[str, Any], auto_resume: bool = False)
 
 @pytest.fixture(scope="module")
 def short_run(images: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of six iterations at x2."""
+    """Return the folder of a run of six iterations at x2."""
     return train_here(tmp_path_factory.mktemp("short"), training_options(images))
 
 

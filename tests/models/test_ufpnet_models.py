@@ -210,7 +210,8 @@ def test_estimator_is_measured_by_blurring_the_sharp_images_again(tmp_path: Path
     section = {"phase": "val", "name": "val", "io_backend": {"type": "disk"}}
     roots = {"dataroot_lq": str(tmp_path / "val/blur"), "dataroot_gt": str(tmp_path / "val/sharp")}
     expected = []
-    for item in DeblurPairDataset(section | roots):
+    dataset = DeblurPairDataset(section | roots)
+    for item in (dataset[index] for index in range(len(dataset))):
         blurred, sharp = item["lq"][None], item["gt"][None]
         with torch.no_grad():
             field = estimate_kernel_field(model.net_g, model.net_flow, blurred, mean_code=True)

@@ -1,6 +1,7 @@
 """The ablations' networks, against their formulas written out."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,12 +22,12 @@ from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 
 VARIANTS = ("spatial", "no_activation", "added", "without_skip", "from_blurred", "from_restored", "from_e1")
-TINY = {"dim": 2, "blocks": (1, 1, 1), "fke_blocks": (1, 1)}
-PLAIN = {"units": 1, "scales": 1, "full_kinds": ("NAF", "NAF", "NAF"), "fke_kind": "Res"}
+TINY: dict[str, Any] = {"dim": 2, "blocks": (1, 1, 1), "fke_blocks": (1, 1)}
+PLAIN: dict[str, Any] = {"units": 1, "scales": 1, "full_kinds": ("NAF", "NAF", "NAF"), "fke_kind": "Res"}
 
 
 def shaken(network: nn.Module) -> nn.Module:
-    """The network with all of its branches open, in float64."""
+    """Build the network with all of its branches open, in float64."""
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -102,7 +103,7 @@ def test_sources_are_what_they_are_called(variant: str, monkeypatch: pytest.Monk
     seen = {}
     deblur_from = SourceKernelEstimator.deblur_from
 
-    def watch(self, source, f, previous):
+    def watch(self: Any, source: Any, f: Any, previous: Any) -> Any:
         seen["source"], seen["f"] = source, f
         return deblur_from(self, source, f, previous)
 

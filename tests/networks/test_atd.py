@@ -1,6 +1,7 @@
 """ATD: published counts, another program's ATD on equal weights, formulas by hand, sizes, and what is refused."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2_card import DeepRFTv2Card
 from deeprftv2_arch.ops.attention import attention
 
-FULL = {
+FULL: dict[str, Any] = {
     "embed_dim": 210,
     "depths": (6,) * 6,
     "num_heads": (6,) * 6,
@@ -35,7 +36,7 @@ FULL = {
     "mlp_ratio": 2,
     "upsampler": "pixelshuffle",
 }
-NARROW = {
+NARROW: dict[str, Any] = {
     "embed_dim": 12,
     "depths": (2, 3),
     "num_heads": (2, 3),
@@ -50,20 +51,20 @@ NARROW = {
 }
 
 
-def count(**arguments):
+def count(**arguments: Any) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in ATD(**arguments).parameters())
 
 
-def lively(network):
-    """The network with no branch at rest: windows' biases, sigma and norms move away from where they start."""
+def lively(network: ATD) -> ATD:
+    """Return the network with no branch at rest: windows' biases, sigma and norms are not where they start."""
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return network
 
 
-def peer_of(network, **arguments):
+def peer_of(network: ATD, **arguments: Any) -> ATD:
     """Another program's ATD with the weights of ``network``, which must load strictly."""
     arguments = NARROW | {"upsampler": "pixelshuffledirect", "upscale": 2} | arguments
     known = {key: value for key, value in arguments.items() if key not in ("fke", "tile_overlap", "use_checkpoint")}
@@ -75,12 +76,12 @@ def peer_of(network, **arguments):
 @pytest.mark.parametrize(
     ("upscale", "without", "with_fke"), [(2, 753_204, 1_163_108), (3, 759_699, 1_169_603), (4, 768_792, 1_178_696)]
 )
-def test_parameters_of_atd_light_as_published(upscale, without, with_fke):
+def test_parameters_of_atd_light_as_published(upscale: int, without: int, with_fke: int) -> None:
     assert count(upscale=upscale) == without
     assert count(upscale=upscale, fke=True) == with_fke
 
 
-def test_full_size_atd_builds_with_the_parameters_of_the_public_one():
+def test_full_size_atd_builds_with_the_parameters_of_the_public_one() -> None:
     assert count(upscale=4, **FULL) == 20_260_929
 
 
@@ -102,7 +103,7 @@ def test_full_size_atd_builds_with_the_parameters_of_the_public_one():
     ],
 )
 @pytest.mark.parametrize("shape", [(1, 16, 24), (2, 29, 13)])
-def test_results_are_those_of_another_implementation(change, shape):
+def test_results_are_those_of_another_implementation(change: dict[Any, Any], shape: tuple[int, ...]) -> None:
     network = lively(ATD(**NARROW | change)).double().eval()
     batch, height, width = shape
     x = torch.rand(batch, change.get("in_chans", 3), height, width, dtype=torch.float64)
@@ -111,7 +112,7 @@ def test_results_are_those_of_another_implementation(change, shape):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 70)])
-def test_atd_light_in_float32_is_the_public_one_to_the_last_bit(size):
+def test_atd_light_in_float32_is_the_public_one_to_the_last_bit(size: tuple[int, int]) -> None:
     """A difference in the last bit can put pixels into other categories and end at 1e-3, so there should be none."""
     network = ATD(upscale=4).eval()
     public = ModelLoader().load_from_state_dict(network.state_dict())
@@ -121,7 +122,7 @@ def test_atd_light_in_float32_is_the_public_one_to_the_last_bit(size):
         assert (network(x) - public.model.eval()(x)).abs().max() <= 1e-7
 
 
-def test_gradients_are_those_of_another_implementation_with_and_without_checkpointing():
+def test_gradients_are_those_of_another_implementation_with_and_without_checkpointing() -> None:
     network = lively(ATD(**NARROW)).double()
     frugal = ATD(**NARROW, use_checkpoint=True).double()
     frugal.load_state_dict(network.state_dict())
@@ -135,7 +136,7 @@ def test_gradients_are_those_of_another_implementation_with_and_without_checkpoi
             torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=1e-9, atol=1e-9)
 
 
-def test_checkpointing_with_fke_changes_no_gradient():
+def test_checkpointing_with_fke_changes_no_gradient() -> None:
     network, frugal = (ATD(**NARROW, fke=True, use_checkpoint=use).double() for use in (False, True))
     frugal.load_state_dict(network.state_dict())
     x = torch.rand(1, 3, 16, 16, dtype=torch.float64)
@@ -145,7 +146,7 @@ def test_checkpointing_with_fke_changes_no_gradient():
         torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-10, atol=1e-12, msg=name)
 
 
-def test_estimators_form_a_chain_behind_the_groups():
+def test_estimators_form_a_chain_behind_the_groups() -> None:
     """The whole ATD+FKE from its own groups and the reference formulas of the estimator."""
     network = lively(ATD(**NARROW, fke=True)).double().eval()
     generator = torch.Generator().manual_seed(0)
@@ -177,7 +178,7 @@ def test_estimators_form_a_chain_behind_the_groups():
         torch.testing.assert_close(network(x), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_larger_images_are_enlarged_in_blended_tiles_of_the_shallow_features():
+def test_larger_images_are_enlarged_in_blended_tiles_of_the_shallow_features() -> None:
     network = lively(ATD(**NARROW, upscale=3, fke=True)).double().eval()
     x = torch.rand(1, 3, 16, 37, dtype=torch.float64)  # mirrored to 16x40; tiles of 16 every 12, the last at 24
     with torch.no_grad():
@@ -199,7 +200,7 @@ def test_larger_images_are_enlarged_in_blended_tiles_of_the_shallow_features():
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 9), (3, 17), (20, 5)])
-def test_any_size_is_continued_by_its_mirror_images(height, width):
+def test_any_size_is_continued_by_its_mirror_images(height: int, width: int) -> None:
     network = ATD(**NARROW).double().eval()
     x = torch.rand(1, 3, height, width, dtype=torch.float64)
     pad = [(0, 0), (0, 0), (0, -height % 8), (0, -width % 8)]
@@ -208,23 +209,23 @@ def test_any_size_is_continued_by_its_mirror_images(height, width):
         torch.testing.assert_close(network(x), network(mirrored)[:, :, : 2 * height, : 2 * width], rtol=0, atol=1e-12)
 
 
-def test_relative_positions_of_a_window_of_two():
+def test_relative_positions_of_a_window_of_two() -> None:
     """Pixels 0 1 / 2 3; rows of the table are (dy, dx) = (-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0), ..."""
     assert relative_position_index(2).tolist() == [[4, 3, 1, 0], [5, 4, 2, 1], [7, 6, 4, 3], [8, 7, 5, 4]]
 
 
 @pytest.mark.parametrize("shift", [0, 2])
-def test_window_attention_pixel_by_pixel(shift):
+def test_window_attention_pixel_by_pixel(shift: int) -> None:
     """Which pixels attend: those of one shifted window that lie together in the image without its being rolled."""
     window, heads, height, width = 4, 2, 8, 12
-    layer = WindowAttention(6, window, heads).double()
+    layer: Any = WindowAttention(6, window, heads).double()
     layer.proj = torch.nn.Identity()
     table = torch.nn.init.normal_(layer.relative_position_bias_table)
     qkv = torch.randn(1, height, width, 18, dtype=torch.float64)
     q, k, v = qkv.view(height, width, 3, heads, 3).unbind(2)
     expected = torch.zeros(height, width, heads, 3, dtype=torch.float64)
 
-    def place(y, x):
+    def place(y: Any, x: Any) -> Any:
         return (y + window - shift) // window, (x + window - shift) // window
 
     positions = [(y, x) for y in range(height) for x in range(width)]
@@ -240,9 +241,9 @@ def test_window_attention_pixel_by_pixel(shift):
     torch.testing.assert_close(found[0], expected.flatten(2))
 
 
-def test_category_attention_group_by_group():
+def test_category_attention_group_by_group() -> None:
     """Seven pixels in groups of three: sorted by category, the last group filled up with the mirrored end."""
-    layer = CategoryAttention(2, 1, 3, bias=True).double()
+    layer: Any = CategoryAttention(2, 1, 3, bias=True).double()
     layer.proj = torch.nn.Identity()
     torch.nn.init.constant_(layer.logit_scale, math.log(2.0))
     qkv = torch.randn(1, 7, 6, dtype=torch.float64)
@@ -261,7 +262,7 @@ def test_category_attention_group_by_group():
         torch.testing.assert_close(layer(qkv, similarity)[0], expected)
 
 
-def test_category_scale_is_limited_to_a_hundred():
+def test_category_scale_is_limited_to_a_hundred() -> None:
     layer = CategoryAttention(2, 1, 4, bias=False).double()
     qkv, similarity = torch.randn(1, 4, 6, dtype=torch.float64), torch.ones(1, 4, 2, dtype=torch.float64)
     results = []
@@ -271,7 +272,7 @@ def test_category_scale_is_limited_to_a_hundred():
     torch.testing.assert_close(*results)
 
 
-def test_dictionary_is_looked_up_by_cosine_similarity():
+def test_dictionary_is_looked_up_by_cosine_similarity() -> None:
     layer = TokenDictionaryCrossAttention(3, tokens=4, reduced=2, bias=True).double()
     with torch.no_grad():
         layer.scale.copy_(torch.tensor([-1.0, 0.25, 1.0, 7.0]))
@@ -289,7 +290,7 @@ def test_dictionary_is_looked_up_by_cosine_similarity():
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_attention_in_pieces_is_attention_as_a_whole(pieces, monkeypatch):
+def test_attention_in_pieces_is_attention_as_a_whole(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = torch.randn(3, 5, 2, 7, 4, dtype=torch.float64)
     bias, scale = torch.randn(2, 7, 7, dtype=torch.float64), torch.tensor([[1.7]], dtype=torch.float64)
     monkeypatch.setattr("deeprftv2_arch.ops.attention.PIECE", 2 * 7 * 7 * -(-5 // pieces))
@@ -298,7 +299,7 @@ def test_attention_in_pieces_is_attention_as_a_whole(pieces, monkeypatch):
         torch.testing.assert_close(attention(q, k, v, bias, scale), expected)
 
 
-def test_linear_layers_start_as_in_the_public_network_those_of_the_estimators_too():
+def test_linear_layers_start_as_in_the_public_network_those_of_the_estimators_too() -> None:
     network = ATD(fke=True)
     wqkv = network.layers[0].residual_group.layers[0].wqkv
     scan = network.fkes[1].sub_resnet.levels[0].blocks[0].scan
@@ -335,12 +336,12 @@ def test_linear_layers_start_as_in_the_public_network_those_of_the_estimators_to
         ({"resi_connection": "2conv"}, r"resi_connection must be 1conv or 3conv, got '2conv'"),
     ],
 )
-def test_arguments_that_cannot_be_met_are_refused(arguments, message):
+def test_arguments_that_cannot_be_met_are_refused(arguments: dict[str, Any], message: str) -> None:
     with torch.device("meta"), pytest.raises(OptionError, match=message):
         ATD(**arguments)
 
 
-def test_images_of_other_channels_are_refused():
+def test_images_of_other_channels_are_refused() -> None:
     with pytest.raises(OptionError, match=r"enlarges images \(B, 3, H, W\), got a tensor of shape \(1, 1, 8, 8\)"):
         ATD(**NARROW)(torch.zeros(1, 1, 8, 8))
 
@@ -354,6 +355,6 @@ def test_images_of_other_channels_are_refused():
         (NARROW | {"upsampler": "nearest+conv", "upscale": 4}, "an ATD at x4 with in_chans 3, embed_dim 12, depths"),
     ],
 )
-def test_checkpoints_say_which_network_they_belong_to(arguments, description):
+def test_checkpoints_say_which_network_they_belong_to(arguments: dict[str, Any], description: str) -> None:
     with torch.device("meta"):
         assert describe(ATD(**arguments).state_dict()).startswith(description)

@@ -22,7 +22,7 @@ from deeprftv2_arch.networks.deeprftv2_card import DeepRFTv2Card
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.ufpnet import UFPNet
 
-TINY = {"dim": 4, "blocks": (1, 4, 4), "fke_blocks": (1,)}
+TINY: dict[str, Any] = {"dim": 4, "blocks": (1, 4, 4), "fke_blocks": (1,)}
 ATD_TINY: dict[str, Any] = {"embed_dim": 8, "depths": (1, 1), "num_heads": (2, 2), "window_size": 4}
 
 

@@ -1,6 +1,7 @@
 """The flow prior against formulas written out by hand."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,16 +14,16 @@ from deeprftv2_arch.networks.kernel_flow import KernelFlow
 
 
 def lively_flow(strength: float = 0.3, **arguments: int) -> KernelFlow:
-    """A flow in float64 whose every weight and running statistic does something, in eval mode."""
+    """Build a flow in float64 whose every weight and running statistic does something, in eval mode."""
     flow = KernelFlow(**arguments).double()
     with torch.no_grad():
         for value in flow.parameters():
             value.add_(strength * torch.randn_like(value))
-        for name, value in flow.named_buffers():
+        for name, statistic in flow.named_buffers():
             if name.endswith("running_mean"):
-                value.normal_()
+                statistic.normal_()
             elif name.endswith("running_var"):
-                value.uniform_(0.3, 2)
+                statistic.uniform_(0.3, 2)
     return flow.eval()
 
 
@@ -31,7 +32,7 @@ def by_hand(flow: KernelFlow, x: list[float]) -> tuple[list[float], float]:
     state = {name: value.tolist() for name, value in flow.state_dict().items()}
     log_det = 0.0
 
-    def perceptron(prefix: str, v: list[float], activation) -> list[float]:
+    def perceptron(prefix: str, v: list[float], activation: Any) -> list[float]:
         for layer in (0, 2, 4):
             weight, bias = state[f"{prefix}.{layer}.weight"], state[f"{prefix}.{layer}.bias"]
             v = [sum(w * a for w, a in zip(row, v, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
@@ -56,14 +57,14 @@ def by_hand(flow: KernelFlow, x: list[float]) -> tuple[list[float], float]:
     return x, log_det
 
 
-def test_the_published_flow_has_the_published_number_of_parameters():
+def test_the_published_flow_has_the_published_number_of_parameters() -> None:
     flow = KernelFlow()
     assert sum(value.numel() for value in flow.parameters()) == 194_470
     assert sum(value.numel() for value in flow.layers[0].parameters()) == 38_172
     assert sum(value.numel() for value in flow.layers[1].parameters()) == 722
 
 
-def test_equals_a_plain_loop_over_the_entries():
+def test_equals_a_plain_loop_over_the_entries() -> None:
     flow = lively_flow(kernel_size=3, blocks=3, hidden=4)
     x = torch.randn(2, 9, dtype=torch.float64)
     codes, log_det = flow.encode(x)
@@ -76,7 +77,7 @@ def test_equals_a_plain_loop_over_the_entries():
         assert nll[row].item() == pytest.approx(-(density + by_loop), rel=1e-12)
 
 
-def test_decoding_inverts_encoding():
+def test_decoding_inverts_encoding() -> None:
     flow = lively_flow(strength=0.02)
     kernels = torch.rand(5, 361, dtype=torch.float64) / 10
     logits = flow.to_logits(kernels, torch.Generator().manual_seed(1))
@@ -86,7 +87,7 @@ def test_decoding_inverts_encoding():
     torch.testing.assert_close(flow.decode(codes), kernels + dither, rtol=1e-9, atol=1e-12)
 
 
-def test_log_determinant_is_that_of_the_jacobian():
+def test_log_determinant_is_that_of_the_jacobian() -> None:
     flow = lively_flow(kernel_size=3, blocks=2, hidden=5)
     for row in torch.randn(3, 9, dtype=torch.float64):
         matrix = jacobian(lambda v: flow.encode(v[None])[0][0], row)
@@ -94,7 +95,7 @@ def test_log_determinant_is_that_of_the_jacobian():
         torch.testing.assert_close(flow.encode(row[None])[1][0], expected, rtol=1e-10, atol=1e-10)
 
 
-def test_a_new_coupling_translates_by_the_weights_it_scales_by():
+def test_a_new_coupling_translates_by_the_weights_it_scales_by() -> None:
     coupling = AffineCoupling(9, 4, passed=0)
     for ours, theirs in zip(coupling.scale.parameters(), coupling.translation.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -103,7 +104,7 @@ def test_a_new_coupling_translates_by_the_weights_it_scales_by():
     assert [type(layer) for layer in coupling.translation] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
 
 
-def test_half_of_the_entries_pass_through_and_decide_about_the_others():
+def test_half_of_the_entries_pass_through_and_decide_about_the_others() -> None:
     coupling = AffineCoupling(5, 4, passed=1)
     x = torch.randn(1, 5)
     codes, _ = coupling.encode(x)
@@ -113,7 +114,7 @@ def test_half_of_the_entries_pass_through_and_decide_about_the_others():
     assert torch.equal(matrix[::2, ::2], torch.diag(matrix.diagonal()[::2]))
 
 
-def test_normalisation_uses_the_batch_in_training_and_remembers_a_tenth_of_it():
+def test_normalisation_uses_the_batch_in_training_and_remembers_a_tenth_of_it() -> None:
     norm = FlowNorm(2).double()
     x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]], dtype=torch.float64)
     y, log_det = norm.encode(x)
@@ -128,7 +129,7 @@ def test_normalisation_uses_the_batch_in_training_and_remembers_a_tenth_of_it():
     assert norm.running_mean.tolist() == pytest.approx([0.3, 0.1])
 
 
-def test_gradients_flow_through_the_statistics_of_the_batch():
+def test_gradients_flow_through_the_statistics_of_the_batch() -> None:
     """A normalised batch does not change when all its rows move together, so that their gradients cancel."""
     norm = FlowNorm(3).double()
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
@@ -138,7 +139,7 @@ def test_gradients_flow_through_the_statistics_of_the_batch():
     torch.testing.assert_close(x.grad.sum(0), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-def test_logits_hold_noise_below_a_720th():
+def test_logits_hold_noise_below_a_720th() -> None:
     flow = KernelFlow(kernel_size=19).double()
     logits = flow.to_logits(torch.zeros(50, 361, dtype=torch.float64))
     noise = (torch.sigmoid(logits) - 1e-6) / (1 - 2e-6) * 720
@@ -147,7 +148,7 @@ def test_logits_hold_noise_below_a_720th():
     assert noise.mean().item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_single_point_and_a_negative_entry_have_finite_logits():
+def test_a_single_point_and_a_negative_entry_have_finite_logits() -> None:
     flow = KernelFlow(kernel_size=3)
     logits = flow.to_logits(torch.tensor([[1.0, -0.5, 0, 0, 0, 0, 0, 0, 0]]))
     assert logits.isfinite().all()
@@ -155,7 +156,7 @@ def test_a_single_point_and_a_negative_entry_have_finite_logits():
     assert logits[0, 1] < math.log(1 / 719)
 
 
-def test_samples_are_decoded_normal_codes_and_follow_the_generator():
+def test_samples_are_decoded_normal_codes_and_follow_the_generator() -> None:
     flow = lively_flow(kernel_size=5).float()
     kernels = flow.sample(3, torch.Generator().manual_seed(7))
     codes = torch.randn(3, 25, generator=torch.Generator().manual_seed(7))
@@ -165,7 +166,7 @@ def test_samples_are_decoded_normal_codes_and_follow_the_generator():
     assert kernels.max() <= 1 + 1.1e-6
 
 
-def test_what_has_no_meaning_is_refused():
+def test_what_has_no_meaning_is_refused() -> None:
     flow = KernelFlow(kernel_size=3)
     with pytest.raises(DataError, match="at least two kernels"):
         flow(torch.zeros(1, 9))
@@ -179,7 +180,7 @@ def test_what_has_no_meaning_is_refused():
             KernelFlow(**arguments)
 
 
-def test_alpha_travels_with_the_weights():
+def test_alpha_travels_with_the_weights() -> None:
     torch.manual_seed(0)
     flow = KernelFlow(kernel_size=3, blocks=1, hidden=2, alpha=0.05).double().eval()
     other = KernelFlow(kernel_size=3, blocks=1, hidden=2).double().eval()
@@ -193,6 +194,6 @@ def test_alpha_travels_with_the_weights():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, -1.0])
-def test_alpha_is_between_0_and_a_half(alpha: float):
+def test_alpha_is_between_0_and_a_half(alpha: float) -> None:
     with pytest.raises(OptionError, match="alpha must lie between 0 and"):
         KernelFlow(alpha=alpha)

@@ -22,7 +22,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def network(**changes: Any) -> KernelGuidedUNet:
-    """A tiny network of which nothing is zero but what its kernels add."""
+    """Build a tiny network of which nothing is zero but what its kernels add."""
     torch.manual_seed(0)
     built = KernelGuidedUNet(**{**ARGUMENTS, **changes})
     randomise(built.unet)
@@ -36,7 +36,7 @@ def randomise(module: nn.Module) -> None:
 
 
 def plain_unet(like: KernelGuidedUNet) -> DeepRFTv2:
-    """The plain U-Net with the same weights."""
+    """Build the plain U-Net with the same weights."""
     plain = DeepRFTv2(4, units=1, scales=1, blocks=(1, 1, 1), full_kinds=("NAF",) * 3, fke_blocks=(), memory="none")
     weights = {
         f"units.0.full_scale.{name}": value for name, value in like.unet.state_dict().items() if ".fuse." not in name

@@ -1,5 +1,7 @@
 """The whole network: published counts, an independent implementation, sizes, and arguments that are refused."""
 
+from typing import Any
+
 import pytest
 import torch
 from oracle_deeprftv2 import random_state, restore
@@ -10,10 +12,10 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.deeprftv2_card import DeepRFTv2Card
 
-NAF = {"full_kinds": ("NAF", "NAF", "NAF")}
-UNET = {"units": 1, "scales": 1, **NAF}
-NO_FKE = {"fke_blocks": ()}
-TINY = {"dim": 4, "units": 1, "blocks": (1, 1, 1), "fke_blocks": (1, 1), **NAF}
+NAF: dict[str, Any] = {"full_kinds": ("NAF", "NAF", "NAF")}
+UNET: dict[str, Any] = {"units": 1, "scales": 1, **NAF}
+NO_FKE: dict[str, Any] = {"fke_blocks": ()}
+TINY: dict[str, Any] = {"dim": 4, "units": 1, "blocks": (1, 1, 1), "fke_blocks": (1, 1), **NAF}
 
 # arguments, parameters (exact where published to the digit, else in thousands), GMACs at 3x256x256 by ptflops, in paper
 TABLE = {
@@ -36,7 +38,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_parameters_are_the_published_ones(name):
+def test_parameters_are_the_published_ones(name: str) -> None:
     arguments, published, _ = TABLE[name]
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in DeepRFTv2(**arguments).parameters())
@@ -44,7 +46,7 @@ def test_parameters_are_the_published_ones(name):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_macs_are_the_published_ones(name):
+def test_macs_are_the_published_ones(name: str) -> None:
     """To a thousandth of the published figure's last digit, on tensors without data."""
     arguments, _, published = TABLE[name]
     with torch.device("meta"):
@@ -56,7 +58,7 @@ def test_macs_are_the_published_ones(name):
     assert macs / 1e9 == pytest.approx(published, abs=1e-3)
 
 
-CONFIGURATIONS = {
+CONFIGURATIONS: dict[str, Any] = {
     "B, narrow": {"dim": 4},
     "S, narrow": {"dim": 6, "kinds": ("naf",) * 3},
     "one unit, one scale": {"dim": 4, "units": 1, "scales": 1, "kinds": ("naf", "nafevs", "naf")},
@@ -67,7 +69,7 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
-def test_images_equal_an_independent_implementation(name, memory):
+def test_images_equal_an_independent_implementation(name: str, memory: str) -> None:
     state = random_state(**CONFIGURATIONS[name])
     converted = under_our_names(state, "reference")
     network = DeepRFTv2(**DeepRFTv2Card(DeepRFTv2).deduce_arguments(converted), memory=memory).double()
@@ -82,7 +84,7 @@ def test_images_equal_an_independent_implementation(name, memory):
     assert (network.eval()(image) - expected["full"][-1]).norm() <= 1e-9 * expected["full"][-1].norm()
 
 
-def test_any_size_and_batch_are_restored_as_if_padded_by_hand():
+def test_any_size_and_batch_are_restored_as_if_padded_by_hand() -> None:
     network = DeepRFTv2(**TINY).eval()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -97,7 +99,7 @@ def test_any_size_and_batch_are_restored_as_if_padded_by_hand():
             torch.testing.assert_close(y[1:], network(x[1:]), rtol=1e-4, atol=1e-5)
 
 
-def test_tiles_are_used_in_evaluation_only_where_the_image_is_larger():
+def test_tiles_are_used_in_evaluation_only_where_the_image_is_larger() -> None:
     whole, tiled = DeepRFTv2(**TINY), DeepRFTv2(**TINY, tile=32, tile_overlap=16)
     with torch.no_grad():
         for parameter in whole.parameters():
@@ -114,7 +116,7 @@ def test_tiles_are_used_in_evaluation_only_where_the_image_is_larger():
         torch.testing.assert_close(found[:, :, 32:], bottom[:, :, 16:], rtol=0.05, atol=0.05)
 
 
-def test_the_defaults_draw_on_nothing_but_the_image():
+def test_the_defaults_draw_on_nothing_but_the_image() -> None:
     """Identity at initialisation but for the heads: eval output is the image plus a head's response."""
     network = DeepRFTv2(**TINY).eval()
     with torch.no_grad():
@@ -142,17 +144,17 @@ def test_the_defaults_draw_on_nothing_but_the_image():
         ({"tile": 32, "tile_overlap": 32}, "tile_overlap must be from 0 on and smaller than tile"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, message):
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         DeepRFTv2(**{**TINY, **arguments})
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_images_that_are_not_rgb_are_refused(channels):
+def test_images_that_are_not_rgb_are_refused(channels: int) -> None:
     with pytest.raises(OptionError, match="restores RGB images"):
         DeepRFTv2(**TINY)(torch.rand(1, channels, 16, 16))
 
 
-def test_training_refuses_sizes_that_do_not_fit():
+def test_training_refuses_sizes_that_do_not_fit() -> None:
     with pytest.raises(OptionError, match="multiples of 8, got 16x20; change patch_size"):
         DeepRFTv2(**TINY).train()(torch.rand(1, 3, 16, 20))

@@ -1,5 +1,7 @@
 """What is known of a network, of this package or of somebody else's."""
 
+from typing import Any
+
 import pytest
 from basicsr.archs.edsr_arch import EDSR
 from basicsr.archs.srresnet_arch import MSRResNet
@@ -13,8 +15,15 @@ from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 from deeprftv2_arch.networks.protocol import KernelGuided, MultiScaleNetwork, NetworkTraits, TiledNetwork, traits_of
 from deeprftv2_arch.networks.ufpnet import UFPNet
 
-TINY = {"dim": 4, "blocks": (1, 4, 4)}
-ATD_SIZES = {"embed_dim": 16, "depths": (1,), "num_heads": (2,), "window_size": 8, "num_tokens": 8, "reducted_dim": 4}
+TINY: dict[str, Any] = {"dim": 4, "blocks": (1, 4, 4)}
+ATD_SIZES: dict[str, Any] = {
+    "embed_dim": 16,
+    "depths": (1,),
+    "num_heads": (2,),
+    "window_size": 8,
+    "num_tokens": 8,
+    "reducted_dim": 4,
+}
 
 
 @pytest.mark.parametrize(

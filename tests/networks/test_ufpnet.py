@@ -1,6 +1,7 @@
 """UFPNet: published counts, an independent implementation, draws of kernels, frozen parts, and what is refused."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def network_of(state: dict[str, torch.Tensor], **arguments: object) -> UFPNet:
 
 
 def narrow(**options: object) -> UFPNet:
-    """A narrow network of which every part has an effect."""
+    """Build a narrow network of which every part has an effect."""
     return network_of(random_state(**NARROW), **NARROW, **options).eval()
 
 
@@ -33,7 +34,7 @@ def drawn(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.
     return torch.rand(batch, 3, height, width).double(), torch.randn(batch, 9, *padded).double()
 
 
-def test_parameters_are_the_published_ones_less_two_layers_without_effect():
+def test_parameters_are_the_published_ones_less_two_layers_without_effect() -> None:
     with torch.device("meta"):
         network = UFPNet()
         parts = network, network.estimator, network.flow
@@ -41,7 +42,7 @@ def test_parameters_are_the_published_ones_less_two_layers_without_effect():
     assert counts == [80_343_663 - 2 * 521_645, 5_619_858, 194_470]
 
 
-def test_multiplications_of_every_part_are_those_of_the_reference():
+def test_multiplications_of_every_part_are_those_of_the_reference() -> None:
     """Of convolutions and linear layers at 3x256x256, transposed ones counted at their input, in units of 10^9."""
     with torch.device("meta"):
         network = UFPNet().eval()
@@ -69,7 +70,9 @@ def test_multiplications_of_every_part_are_those_of_the_reference():
     ("height", "width", "train_size"), [(32, 16, None), (21, 35, None), (32, 48, 16), (48, 21, 20), (9, 40, 16)]
 )
 @pytest.mark.parametrize("training", [False, True])
-def test_images_and_kernels_equal_an_independent_implementation(height, width, train_size, training):
+def test_images_and_kernels_equal_an_independent_implementation(
+    height: int, width: int, train_size: int | None, training: bool
+) -> None:
     state = random_state(**NARROW)
     network = network_of(state, **NARROW, train_size=train_size).train(training)
     x, noise = drawn(height, width, batch=2)
@@ -88,7 +91,7 @@ def test_images_and_kernels_equal_an_independent_implementation(height, width, t
     torch.testing.assert_close(single.double(), expected, rtol=0, atol=1e-5)
 
 
-def test_the_published_network_equals_an_independent_implementation_on_all_852_tensors():
+def test_the_published_network_equals_an_independent_implementation_on_all_852_tensors() -> None:
     shapes = reference_shapes()
     assert len(shapes) == 852
     assert sum(torch.Size(shape).numel() for key, shape in shapes.items() if is_parameter(key)) == 80_343_663
@@ -104,7 +107,7 @@ def test_the_published_network_equals_an_independent_implementation_on_all_852_t
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 
-def test_kernels_have_no_effect_before_training():
+def test_kernels_have_no_effect_before_training() -> None:
     torch.manual_seed(1)
     network = UFPNet(**NARROW)
     x, noise = torch.rand(1, 3, 16, 16), torch.randn(2, 1, 9, 16, 16)
@@ -113,7 +116,7 @@ def test_kernels_have_no_effect_before_training():
     torch.testing.assert_close(first["restored"], second["restored"], rtol=0, atol=0)
 
 
-def test_a_generator_or_a_seed_repeats_the_draws_and_without_them_they_differ():
+def test_a_generator_or_a_seed_repeats_the_draws_and_without_them_they_differ() -> None:
     network = narrow()
     x, _ = drawn(20, 16)
     with torch.no_grad():
@@ -129,7 +132,7 @@ def test_a_generator_or_a_seed_repeats_the_draws_and_without_them_they_differ():
         assert not torch.equal(network.train()(x, supervise=True)["kernels"], network(x, supervise=True)["kernels"])
 
 
-def test_several_samples_give_the_mean_of_what_single_draws_give():
+def test_several_samples_give_the_mean_of_what_single_draws_give() -> None:
     x, _ = drawn(16, 21)
     network = narrow()
     with torch.no_grad():
@@ -142,7 +145,7 @@ def test_several_samples_give_the_mean_of_what_single_draws_give():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_no_samples_restore_with_the_mean_code(training):
+def test_no_samples_restore_with_the_mean_code(training: bool) -> None:
     x, noise = drawn(16, 21)
     network = narrow().train(training)
     with torch.no_grad():
@@ -151,7 +154,7 @@ def test_no_samples_restore_with_the_mean_code(training):
         torch.testing.assert_close(network(x), expected)
 
 
-def test_what_is_frozen_is_in_eval_mode_and_has_neither_gradients_nor_decay():
+def test_what_is_frozen_is_in_eval_mode_and_has_neither_gradients_nor_decay() -> None:
     network = narrow().train()
     assert not any(part.training for part in [*network.estimator.modules(), *network.flow.modules()])
     assert network.kernel_blocks[0].training
@@ -171,7 +174,7 @@ def test_what_is_frozen_is_in_eval_mode_and_has_neither_gradients_nor_decay():
     assert len(frozen) == 66 + 3 * (12 + 4) + 1
 
 
-def test_every_level_pools_over_one_and_a_half_times_its_training_patch():
+def test_every_level_pools_over_one_and_a_half_times_its_training_patch() -> None:
     network = UFPNet(**NARROW, train_size=36)
     windows = {
         name.removesuffix(".channel_attention"): part[0].window
@@ -197,21 +200,21 @@ def test_every_level_pools_over_one_and_a_half_times_its_training_patch():
         ({"kernel_width": 0}, "UncertainKernelEstimator: width must be at least 1, got 0"),
     ],
 )
-def test_arguments_that_make_no_network_are_refused(arguments, message):
+def test_arguments_that_make_no_network_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         UFPNet(**{**NARROW, **arguments})
 
 
-def test_estimators_and_flows_of_other_kernels_are_refused():
+def test_estimators_and_flows_of_other_kernels_are_refused() -> None:
     class Guided(KernelGuidedNetwork):
-        def deblur(self, x, kernels):
+        def deblur(self, x: Any, kernels: Any) -> Any:
             return x
 
     with pytest.raises(OptionError, match="Guided: the estimator has kernel_size 3, the flow 5; they must be the same"):
         Guided(UncertainKernelEstimator(2, 3), KernelFlow(5), size_multiple=2)
 
 
-def test_images_that_cannot_be_restored_are_refused():
+def test_images_that_cannot_be_restored_are_refused() -> None:
     network = narrow()
     with pytest.raises(DataError, match="UFPNet restores images of at least 9x9 pixels, got 30x8"):
         network(torch.rand(1, 3, 8, 30).double())

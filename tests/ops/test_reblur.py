@@ -1,6 +1,7 @@
 """The reblur operator against plain loops, PyTorch's unfold, finite differences and counted bytes."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from deeprftv2_arch.ops.reblur import reblur
 
 
 def by_loop(image: Tensor, field: Tensor) -> Tensor:
-    """The definition, pixel by pixel."""
+    """Compute the definition, pixel by pixel."""
     size = math.isqrt(field.shape[1])
     height, width = image.shape[2:]
     blurred = torch.zeros_like(image)
@@ -78,7 +79,9 @@ def test_every_sample_is_blurred_by_its_own_field() -> None:
 
 @pytest.mark.parametrize("strip", [1, 60, 2**17])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_values_and_gradients_are_unfold_s(strip: int, layout: torch.memory_format, monkeypatch) -> None:
+def test_values_and_gradients_are_unfold_s(
+    strip: int, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "STRIP_ON_CPU", strip)
     image, field = (x.to(memory_format=layout).requires_grad_() for x in example((2, 3, 13, 11), 19))
     grad = torch.randn(2, 3, 13, 11, dtype=torch.float64)
@@ -94,7 +97,7 @@ def test_gradients_are_finite_differences(shape: tuple[int, ...], size: int) -> 
     assert torch.autograd.gradcheck(reblur, (image, field))
 
 
-def test_only_the_gradients_that_are_asked_for_are_computed(monkeypatch) -> None:
+def test_only_the_gradients_that_are_asked_for_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     for name in ("_gradient_of_image", "_gradient_of_field"):
         original = getattr(module, name)
@@ -130,7 +133,7 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype, autocast: bool)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_what_it_holds(layout: torch.memory_format, monkeypatch) -> None:
+def test_what_it_holds(layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept: nothing but the inputs. At the peak: gradients and the continued image, but no copy for any offset."""
     monkeypatch.setattr(module, "STRIP_ON_CPU", 2**12)
     image, field = example((2, 3, 64, 48), 19, torch.float32)
@@ -141,12 +144,14 @@ def test_what_it_holds(layout: torch.memory_format, monkeypatch) -> None:
         return reblur(image, field).sum()
 
     forward().backward()  # PyTorch allocates some things once
-    image.grad = field.grad = None
+    image.grad = None
+    field.grad = None
     held, peak = cpu_bytes(forward)
     padded = 2 * 3 * (64 + 18) * (48 + 18) * 4
     result_and_gradients = 2 * image.nbytes + field.nbytes
     strip = 0 if layout == torch.contiguous_format else 2**12 / 3 * 361 * 4
-    assert field.grad.stride() == field.stride()
+    gradient: Tensor = field.grad
+    assert gradient.stride() == field.stride()
     assert held < 1024
     assert result_and_gradients <= peak <= result_and_gradients + padded + image.nbytes + strip + 1024
 
@@ -161,6 +166,8 @@ def test_what_it_holds(layout: torch.memory_format, monkeypatch) -> None:
         ((1, 3, 4, 5), (1, 10, 4, 5), "10 values are no square kernel"),
     ],
 )
-def test_shapes_that_do_not_belong_together_are_refused(image: tuple, field: tuple, message: str) -> None:
+def test_shapes_that_do_not_belong_together_are_refused(
+    image: tuple[Any, ...], field: tuple[Any, ...], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         reblur(torch.zeros(image), torch.zeros(field))

@@ -1,6 +1,7 @@
 """Reversible columns: the same gradients as plain autograd, from less memory."""
 
 from itertools import cycle
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from deeprftv2_arch.layers.reversible_column import sub_decoder
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.ops.reversible import away_from_zero, column_step
 
-TINY = {"dim": 4, "blocks": (1, 1, 4), "full_kinds": ("NAF", "NAF", "NAFEVS"), "fke_blocks": (1, 1)}
+TINY: dict[str, Any] = {"dim": 4, "blocks": (1, 1, 4), "full_kinds": ("NAF", "NAF", "NAFEVS"), "fke_blocks": (1, 1)}
 
 
 def wake(network: nn.Module) -> None:
@@ -26,7 +27,7 @@ def gradients(network: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], 
     """Gradients of a loss over every supervised image, and the bytes that autograd holds after the forward pass."""
     held: dict[int, int] = {}
 
-    def pack(tensor):
+    def pack(tensor: Any) -> Any:
         held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
@@ -38,7 +39,7 @@ def gradients(network: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("memory", ["reversible", "lean", ("none", "lean")])
-def test_gradients_equal_plain_autograd(dtype, tolerance, memory):
+def test_gradients_equal_plain_autograd(dtype: torch.dtype, tolerance: float, memory: str | tuple[str, str]) -> None:
     plain = DeepRFTv2(**TINY, memory="none").to(dtype)
     wake(plain)
     lean = DeepRFTv2(**TINY, memory=memory).to(dtype)
@@ -62,7 +63,7 @@ def clamp_alphas(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("memory", ["reversible", "lean"])
-def test_gradients_equal_plain_autograd_with_alphas_at_the_clamp(memory):
+def test_gradients_equal_plain_autograd_with_alphas_at_the_clamp(memory: str) -> None:
     plain = DeepRFTv2(**TINY, memory="none").double()
     wake(plain)
     clamp_alphas(plain)
@@ -74,7 +75,7 @@ def test_gradients_equal_plain_autograd_with_alphas_at_the_clamp(memory):
 
 
 @pytest.mark.parametrize("memory", ["reversible", "lean"])
-def test_gradients_under_bf16_autocast_are_plain_autograds(memory):
+def test_gradients_under_bf16_autocast_are_plain_autograds(memory: str) -> None:
     plain = DeepRFTv2(**TINY, memory="none")
     wake(plain)
     clamp_alphas(plain)
@@ -87,7 +88,7 @@ def test_gradients_under_bf16_autocast_are_plain_autograds(memory):
         assert (a - b).norm() <= 1e-5 * b.norm()  # bf16 itself rounds by 2e-3
 
 
-def test_no_drift_over_many_steps():
+def test_no_drift_over_many_steps() -> None:
     """Float32, from alphas at the clamp: 25 steps of AdamW end at the same weights in every mode."""
     small = {"dim": 4, "scales": 1, "blocks": (1, 1, 2), "full_kinds": ("NAF", "NAF", "NAF"), "fke_blocks": (1,)}
     networks = {memory: DeepRFTv2(**small, memory=memory) for memory in ("none", "reversible", "lean")}
@@ -111,12 +112,12 @@ def test_no_drift_over_many_steps():
             assert (value - trained[name]).norm() <= 1e-3 * way, f"{memory}: {name}"
 
 
-def test_lean_column_compiles_to_the_same_gradients():
+def test_lean_column_compiles_to_the_same_gradients() -> None:
     column = sub_decoder(2, (1, 2), ("NAF", "NAF"), "lean")
     wake(column)
     x, skip = torch.randn(1, 4, 4, 4), torch.randn(1, 2, 8, 8)
 
-    def step(run):
+    def step(run: Any) -> Any:
         return torch.autograd.grad(run(x, [skip, None])[-1].square().sum(), list(column.parameters()))
 
     for a, b in zip(step(torch.compile(column, backend="aot_eager", fullgraph=True)), step(column), strict=True):
@@ -124,7 +125,7 @@ def test_lean_column_compiles_to_the_same_gradients():
 
 
 @pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
-def test_every_parameter_gets_a_gradient_and_unused_alphas_get_zero(memory):
+def test_every_parameter_gets_a_gradient_and_unused_alphas_get_zero(memory: str) -> None:
     network = DeepRFTv2(**TINY, memory=memory)
     wake(network)
     x = torch.rand(1, 3, 16, 16, requires_grad=True)
@@ -138,13 +139,13 @@ def test_every_parameter_gets_a_gradient_and_unused_alphas_get_zero(memory):
         assert (gradient == 0).all() == (name in unused), name
 
 
-def test_random_state_is_restored_for_the_second_run():
+def test_random_state_is_restored_for_the_second_run() -> None:
     """With dropout inside a level, both runs of the level must draw the same mask."""
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     alpha = torch.full((1, 3, 1, 1), 0.5, dtype=torch.float64, requires_grad=True)
     dropout = nn.Dropout(0.5)
 
-    def level(feature, link):
+    def level(feature: Any, link: Any) -> Any:
         return dropout(feature) ** 3
 
     results = []
@@ -157,11 +158,11 @@ def test_random_state_is_restored_for_the_second_run():
         assert all(torch.equal(value, expected) for value in found)
 
 
-def test_autocast_state_is_restored_for_the_second_run():
+def test_autocast_state_is_restored_for_the_second_run() -> None:
     convolution = nn.Conv2d(3, 3, 3, padding=1)
     dtypes = []
 
-    def level(feature, link):
+    def level(feature: Any, link: Any) -> Any:
         result = convolution(feature)
         dtypes.append(result.dtype)
         return result * result  # saves the result, so that the second run gets here
@@ -173,7 +174,7 @@ def test_autocast_state_is_restored_for_the_second_run():
     assert dtypes == [torch.bfloat16, torch.bfloat16]
 
 
-def test_alpha_stays_away_from_zero_and_its_gradient_passes():
+def test_alpha_stays_away_from_zero_and_its_gradient_passes() -> None:
     alpha = torch.tensor([0.5, -0.5, 1e-5, -1e-5, 0.0], requires_grad=True)
     clamped = away_from_zero(alpha)
     torch.testing.assert_close(clamped, torch.tensor([0.5, -0.5, 1e-3, -1e-3, 0.0]), rtol=1e-6, atol=0)
@@ -181,6 +182,6 @@ def test_alpha_stays_away_from_zero_and_its_gradient_passes():
     assert torch.equal(alpha.grad, torch.ones(5))
 
 
-def test_unknown_memory_mode_is_refused():
+def test_unknown_memory_mode_is_refused() -> None:
     with pytest.raises(OptionError, match="'magic' is not a memory mode"):
         DeepRFTv2(**TINY, memory="magic")

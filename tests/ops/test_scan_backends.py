@@ -3,8 +3,10 @@
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import get_args, get_type_hints
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -24,13 +26,15 @@ VARIABLE = "DEEPRFTV2_SCAN_BACKEND"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch):
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(backends, "_set_by_options", "auto")
 
 
-def with_packages(monkeypatch, *there: str, driver: str | None = None, compiler: str | None = None) -> None:
+def with_packages(
+    monkeypatch: pytest.MonkeyPatch, *there: str, driver: str | None = None, compiler: str | None = None
+) -> None:
     """Pretend that these packages load, that others are not installed, and what Triton's driver and numba say."""
     monkeypatch.setattr(
         backends, "import_failure", lambda package, module: None if package in there else f"{package} is not installed"
@@ -55,20 +59,22 @@ def with_packages(monkeypatch, *there: str, driver: str | None = None, compiler:
         (("numba",), None, "meta", "torch"),
     ],
 )
-def test_the_device_decides_where_nothing_is_set(monkeypatch, packages, driver, device, chosen):
+def test_the_device_decides_where_nothing_is_set(
+    monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], driver: str | None, device: str, chosen: str
+) -> None:
     with_packages(monkeypatch, *packages, driver=driver)
     assert choose_backend(device, torch.float32) == chosen
     assert choose_backend(device, torch.float64) == (chosen if chosen == "numba" else "torch")
 
 
-def test_where_numba_does_not_compile_torch_takes_over(monkeypatch):
+def test_where_numba_does_not_compile_torch_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     with_packages(monkeypatch, "numba", compiler="numba does not compile here (no such processor)")
     assert choose_backend("cpu") == "torch"
     with scan_backend("numba"), pytest.raises(OptionError, match=r"on cpu: numba does not compile here \(no such pro"):
         choose_backend("cpu")
 
 
-def test_more_states_than_a_kernel_takes(monkeypatch):
+def test_more_states_than_a_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     with_packages(monkeypatch, "triton", "mamba_ssm")
     assert [choose_backend("cuda", torch.float32, states) for states in (16, 17, 256, 257)] == [
         "triton",
@@ -80,7 +86,7 @@ def test_more_states_than_a_kernel_takes(monkeypatch):
         choose_backend("cuda", torch.float32, 17)
 
 
-def test_context_over_environment_over_option(monkeypatch):
+def test_context_over_environment_over_option(monkeypatch: pytest.MonkeyPatch) -> None:
     with_packages(monkeypatch)
     set_backend_of_options("reference")
     assert choose_backend("cpu") == "reference"
@@ -99,7 +105,7 @@ def test_context_over_environment_over_option(monkeypatch):
     assert choose_backend("cpu") == "reference"
 
 
-def test_the_chosen_backend_computes(monkeypatch):
+def test_the_chosen_backend_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     with_packages(monkeypatch)
     inputs = random_inputs(dtype=torch.float32)
     for name in ("torch", "reference"):
@@ -120,7 +126,9 @@ def test_the_chosen_backend_computes(monkeypatch):
         ("triton", ("triton",), torch.float32, r"it needs a CUDA device \(or TRITON_INTERPRET=1, for tests\); "),
     ],
 )
-def test_a_backend_that_is_chosen_and_cannot_run_is_an_error(monkeypatch, name, packages, dtype, message):
+def test_a_backend_that_is_chosen_and_cannot_run_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, packages: tuple[str, ...], dtype: torch.dtype, message: str
+) -> None:
     with_packages(monkeypatch, *packages)
     with scan_backend(name), pytest.raises(OptionError, match=f"^scan_backend: .*{message}") as error:
         selective_scan(*random_inputs(dtype=dtype))
@@ -135,13 +143,13 @@ def test_a_backend_that_is_chosen_and_cannot_run_is_an_error(monkeypatch, name, 
 
 
 @pytest.mark.parametrize("name", ["mamba", "triton"])
-def test_kernels_that_have_no_float64_refuse_it(monkeypatch, name):
+def test_kernels_that_have_no_float64_refuse_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with_packages(monkeypatch, "triton", "mamba_ssm")
     with scan_backend(name), pytest.raises(OptionError, match="it computes in float32, not in float64"):
         choose_backend("cuda", torch.float64)
 
 
-def test_triton_on_the_cpu_only_interpreted_and_chosen(monkeypatch):
+def test_triton_on_the_cpu_only_interpreted_and_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     with_packages(monkeypatch, "triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert choose_backend("cpu") == "torch"
@@ -149,7 +157,7 @@ def test_triton_on_the_cpu_only_interpreted_and_chosen(monkeypatch):
         assert choose_backend("cpu") == "triton"
 
 
-def test_unknown_names_are_refused_with_the_known_ones(monkeypatch):
+def test_unknown_names_are_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     known = "'fast' is no scan backend; known are auto, mamba, triton, numba, torch, reference$"
     with pytest.raises(OptionError, match=f"^scan_backend: {known}"), scan_backend("fast"):
         pass
@@ -164,7 +172,7 @@ def test_unknown_names_are_refused_with_the_known_ones(monkeypatch):
 
 
 @pytest.fixture
-def fresh_lookups():
+def fresh_lookups() -> Iterator[None]:
     lookups = (availability.import_failure, availability.triton_driver_failure, availability.numba_failure)
     for lookup in lookups:
         lookup.cache_clear()
@@ -187,8 +195,10 @@ def mamba_failure() -> str | None:
     ],
 )
 @pytest.mark.usefixtures("fresh_lookups")
-def test_a_build_that_does_not_load_is_reported_once(monkeypatch, caplog, capsys, failure):
-    def broken_import(name):
+def test_a_build_that_does_not_load_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], failure: Any
+) -> None:
+    def broken_import(name: Any) -> None:
         raise failure
 
     monkeypatch.setattr(availability, "import_module", broken_import)
@@ -199,8 +209,10 @@ def test_a_build_that_does_not_load_is_reported_once(monkeypatch, caplog, capsys
 
 
 @pytest.mark.usefixtures("fresh_lookups")
-def test_a_package_that_is_not_installed_is_not_worth_a_warning(monkeypatch, caplog):
-    def missing(name):
+def test_a_package_that_is_not_installed_is_not_worth_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(name: Any) -> None:
         raise ModuleNotFoundError("No module named 'mamba_ssm'", name="mamba_ssm")
 
     monkeypatch.setattr(availability, "import_module", missing)
@@ -218,7 +230,9 @@ def test_a_package_that_is_not_installed_is_not_worth_a_warning(monkeypatch, cap
     ],
 )
 @pytest.mark.usefixtures("fresh_lookups")
-def test_what_tritons_driver_says(monkeypatch, caplog, backend, arch, reason):
+def test_what_tritons_driver_says(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, backend: str, arch: int | str, reason: str | None
+) -> None:
     runtime = pytest.importorskip("triton.runtime")
     active = types.SimpleNamespace(get_current_target=lambda: types.SimpleNamespace(backend=backend, arch=arch))
     monkeypatch.setattr(runtime, "driver", types.SimpleNamespace(active=active))
@@ -238,8 +252,10 @@ def test_what_tritons_driver_says(monkeypatch, caplog, backend, arch, reason):
     ],
 )
 @pytest.mark.usefixtures("fresh_lookups")
-def test_a_driver_that_does_not_start(monkeypatch, caplog, failure, told):
-    def start():
+def test_a_driver_that_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Any, told: str
+) -> None:
+    def start() -> None:
         raise failure
 
     active = types.SimpleNamespace(get_current_target=start)
@@ -249,7 +265,7 @@ def test_a_driver_that_does_not_start(monkeypatch, caplog, failure, told):
     assert [record.getMessage() for record in caplog.records] == [f"{reason}; the selective scan does without it"]
 
 
-def test_blocks_that_overlap_in_two_threads_leave_nothing_behind():
+def test_blocks_that_overlap_in_two_threads_leave_nothing_behind() -> None:
     before = backends.current_setting()
     first, second = ExitStack(), ExitStack()
     first.enter_context(scan_backend("reference"))
@@ -261,7 +277,7 @@ def test_blocks_that_overlap_in_two_threads_leave_nothing_behind():
 
 
 @pytest.mark.parametrize("name", [["torch"], {}, None, 3])
-def test_names_that_are_no_text_are_refused(name):
+def test_names_that_are_no_text_are_refused(name: Any) -> None:
     with pytest.raises(OptionError, match="is no scan backend; known are auto, "):
         set_backend_of_options(name)
 
@@ -270,13 +286,22 @@ def test_names_that_are_no_text_are_refused(name):
 
 
 @pytest.fixture
-def kernel_calls(monkeypatch):
-    """A mamba_ssm whose kernel has the real one's signature and demands, and computes by hand; and its calls."""
+def kernel_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Install a mamba_ssm whose kernel has the real one's signature and demands, by hand; return its calls."""
     calls = []
 
     def selective_scan_fn(
-        u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False, return_last_state=False
-    ):
+        u: Any,
+        delta: Any,
+        A: Any,
+        B: Any,
+        C: Any,
+        D: Any = None,
+        z: Any = None,
+        delta_bias: Any = None,
+        delta_softplus: bool = False,
+        return_last_state: bool = False,
+    ) -> Any:
         calls.append((u, delta, A, B, C, D, delta_bias))
         assert u.dtype == delta.dtype == B.dtype == C.dtype
         assert all(x is None or x.dtype == torch.float32 for x in (A, D, delta_bias))
@@ -286,7 +311,7 @@ def kernel_calls(monkeypatch):
         return scan_by_hand(calls[-1], delta_softplus, torch.zeros_like(u))[0].to(u.dtype)
 
     interface = types.ModuleType("mamba_ssm.ops.selective_scan_interface")
-    interface.selective_scan_fn = selective_scan_fn
+    vars(interface)["selective_scan_fn"] = selective_scan_fn
     for name in ("mamba_ssm", "mamba_ssm.ops"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setitem(sys.modules, interface.__name__, interface)
@@ -295,7 +320,7 @@ def kernel_calls(monkeypatch):
 
 @pytest.mark.parametrize("softplus", [False, True])
 @pytest.mark.parametrize("optional", [False, True])
-def test_mamba_gets_what_its_kernel_demands(kernel_calls, softplus, optional):
+def test_mamba_gets_what_its_kernel_demands(kernel_calls: list[Any], softplus: bool, optional: bool) -> None:
     inputs = random_inputs(dtype=torch.bfloat16, skip=optional, bias=optional)
     for index in (0, 1, 3, 4):
         inputs[index] = inputs[index].transpose(1, 2).contiguous().transpose(1, 2)
@@ -308,7 +333,7 @@ def test_mamba_gets_what_its_kernel_demands(kernel_calls, softplus, optional):
     torch.testing.assert_close(y.double(), expected, rtol=2**-8, atol=1e-3)
 
 
-def test_mamba_copies_only_what_it_must(kernel_calls):
+def test_mamba_copies_only_what_it_must(kernel_calls: list[Any]) -> None:
     inputs = random_inputs(dtype=torch.float16)
     both = torch.cat([inputs[3], inputs[4]], dim=1)
     inputs[3:5] = both.split(inputs[3].shape[1], dim=1)  # no neighbours across states, but along the sequence
@@ -317,7 +342,7 @@ def test_mamba_copies_only_what_it_must(kernel_calls):
 
 
 @pytest.mark.gpu
-def test_mamba_agrees_on_cuda():
+def test_mamba_agrees_on_cuda() -> None:
     if mamba_failure():
         pytest.skip(mamba_failure())
     check_mamba("cuda")
@@ -326,22 +351,22 @@ def test_mamba_agrees_on_cuda():
 # --- torch.compile ---
 
 
-def test_what_is_installed_is_a_constant_to_compiled_code():
-    def times_length_of_reason(x):
+def test_what_is_installed_is_a_constant_to_compiled_code() -> None:
+    def times_length_of_reason(x: Any) -> Any:
         return x * len(availability.import_failure("no_such_package", "no_such_package.kernels"))
 
     compiled = torch.compile(times_length_of_reason, fullgraph=True, backend="eager")
     assert compiled(torch.ones(())) == len("no_such_package is not installed")
 
 
-def test_compiled_code_follows_the_choice():
+def test_compiled_code_follows_the_choice() -> None:
     compilations = []
 
-    def count(graph, _):
+    def count(graph: Any, _: Any) -> Any:
         compilations.append([str(node.target) for node in graph.graph.nodes if node.op == "call_function"])
         return graph
 
-    def scan(*tensors):
+    def scan(*tensors: Any) -> Any:
         return 2 * selective_scan(*tensors, True)
 
     inputs = [x.requires_grad_() for x in random_inputs(1, 2, 3, 2)]
@@ -367,8 +392,8 @@ def test_compiled_code_follows_the_choice():
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiled_gradients_without_graph_breaks(dynamic, backend):
-    def scan(*tensors):
+def test_compiled_gradients_without_graph_breaks(dynamic: bool, backend: str) -> None:
+    def scan(*tensors: Any) -> Any:
         with scan_backend(backend):
             return selective_scan(*tensors, True)
 
@@ -386,13 +411,15 @@ def test_compiled_gradients_without_graph_breaks(dynamic, backend):
 # --- What users see and set ---
 
 
-def run_backends(monkeypatch, capsys) -> str:
+def run_backends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     monkeypatch.setattr(sys, "argv", ["deeprftv2_arch", "backends"])
     command_line.main()
     return capsys.readouterr().out
 
 
-def test_the_command_shows_backends_versions_and_choice(monkeypatch, capsys):
+def test_the_command_shows_backends_versions_and_choice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with_packages(monkeypatch)
     shown = run_backends(monkeypatch, capsys)
     lines = [line.split() for line in shown.splitlines()]
@@ -415,12 +442,12 @@ def test_the_command_shows_backends_versions_and_choice(monkeypatch, capsys):
     assert f"setting: environment variable {VARIABLE}: 'fast' is no scan backend" in run_backends(monkeypatch, capsys)
 
 
-def test_the_schema_of_option_files_knows_every_backend():
+def test_the_schema_of_option_files_knows_every_backend() -> None:
     hint = get_type_hints(RunOptions)["scan_backend"]
     assert get_args(hint) == ("auto", *backends.BACKENDS)
 
 
-def test_the_model_reads_the_option(tmp_path):
+def test_the_model_reads_the_option(tmp_path: Path) -> None:
     build(tmp_path, scan_backend="reference")
     assert backends.current_setting() == ("reference", "option scan_backend")
     build(tmp_path)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,8 +29,8 @@ PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture
-def threads(monkeypatch):
-    """Sets PyTorch's number of threads, and lets scans of any size use them."""
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Set PyTorch's number of threads, and let scans of any size use them."""
     before = torch.get_num_threads()
     monkeypatch.setattr(numba_scan, "WORTH_A_THREAD", 1)
     yield torch.set_num_threads
@@ -47,14 +49,14 @@ def channels_fastest(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("batch", "channels", "length"), [(1, 1, 700), (1, 16, 640), (1, 40, 300), (3, 33, 130), (2, 96, 64), (1, 5, 63)]
 )
-def test_every_cut_into_parts(threads, batch, channels, length, count, layout):
+def test_every_cut_into_parts(threads: Any, batch: int, channels: int, length: int, count: int, layout: Any) -> None:
     threads(count)
     inputs = random_inputs(batch, channels, length, 5)
     inputs[:2] = map(layout, inputs[:2])
     assert_equals_by_hand(selective_scan_numba, inputs, True, rtol=0, atol=1e-11)
 
 
-def test_the_sequence_is_cut_only_where_that_is_faster(threads):
+def test_the_sequence_is_cut_only_where_that_is_faster(threads: Any) -> None:
     def parts(count: int, batch: int, channels: int, length: int) -> tuple[int, int]:
         threads(count)
         cut = numba_scan._parts(torch.empty(batch, channels, length), 8, 3, 0.8)
@@ -80,7 +82,7 @@ def test_the_sequence_is_cut_only_where_that_is_faster(threads):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_growth_without_bounds_over_segments(threads, sign):
+def test_growth_without_bounds_over_segments(threads: Any, sign: int) -> None:
     """The product of a segment's decays overflows, the state that it multiplies is zero until the last position."""
     threads(8)
     u = torch.zeros(1, 2, 5000)
@@ -91,7 +93,7 @@ def test_growth_without_bounds_over_segments(threads, sign):
     assert torch.equal(selective_scan_numba(u, delta, A, ones, ones, None, None, False), sign * 24 * u)
 
 
-def test_a_long_sequence_in_float32(threads):
+def test_a_long_sequence_in_float32(threads: Any) -> None:
     inputs = random_inputs(1, 20, 5000, 8, torch.float32)
     threads(2)
     assert_equals_by_hand(selective_scan_numba, inputs, True, rtol=0, atol=2e-5)
@@ -104,7 +106,7 @@ def test_a_long_sequence_in_float32(threads):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 4e-7), (torch.float64, 5e-16)])
-def test_softplus_keeps_its_digits_everywhere(dtype, tolerance):
+def test_softplus_keeps_its_digits_everywhere(dtype: torch.dtype, tolerance: float) -> None:
     limit = 80 if dtype == torch.float32 else 700
     delta = torch.linspace(-limit, 100, 4001, dtype=dtype)[:, None, None].requires_grad_()
     one = torch.ones(4001, 1, 1, dtype=dtype)
@@ -123,7 +125,7 @@ def test_softplus_keeps_its_digits_everywhere(dtype, tolerance):
     ("dtype", "smallest", "largest", "tolerance"),
     [(torch.float32, -87.3, 88.7, 2e-7), (torch.float64, -708.0, 709.0, 4e-16)],
 )
-def test_decays_from_zero_to_infinity(dtype, smallest, largest, tolerance):
+def test_decays_from_zero_to_infinity(dtype: torch.dtype, smallest: float, largest: float, tolerance: float) -> None:
     """A state of one after a step of any size."""
     exponent = torch.linspace(-1000, 1000, 8001, dtype=dtype)
     u, weights = torch.tensor([1.0, 0.0], dtype=dtype).expand(8001, 1, 2), torch.ones(8001, 1, 2, dtype=dtype)
@@ -137,7 +139,7 @@ def test_decays_from_zero_to_infinity(dtype, smallest, largest, tolerance):
     assert y[exponent == 0] == 1
 
 
-def test_what_is_no_number_stays_so():
+def test_what_is_no_number_stays_so() -> None:
     for index in (0, 1, 2, 3, 4):
         inputs = random_inputs(1, 2, 20, 2, torch.float32)
         inputs[index][(0,) * inputs[index].dim()] = torch.nan
@@ -147,10 +149,10 @@ def test_what_is_no_number_stays_so():
 # --- Threads ---
 
 
-def test_it_runs_on_as_many_threads_as_pytorch(threads, monkeypatch):
+def test_it_runs_on_as_many_threads_as_pytorch(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def watch(function, count, most):
+    def watch(function: Any, count: Any, most: Any) -> None:
         asked.append(min(count, most))
         for index in range(count):
             function(index)
@@ -166,7 +168,7 @@ def test_it_runs_on_as_many_threads_as_pytorch(threads, monkeypatch):
     assert asked[-1] == 1  # it is over before another thread would have begun
 
 
-def test_several_python_threads_at_once(threads):
+def test_several_python_threads_at_once(threads: Any) -> None:
     threads(2)
     inputs = random_inputs(1, 40, 500, 8)
     grad_y = torch.randn(1, 40, 500, dtype=torch.float64)
@@ -193,7 +195,7 @@ def test_several_python_threads_at_once(threads):
     assert not failures
 
 
-class _Scans(Dataset):
+class _Scans(Dataset[torch.Tensor]):
     """Scans in the process that reads the data."""
 
     def __init__(self, count: int) -> None:
@@ -210,7 +212,7 @@ class _Scans(Dataset):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
 @pytest.mark.parametrize("count", [1, 2])
-def test_workers_of_a_data_loader_scan_too(threads, count):
+def test_workers_of_a_data_loader_scan_too(threads: Any, count: int) -> None:
     threads(2)
     expected = selective_scan_numba(*random_inputs(1, 40, 300), True)
     loader = DataLoader(_Scans(count), num_workers=2, multiprocessing_context="fork", timeout=PATIENCE)
@@ -218,7 +220,7 @@ def test_workers_of_a_data_loader_scan_too(threads, count):
         torch.testing.assert_close(y, expected)
 
 
-def test_it_takes_no_processor_time_while_it_does_nothing(threads):
+def test_it_takes_no_processor_time_while_it_does_nothing(threads: Any) -> None:
     threads(2)
     selective_scan_numba(*random_inputs(1, 96, 300), True)
     before = time.process_time()
@@ -237,13 +239,13 @@ def run_python(code: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_the_package_neither_imports_numba_nor_compiles(tmp_path):
+def test_the_package_neither_imports_numba_nor_compiles(tmp_path: Path) -> None:
     code = "import sys, deeprftv2_arch.ops; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "False False\n"
     assert not any(tmp_path.iterdir())
 
 
-def test_kernels_are_compiled_once_and_kept(tmp_path):
+def test_kernels_are_compiled_once_and_kept(tmp_path: Path) -> None:
     code = (
         "import torch; from deeprftv2_arch.ops.scan.numba_scan import prepare\n"
         "kernels = prepare(torch.float32)\n"
@@ -257,7 +259,9 @@ def test_kernels_are_compiled_once_and_kept(tmp_path):
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == kept
 
 
-def test_another_source_processor_or_numba_has_a_folder_of_its_own(tmp_path, monkeypatch):
+def test_another_source_processor_or_numba_has_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
     llvm = pytest.importorskip("llvmlite.binding")
     folders = [numba_cache.cache_folder(), numba_cache.cache_folder()]
@@ -285,7 +289,7 @@ def test_another_source_processor_or_numba_has_a_folder_of_its_own(tmp_path, mon
     assert len(set(folders)) == 5
 
 
-def test_all_that_is_compiled_is_in_the_key():
+def test_all_that_is_compiled_is_in_the_key() -> None:
     """What the kernels import of this package, and what that imports."""
     imported = run_python(
         "import sys; before = set(sys.modules); import deeprftv2_arch.ops.scan.numba_scan\n"
@@ -296,7 +300,7 @@ def test_all_that_is_compiled_is_in_the_key():
     assert names | {"numba_layout.py"} == set(numba_cache.SOURCES)
 
 
-def test_the_first_folder_that_can_be_written(tmp_path, monkeypatch):
+def test_the_first_folder_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(file))
@@ -316,7 +320,7 @@ def test_the_first_folder_that_can_be_written(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def nothing_prepared(monkeypatch):
+def nothing_prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """As in a new process, but for the kernels, which are those that are compiled already; and where they are kept."""
     kernels, kept = numba_scan.prepare(torch.float32), []
     monkeypatch.setattr(numba_scan, "_kernels", None)
@@ -334,7 +338,9 @@ def nothing_prepared(monkeypatch):
     availability.import_failure.cache_clear()
 
 
-def test_without_a_folder_the_kernels_are_kept_in_memory(nothing_prepared, monkeypatch, caplog):
+def test_without_a_folder_the_kernels_are_kept_in_memory(
+    nothing_prepared: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(numba_scan, "cache_folder", lambda: None)
     inputs = random_inputs(1, 2, 20, 2, torch.float32)
     expected, _ = scan_by_hand(inputs, True, torch.zeros(1, 2, 20))
@@ -347,7 +353,9 @@ def test_without_a_folder_the_kernels_are_kept_in_memory(nothing_prepared, monke
     ]
 
 
-def test_a_cache_that_cannot_be_read_or_written_is_left_alone(nothing_prepared, monkeypatch, caplog, tmp_path):
+def test_a_cache_that_cannot_be_read_or_written_is_left_alone(
+    nothing_prepared: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     monkeypatch.setattr(numba_scan, "cache_folder", lambda: tmp_path)
     real, failures = numba_scan._try, [OSError("No space left\n on device")]
 
@@ -377,7 +385,9 @@ def test_a_cache_that_cannot_be_read_or_written_is_left_alone(nothing_prepared, 
     ],
 )
 @pytest.mark.usefixtures("nothing_prepared")
-def test_numba_does_not_compile(monkeypatch, caplog, failure):
+def test_numba_does_not_compile(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Any
+) -> None:
     def broken(*arguments: object) -> None:
         raise failure
 
@@ -386,7 +396,7 @@ def test_numba_does_not_compile(monkeypatch, caplog, failure):
 
 
 @pytest.mark.usefixtures("nothing_prepared")
-def test_the_kernels_compute_something_else(monkeypatch, caplog):
+def test_the_kernels_compute_something_else(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     real = numba_scan._Scan.forward
     monkeypatch.setattr(numba_scan._Scan, "forward", lambda *a: tuple(1.1 * x for x in real(*a)))
     assert_torch_takes_over(caplog, "numba does not compile here (ArithmeticError: the compiled kernels compute someth")
@@ -394,7 +404,7 @@ def test_the_kernels_compute_something_else(monkeypatch, caplog):
 
 @pytest.mark.parametrize("failure", [ImportError("wrong LLVM"), SystemError("initialization of _helperlib failed")])
 @pytest.mark.usefixtures("nothing_prepared")
-def test_numba_does_not_load(monkeypatch, caplog, failure):
+def test_numba_does_not_load(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Any) -> None:
     def broken(name: str) -> None:
         raise failure
 
@@ -403,7 +413,7 @@ def test_numba_does_not_load(monkeypatch, caplog, failure):
 
 
 @pytest.mark.usefixtures("nothing_prepared")
-def test_numba_is_not_installed(monkeypatch, caplog):
+def test_numba_is_not_installed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError("No module named 'numba'", name="numba")
 
@@ -416,7 +426,7 @@ def one_line(failure: Exception) -> str:
 
 
 def assert_torch_takes_over(caplog: pytest.LogCaptureFixture, warning: str | None) -> None:
-    """Scans work, with one warning at most, and who asks for numba is told why not."""
+    """Assert that scans work, with one warning at most, and who asks for numba is told why not."""
     inputs = random_inputs(1, 2, 20, 2, torch.float32)
     for _ in range(2):
         torch.testing.assert_close(selective_scan(*inputs, True), selective_scan_chunked(*inputs, True))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,19 +18,17 @@ from deeprftv2_arch.ops.scan import triton_scan
 triton = pytest.importorskip("triton", reason="Triton is not installed", exc_type=ImportError)
 
 
-def test_outputs_and_gradients_under_the_interpreter():
+def test_outputs_and_gradients_under_the_interpreter() -> None:
     """In a process of its own: Triton reads TRITON_INTERPRET when it is imported."""
     script = Path(__file__).parents[1] / "helpers" / "triton_scan_interpreted.py"
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(script)]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": ""}
-    run = subprocess.run(
-        command, env=environment, capture_output=True, text=True, cwd=script.parents[2], timeout=900
-    )
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=script.parents[2], timeout=900)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
     assert " passed" in run.stdout
 
 
-def recorded_launches(monkeypatch, arguments):
+def recorded_launches(monkeypatch: pytest.MonkeyPatch, arguments: Any) -> Any:
     """Each kernel with the arguments that the forward and backward pass would launch it with, without a GPU."""
     from deeprftv2_arch.ops.scan import triton_kernels
 
@@ -38,10 +37,10 @@ def recorded_launches(monkeypatch, arguments):
         kernel = getattr(triton_kernels, name)
 
         class Recorder:
-            def __init__(self, kernel):
+            def __init__(self, kernel: Any) -> None:
                 self.kernel = kernel
 
-            def __getitem__(self, grid):
+            def __getitem__(self, grid: Any) -> Any:
                 return lambda *args, **kwargs: launches.append((self.kernel, args, kwargs))
 
         monkeypatch.setattr(triton_kernels, name, Recorder(kernel))
@@ -50,8 +49,8 @@ def recorded_launches(monkeypatch, arguments):
     return launches
 
 
-def compile_for_hopper(kernel, args, kwargs):
-    """The PTX of one launch, specialised as Triton's launcher does: strides of 1, and what 16 divides."""
+def compile_for_hopper(kernel: Any, args: Any, kwargs: Any) -> Any:
+    """Compile one launch to PTX, specialised as Triton's launcher does: sizes of 1, and what 16 divides."""
     options = {name: kwargs.pop(name) for name in ("num_warps", "enable_fp_fusion")}
     given = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
     types = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
@@ -73,7 +72,9 @@ def compile_for_hopper(kernel, args, kwargs):
 
 
 @pytest.mark.parametrize(("layout", "dtype"), [("channels", torch.float32), ("length", torch.bfloat16)])
-def test_kernels_compile_for_a_gpu_as_intended(monkeypatch, tmp_path, layout, dtype):
+def test_kernels_compile_for_a_gpu_as_intended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: str, dtype: torch.dtype
+) -> None:
     """Real compile errors, and the properties that the speed rests on."""
     if "constexprs" not in inspect.signature(triton.compiler.ASTSource).parameters:
         pytest.skip("compiling without a GPU is written for Triton 3.3 and later")
@@ -101,5 +102,5 @@ def test_kernels_compile_for_a_gpu_as_intended(monkeypatch, tmp_path, layout, dt
 @pytest.mark.gpu
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("scan", SCANS, ids=str)
-def test_agrees_with_the_torch_backend_on_a_gpu(scan, layout):
+def test_agrees_with_the_torch_backend_on_a_gpu(scan: Any, layout: Any) -> None:
     check_triton(*scan, layout, "cuda")

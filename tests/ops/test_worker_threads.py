@@ -28,13 +28,13 @@ def threads_of(count: int, threads: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("count", "threads"), [(0, 4), (1, 4), (5, 1)])
-def test_one_thread_or_task_stays_where_it_is(count, threads):
+def test_one_thread_or_task_stays_where_it_is(count: int, threads: int) -> None:
     here = threading.current_thread().name
     assert threads_of(count, threads) == [here] * count
 
 
 @pytest.mark.parametrize("threads", [2, 4, 3])
-def test_as_many_threads_as_are_allowed_each_time(threads):
+def test_as_many_threads_as_are_allowed_each_time(threads: int) -> None:
     names = threads_of(9, threads)
     assert all(names)
     assert len(set(names)) <= threads
@@ -42,13 +42,13 @@ def test_as_many_threads_as_are_allowed_each_time(threads):
 
 
 @pytest.mark.parametrize("count", [2, 1000])
-def test_every_task_is_done_once(count):
-    calls = []
+def test_every_task_is_done_once(count: int) -> None:
+    calls: list[int] = []
     run_tasks(calls.append, count, 4)
     assert sorted(calls) == list(range(count))
 
 
-def test_threads_sleep_between_jobs_and_while_they_wait():
+def test_threads_sleep_between_jobs_and_while_they_wait() -> None:
     threads_of(2, 2)
     before = time.process_time()
     time.sleep(0.3)
@@ -56,7 +56,7 @@ def test_threads_sleep_between_jobs_and_while_they_wait():
     assert time.process_time() - before < 0.1
 
 
-def test_a_thread_that_does_not_wake_up_is_not_waited_for():
+def test_a_thread_that_does_not_wake_up_is_not_waited_for() -> None:
     worker_threads._forget_threads()  # so that there is one alone
     busy, done = threading.Event(), threading.Event()
 
@@ -67,7 +67,7 @@ def test_a_thread_that_does_not_wake_up_is_not_waited_for():
     occupied = threading.Thread(target=run_tasks, args=(occupy, 2, 2))
     occupied.start()
     busy.wait(PATIENCE)
-    calls = []
+    calls: list[int] = []
     run_tasks(calls.append, 5, 2)
     assert sorted(calls) == list(range(5))
     done.set()
@@ -75,7 +75,7 @@ def test_a_thread_that_does_not_wake_up_is_not_waited_for():
     assert not occupied.is_alive()
 
 
-def test_a_failure_reaches_the_caller_and_leaves_the_threads_usable():
+def test_a_failure_reaches_the_caller_and_leaves_the_threads_usable() -> None:
     class Interruption(BaseException):
         pass
 
@@ -89,19 +89,19 @@ def test_a_failure_reaches_the_caller_and_leaves_the_threads_usable():
     assert len(set(threads_of(3, 3))) == 3
 
 
-def test_what_the_tasks_work_on_is_not_kept_alive():
+def test_what_the_tasks_work_on_is_not_kept_alive() -> None:
     class Work:
         pass
 
     work = Work()
     ended = threading.Event()
     weakref.finalize(work, ended.set)
-    run_tasks(lambda index, work=work: None, 4, 3)
+    run_tasks(lambda index, work=work: None, 4, 3)  # type: ignore[misc]
     del work
     assert ended.wait(PATIENCE)
 
 
-def test_several_python_threads_at_once():
+def test_several_python_threads_at_once() -> None:
     sums = [0] * 8
 
     def products(number: int) -> list[int]:
@@ -127,7 +127,7 @@ def test_several_python_threads_at_once():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_starts_threads_of_its_own():
+def test_a_fork_starts_threads_of_its_own() -> None:
     threads_of(3, 3)
     child = os.fork()
     if child == 0:

@@ -73,7 +73,7 @@ def network_on_meta(path: Path) -> torch.nn.Module:
 
 
 def without_network(path: Path) -> list[str]:
-    """The file's lines but for its heading, in which its name is replaced, and but for the section of its network."""
+    """Return the file's lines but for its heading, in which its name is replaced, and its network's section."""
     text = path.read_text(encoding="utf-8").replace(path.stem, "NAME")
     before, rest = text.split("\nnetwork_g:\n")
     return [*before.partition("#\n")[2].splitlines(), *rest[rest.index("\n  # Images larger") :].splitlines()]

@@ -182,7 +182,7 @@ def test_name_of_a_run_from_the_command_line(tmp_path: Path) -> None:
     assert message == "name: expected the name of a folder, without a path, not '..'"
 
 
-SUPER_RESOLUTION = {
+SUPER_RESOLUTION: dict[str, Any] = {
     "model_type": "SuperResolutionModel",
     "scale": 2,
     "datasets__train__type": "SuperResolutionPairDataset",

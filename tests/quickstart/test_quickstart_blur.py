@@ -40,7 +40,7 @@ def point_response(motion: Motion, y: int, x: int) -> np.ndarray:
     return blur_linear(light, motion)
 
 
-def test_srgb_curve_has_the_standard_values_and_an_inverse():
+def test_srgb_curve_has_the_standard_values_and_an_inverse() -> None:
     # 50 % sRGB is 21.4 % of the light; the linear part has slope 12.92.
     assert srgb_to_linear(np.array(0.5)) == pytest.approx(0.21404, abs=1e-5)
     assert srgb_to_linear(np.array(0.02)) == pytest.approx(0.02 / 12.92)
@@ -48,7 +48,7 @@ def test_srgb_curve_has_the_standard_values_and_an_inverse():
     np.testing.assert_allclose(linear_to_srgb(srgb_to_linear(values)), values, atol=1e-7)
 
 
-def test_black_beside_white_is_averaged_as_light():
+def test_black_beside_white_is_averaged_as_light() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[:, WIDTH // 2 :] = 255
     sideways = still(2) | {"shift": np.array([[-4.0, 0], [4.0, 0]])}
@@ -58,24 +58,24 @@ def test_black_beside_white_is_averaged_as_light():
     assert (blurred[:, : WIDTH // 2 - 5] == 0).all()
 
 
-def test_constant_image_stays(motion):
+def test_constant_image_stays(motion: Motion) -> None:
     image = np.full((HEIGHT, WIDTH, 3), (200, 90, 13), np.uint8)
     np.testing.assert_array_equal(blur_photograph(image, motion), image)
 
 
-def test_no_motion_no_blur():
+def test_no_motion_no_blur() -> None:
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     np.testing.assert_array_equal(blur_photograph(image, Motion(**still())), image)
 
 
-def test_mean_light_of_the_inside_is_kept(motion):
+def test_mean_light_of_the_inside_is_kept(motion: Motion) -> None:
     rng = np.random.default_rng(1)
     light = np.zeros((HEIGHT, WIDTH), np.float32)
     light[20:-20, 20:-20] = rng.random((HEIGHT - 40, WIDTH - 40))
     assert blur_linear(light, motion).mean() == pytest.approx(light.mean(), rel=5e-3)
 
 
-def test_a_point_becomes_the_trajectory_with_energy_one():
+def test_a_point_becomes_the_trajectory_with_energy_one() -> None:
     steps = np.array([[-3.0, 1], [-1, 0], [0, 0], [2, -2], [2, 1]])
     kernel = point_response(Motion(**(still(5) | {"shift": steps})), 60, 80)
     expected = np.zeros((HEIGHT, WIDTH))
@@ -85,13 +85,13 @@ def test_a_point_becomes_the_trajectory_with_energy_one():
     assert kernel.sum(dtype=np.float64) == pytest.approx(1, abs=1e-6)
 
 
-def test_points_in_two_places_have_different_kernels(motion):
+def test_points_in_two_places_have_different_kernels(motion: Motion) -> None:
     windows = [point_response(motion, y, x)[y - 15 : y + 16, x - 15 : x + 16] for y, x in ((20, 20), (100, 140))]
     # Shares of energy that are not at the same place of the two kernels: 1 would be no overlap at all.
     assert np.abs(windows[0] - windows[1]).sum() / 2 > 0.1
 
 
-def test_the_object_moves_and_the_background_does_not():
+def test_the_object_moves_and_the_background_does_not() -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[30:90, 40:120] = 1
     shifts = np.array([[-2.0, 0], [2.0, 0]])
@@ -101,7 +101,7 @@ def test_the_object_moves_and_the_background_does_not():
     assert outside[10, 10] == pytest.approx(1)
 
 
-def test_trajectories_are_centred_and_scaled():
+def test_trajectories_are_centred_and_scaled() -> None:
     path = smooth_trajectory(np.random.default_rng(5), 2)
     np.testing.assert_allclose(path.mean(axis=0), 0, atol=1e-12)
     assert (path**2).sum(axis=1).mean() == pytest.approx(1)
@@ -110,14 +110,14 @@ def test_trajectories_are_centred_and_scaled():
     assert steps.max() < 0.2 * steps.sum()
 
 
-def test_motions_follow_from_photograph_exposure_and_seed():
+def test_motions_follow_from_photograph_exposure_and_seed() -> None:
     first = motion_of("coins.png", 0, seed=1)
     np.testing.assert_array_equal(first.shift, motion_of("coins.png", 0, seed=1).shift)
     for other in (motion_of("coins.png", 1, 1), motion_of("coins.png", 0, 2), motion_of("page.png", 0, 1)):
         assert np.abs(first.shift - other.shift).max() > 0.01
 
 
-def test_training_and_held_out_photographs_have_nothing_in_common():
+def test_training_and_held_out_photographs_have_nothing_in_common() -> None:
     assert not set(TRAINING) & set(HELD_OUT)
     # The motorcycle's twin shows the same scene.
     assert "motorcycle_right.png" not in TRAINING
@@ -131,7 +131,7 @@ def test_training_and_held_out_photographs_have_nothing_in_common():
             assert np.abs(thumbnails[0] - thumbnails[1]).mean() > 10, (held_out, name)
 
 
-def test_crops_cover_the_photograph():
+def test_crops_cover_the_photograph() -> None:
     assert crop_corners(500, 160) == [0, 113, 227, 340]
     assert crop_corners(160, 160) == [0]
     image = np.arange(190 * 384).reshape(190, 384, 1)

@@ -32,14 +32,14 @@ def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (sharp + 2 * noise).astype(np.uint8), (sharp + noise).astype(np.uint8), sharp
 
 
-def test_psnr_is_that_of_the_mean_square(images):
+def test_psnr_is_that_of_the_mean_square(images: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     blurred, restored, sharp = images
     for image in (blurred, restored):
         mean_square = np.mean((image.astype(float) - sharp) ** 2)
         assert Deblurring().psnr(image, sharp) == pytest.approx(10 * np.log10(255**2 / mean_square), abs=1e-9)
 
 
-def test_ssim_is_that_of_its_paper(images):
+def test_ssim_is_that_of_its_paper(images: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     blurred, restored, sharp = images
     by_channel = [
         structural_similarity(
@@ -51,12 +51,12 @@ def test_ssim_is_that_of_its_paper(images):
     assert Deblurring().ssim(blurred, sharp) < Deblurring().ssim(restored, sharp) < 1
 
 
-def test_average_is_the_mean_of_every_column():
+def test_average_is_the_mean_of_every_column() -> None:
     assert average([FIRST, SECOND]) == Result("mean", 25.0, 26.75, 0.7, 0.85, 2.0)
     assert average([FIRST, SECOND]).gain == pytest.approx((3.0 + 0.5) / 2)
 
 
-def test_table_has_the_figures():
+def test_table_has_the_figures() -> None:
     lines = markdown_table([FIRST, SECOND], WORDS).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["image", "PSNR blurred", "PSNR restored", "gain", "SSIM blurred", "SSIM restored", "seconds"]
@@ -66,20 +66,20 @@ def test_table_has_the_figures():
     assert len({len(line) for line in lines}) == 1
 
 
-def test_json_has_the_same_figures():
+def test_json_has_the_same_figures() -> None:
     content = json.loads(to_json([FIRST, SECOND], WORDS))
     assert [row["gain"] for row in content["photographs"]] == [3.0, 0.5]
     assert content["mean"]["restored_psnr"] == 26.75
 
 
-def test_kernel_tile_tells_signs_apart():
+def test_kernel_tile_tells_signs_apart() -> None:
     tile = kernel_tile(np.array([[0.0, 1.0], [-0.25, 0.0]]), 8)
     assert tile[0, 7].tolist() == [255, 190, 90]
     assert tile[7, 0].tolist() == [45, 80, 127]
     assert not tile[0, 0].any()
 
 
-def test_busiest_window_finds_the_texture():
+def test_busiest_window_finds_the_texture() -> None:
     image = np.full((100, 140, 3), 128, np.uint8)
     image[52:72, 93:123] = np.random.default_rng(0).integers(0, 256, (20, 30, 3))
     top, left = busiest_window(image, 24, 34)
@@ -87,7 +87,7 @@ def test_busiest_window_finds_the_texture():
     assert 89 <= left <= 93
 
 
-def test_comparison_shows_the_photographs_side_by_side():
+def test_comparison_shows_the_photographs_side_by_side() -> None:
     red, green, blue = (np.full((100, 160, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
     kernels = np.zeros((6, 64, 64))
     kernels[:, 0, 0] = 1

@@ -18,7 +18,7 @@ from quickstart.synthetic_blur import blur_photograph
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def quickstart(*arguments: str) -> subprocess.CompletedProcess:
+def quickstart(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "quickstart", "--threads", "1", *arguments],
         cwd=REPOSITORY,
@@ -29,12 +29,12 @@ def quickstart(*arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     out = tmp_path_factory.mktemp("quickstart") / "out"
     return out, quickstart("--out", str(out), "--iterations", "2", "--seed", "5")
 
 
-def test_it_ends_with_table_and_images(finished):
+def test_it_ends_with_table_and_images(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     out, process = finished
     assert process.returncode == 0, process.stderr
     table = (out / "results.md").read_text()
@@ -55,7 +55,9 @@ def test_it_ends_with_table_and_images(finished):
     assert not list(out.glob("*.tmp"))
 
 
-def test_the_last_validation_of_basicsr_saw_the_same_images(finished):
+def test_the_last_validation_of_basicsr_saw_the_same_images(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     out, _ = finished
     figures = json.loads((out / "results.json").read_text())
     for row in figures["photographs"]:
@@ -66,7 +68,7 @@ def test_the_last_validation_of_basicsr_saw_the_same_images(finished):
         assert row["restored_psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
 
 
-def test_another_seed_in_the_same_folder_is_refused(finished):
+def test_another_seed_in_the_same_folder_is_refused(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     out, _ = finished
     before = (out / "results.json").read_bytes()
     process = quickstart("--out", str(out), "--iterations", "2", "--seed", "6")
@@ -76,7 +78,7 @@ def test_another_seed_in_the_same_folder_is_refused(finished):
     assert (out / "results.json").read_bytes() == before
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     process = quickstart("--out", str(tmp_path))
     assert process.returncode == 2
@@ -86,7 +88,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_wrong_number_is_one_line():
+def test_a_wrong_number_is_one_line() -> None:
     process = quickstart("--iterations", "0")
     assert process.returncode == 2
     assert "0 is not at least 1" in process.stderr.splitlines()[-1]

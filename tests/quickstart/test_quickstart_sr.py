@@ -41,7 +41,7 @@ def luma_ssim(photograph: np.ndarray, truth: np.ndarray) -> float:
 
 
 def read_database(database: Path) -> dict[str, np.ndarray]:
-    """The images of an LMDB by their keys, RGB."""
+    """Read the images of an LMDB by their keys, RGB."""
     with lmdb.open(str(database), readonly=True, lock=False) as environment, environment.begin() as transaction:
         return {
             key.decode(): cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
@@ -50,8 +50,8 @@ def read_database(database: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, str]:
-    """The folder of a run of two steps with one photograph to learn from and one to restore, and what it prints."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run two steps with one photograph to learn from and one to restore; return the folder and what is printed."""
     out = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(databases, "TRAINING", (SHRUNK,))
@@ -64,7 +64,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     return out, printed.getvalue()
 
 
-def test_the_bicubic_row_is_that_of_imresize(finished):
+def test_the_bicubic_row_is_that_of_imresize(finished: tuple[Path, str]) -> None:
     out, _ = finished
     (row,) = json.loads((out / "results.json").read_text())["photographs"]
     truth = load_photograph("chelsea.png")
@@ -75,7 +75,7 @@ def test_the_bicubic_row_is_that_of_imresize(finished):
     assert row["bicubic_ssim"] == pytest.approx(luma_ssim(bicubic, truth), abs=1e-5)
 
 
-def test_the_network_row_is_that_of_the_images_that_basicsr_saved(finished):
+def test_the_network_row_is_that_of_the_images_that_basicsr_saved(finished: tuple[Path, str]) -> None:
     out, _ = finished
     (row,) = json.loads((out / "results.json").read_text())["photographs"]
     (saved,) = (out / "experiments" / "quickstart_sr").rglob("chelsea_0_2.png")
@@ -87,7 +87,7 @@ def test_the_network_row_is_that_of_the_images_that_basicsr_saved(finished):
     assert row["gain"] == pytest.approx(row["network_psnr"] - row["bicubic_psnr"])
 
 
-def test_it_ends_with_table_and_image(finished):
+def test_it_ends_with_table_and_image(finished: tuple[Path, str]) -> None:
     out, printed = finished
     table = (out / "results.md").read_text()
     headings = [cell.strip() for cell in table.splitlines()[0].strip("|").split("|")]
@@ -98,7 +98,7 @@ def test_it_ends_with_table_and_image(finished):
     assert not list(out.glob("*.tmp"))
 
 
-def test_training_pairs_show_the_same(finished):
+def test_training_pairs_show_the_same(finished: tuple[Path, str]) -> None:
     out, _ = finished
     high, low = (read_database(out / "datasets" / "train" / f"{kind}.lmdb") for kind in ("HR", "LR"))
     assert high.keys() == low.keys()
@@ -109,7 +109,7 @@ def test_training_pairs_show_the_same(finished):
         np.testing.assert_array_equal(shrunk[4:-4, 4:-4], image[4:-4, 4:-4], err_msg=key)
 
 
-def test_versions_are_the_photograph_in_other_sizes_and_colours():
+def test_versions_are_the_photograph_in_other_sizes_and_colours() -> None:
     task = SuperResolution()
     photograph = load_photograph(SHRUNK)
     height, width = photograph.shape[:2]
@@ -124,21 +124,21 @@ def test_versions_are_the_photograph_in_other_sizes_and_colours():
         np.testing.assert_allclose(colours, photograph.mean(axis=(0, 1)), atol=0.5)
 
 
-def test_photographs_with_colours_have_all_versions():
+def test_photographs_with_colours_have_all_versions() -> None:
     for name in TRAINING:
         photograph = load_photograph(name).astype(int)
         coloured = np.ptp(photograph, axis=2).any()
         assert SuperResolution().versions(name) == (len(SIZES) if coloured else 1), name
 
 
-def test_every_crop_holds_a_patch():
+def test_every_crop_holds_a_patch() -> None:
     stage = SuperResolution().options["datasets"]["train"]["patch_stages"][0]
     for name in TRAINING:
         smallest = min(load_photograph(name).shape[:2]) * min(SIZES) / 2
         assert min(smallest, databases.CROP // 2) >= stage["patch_size"], name
 
 
-def test_figures_are_of_the_luma_without_its_border():
+def test_figures_are_of_the_luma_without_its_border() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(20, 230, (40, 48, 3), dtype=np.uint8)
     image = (truth + rng.integers(-9, 10, truth.shape)).astype(np.uint8)
@@ -156,7 +156,7 @@ def test_figures_are_of_the_luma_without_its_border():
         assert task.psnr(without, white) == pytest.approx(20 * np.log10(255 / levels), abs=1e-3)
 
 
-def test_table_and_json_use_the_words_of_the_task():
+def test_table_and_json_use_the_words_of_the_task() -> None:
     words = SuperResolution.words
     results = [Result("cat", 30.0, 31.25, 0.9, 0.925, 2.0), Result("dog", 20.0, 20.75, 0.8, 0.875, 4.0)]
     cells = [
@@ -174,7 +174,7 @@ def test_table_and_json_use_the_words_of_the_task():
     }
 
 
-def test_comparison_shows_the_marked_details_enlarged():
+def test_comparison_shows_the_marked_details_enlarged() -> None:
     # 320 wide, so that the whole is shown pixel by pixel; the only structure is a square of 8 pixels.
     versions = {}
     for name, colour in (("bicubic", (200, 0, 0)), ("network", (0, 200, 0)), ("truth", (0, 0, 200))):
@@ -183,10 +183,10 @@ def test_comparison_shows_the_marked_details_enlarged():
     sheet = np.asarray(Image.open(BytesIO(comparison_png(photograph_columns(versions, zoom=4)))))
     assert sheet.shape[1] == 3 * TILE_WIDTH + 4 * MARGIN
     detail_y = LABEL_HEIGHT + 200 + MARGIN
-    for column, colour in enumerate(([200, 0, 0], [0, 200, 0], [0, 0, 200])):
+    for column, shown in enumerate(([200, 0, 0], [0, 200, 0], [0, 0, 200])):
         x = MARGIN + column * (TILE_WIDTH + MARGIN)
         tile = sheet[LABEL_HEIGHT : LABEL_HEIGHT + 200, x : x + TILE_WIDTH]
-        assert tile[100, 204].tolist() == colour
+        assert tile[100, 204].tolist() == shown
         assert tile[20, 20].tolist() == [90, 90, 90]
         rows, columns = np.nonzero((tile == MARK).all(axis=2))
         top, left = rows.min(), columns.min()
@@ -200,7 +200,7 @@ def test_comparison_shows_the_marked_details_enlarged():
         assert (sheet[:, x - MARGIN : x] == PAPER).all()
 
 
-def test_a_folder_of_the_deblurring_quickstart_is_left_alone(tmp_path):
+def test_a_folder_of_the_deblurring_quickstart_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "made_by_quickstart").touch()
     (tmp_path / "results.md").write_text("deblurred")
     process = subprocess.run(

@@ -30,8 +30,8 @@ def random_blur(rng: np.random.Generator, height: int, width: int, size: int = 5
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, str]:
-    """The folder of a run with a step or two a stage and one photograph to look at, and what it prints."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run a step or two a stage with one photograph to look at; return the folder and what is printed."""
     out = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(databases, "TRAINING", ("coffee.png",))
@@ -46,7 +46,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     return out, printed.getvalue()
 
 
-def test_all_stages_ran_and_the_last_holds_the_others(finished):
+def test_all_stages_ran_and_the_last_holds_the_others(finished: tuple[Path, str]) -> None:
     out, _ = finished
     weights = [
         torch.load(out / "experiments" / f"quickstart_ufpnet{stage}" / "models" / "net_g_latest.pth")["params"]
@@ -57,7 +57,7 @@ def test_all_stages_ran_and_the_last_holds_the_others(finished):
             assert torch.equal(weights[2][prefix + name], value), name
 
 
-def test_figures_are_those_of_the_weights_that_it_trained(finished):
+def test_figures_are_those_of_the_weights_that_it_trained(finished: tuple[Path, str]) -> None:
     out, printed = finished
     (found,) = json.loads((out / "results.json").read_text())
     task = ufpnet.KernelDeblurring()
@@ -81,7 +81,7 @@ def test_figures_are_those_of_the_weights_that_it_trained(finished):
     assert f"{found['estimated']['similarity']:.3f}" in table
 
 
-def test_it_writes_comparison_and_kernel_images(finished):
+def test_it_writes_comparison_and_kernel_images(finished: tuple[Path, str]) -> None:
     out, _ = finished
     for name, width in (("chelsea", 3 * TILE_WIDTH + 4 * MARGIN), ("chelsea_kernels", 2 * PANEL_WIDTH + 3 * MARGIN)):
         with Image.open(out / f"{name}.png") as sheet:
@@ -89,7 +89,7 @@ def test_it_writes_comparison_and_kernel_images(finished):
     assert not list(out.glob("*.tmp"))
 
 
-def test_every_pixel_is_blurred_by_its_kernel():
+def test_every_pixel_is_blurred_by_its_kernel() -> None:
     rng = np.random.default_rng(0)
     photograph = rng.integers(0, 256, (12, 14, 3), dtype=np.uint8)
     blur = random_blur(rng, 12, 14)
@@ -105,7 +105,7 @@ def test_every_pixel_is_blurred_by_its_kernel():
         np.testing.assert_allclose(blurred[row, column], total, atol=0.51)
 
 
-def test_similarity_is_the_best_of_all_shifts():
+def test_similarity_is_the_best_of_all_shifts() -> None:
     rng = np.random.default_rng(0)
     kernels, others = rng.random((2, 3, 4, 4))
     for number in range(3):
@@ -122,7 +122,7 @@ def test_similarity_is_the_best_of_all_shifts():
     assert similarity(shifted, others[:1])[0] == pytest.approx(1)
 
 
-def test_the_true_kernels_have_the_best_figures():
+def test_the_true_kernels_have_the_best_figures() -> None:
     rng = np.random.default_rng(0)
     sharp = cv2.resize(rng.integers(0, 256, (10, 12, 3), dtype=np.uint8), (48, 40), interpolation=cv2.INTER_CUBIC)
     blur = random_blur(rng, 40, 48)
@@ -141,7 +141,7 @@ def test_the_true_kernels_have_the_best_figures():
     assert guess.similarity == pytest.approx(shares.mean(), rel=1e-5)
 
 
-def test_kernels_are_drawn_where_their_pixels_are():
+def test_kernels_are_drawn_where_their_pixels_are() -> None:
     photograph = np.full((128, 320, 3), 100, np.uint8)
     rows, columns = shown_pixels(128, 320, 5)
     assert len(rows) == 12 * 32
@@ -162,7 +162,7 @@ def test_kernels_are_drawn_where_their_pixels_are():
     assert (sheet[LABEL_HEIGHT : LABEL_HEIGHT + 256, 2 * MARGIN + PANEL_WIDTH : -MARGIN] == 0).all()
 
 
-def test_the_stages_agree_on_their_kernels_and_networks():
+def test_the_stages_agree_on_their_kernels_and_networks() -> None:
     flow, kernel, deblur = (
         read_option_file(path) for path in (ufpnet.FLOW, ufpnet.ESTIMATOR, ufpnet.KernelDeblurring.option_file)
     )

@@ -504,7 +504,7 @@ def test_jpegs_are_written_where_they_are_asked_for(
 
 def test_kernels_are_those_that_multiply_the_spectrum() -> None:
     network = DeepRFTv2(**TINY_DEBLURRING).eval()
-    head = network.units[-1].full_scale.fke.kernel_head  # type: ignore[union-attr, operator]
+    head = network.units[-1].full_scale.fke.kernel_head
     with torch.no_grad():
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0] + [0.0] * 4))  # K is real and constant: impulses

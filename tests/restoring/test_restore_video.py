@@ -243,7 +243,7 @@ def test_file_that_opencv_cannot_write_is_an_error(
     tmp_path: Path, identity: Restorer, without_ffmpeg: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = write_clip(tmp_path / "clip.avi")
-    monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *_: cv2.VideoWriter_fourcc(*"none"))
+    monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *_: int.from_bytes(b"none", "little"))
     outcome = restore(identity, tmp_path / "out", clip)
     assert [line.split(": ")[1][:32] for line in outcome.failures] == ["OpenCV could not write the resto"]
     assert files(tmp_path / "out") == []

@@ -10,8 +10,10 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image, ImageCms, ImageOps
@@ -46,7 +48,7 @@ def test_example_of_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_package_has_no_other_lazy_names() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Restored'"):
-        _ = deeprftv2_arch.Restored  # type: ignore[attr-defined]
+        _ = deeprftv2_arch.Restored
 
 
 # Kinds
@@ -96,9 +98,7 @@ def test_tensors_keep_their_shape_and_type() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize(
-    "dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=lambda dtype: str(dtype)
-)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_tensors_of_every_kind_come_back(dtype: torch.dtype, channels: int) -> None:
     images = torch.from_numpy(noise(2, channels, 40, 50))
     images = images if dtype == torch.uint8 else (images / 255).to(dtype).requires_grad_()
@@ -160,9 +160,9 @@ def test_colours_come_in_the_order_rgb() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_alpha_is_enlarged_and_stays_in_range(dtype: type) -> None:
-    image = np.zeros((8, 8, 4), dtype)
+    image: np.ndarray = np.zeros((8, 8, 4), dtype)
     image[:, 4:, 3] = 1
-    alpha = Restorer(Enlarging(2), "cpu")(image)[:, :, 3]
+    alpha: Any = Restorer(Enlarging(2), "cpu")(image)[:, :, 3]
     assert (alpha.shape, alpha.dtype) == ((16, 16), dtype)
     assert (alpha[:, :4] == 0).all()
     assert (alpha[:, 12:] == 1).all()
@@ -390,10 +390,10 @@ def test_a_kernel_field_takes_memory_however_narrow_its_network_is() -> None:
 def test_memory_is_that_of_the_machine_or_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=5000 * 1024))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5000 * 1024))
     assert budget(cpu, None) == 4000 * 1024
     taken = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=100 * 4096))
-    monkeypatch.setattr(memory.psutil, "Process", lambda: taken)
+    monkeypatch.setattr(psutil, "Process", lambda: taken)
     assert budget(cpu, 2000 * 1024) == 1960 * 1024 - 100 * 4096  # a fiftieth in reserve
     assert budget(cpu, 10**9) == 5000 * 1024  # no more than there is
     (tmp_path / "memory.current").write_text("1000000\n", encoding="ascii")
@@ -405,10 +405,10 @@ def test_memory_is_that_of_the_machine_or_of_the_container(tmp_path: Path, monke
 
 def test_memory_of_this_process_and_machine_is_known() -> None:
     taken = np.ones(50 * 2**20, np.uint8)
-    resident = 2**40 - 2**40 * 0.02 - memory.psutil.Process().memory_info().rss
-    free = memory.psutil.virtual_memory().available
+    resident = 2**40 - 2**40 * 0.02 - psutil.Process().memory_info().rss
+    free = psutil.virtual_memory().available
     assert budget(torch.device("cpu"), 2**40) <= min(free + 2**28, resident + 2**28)
-    assert taken.nbytes < memory.psutil.Process().memory_info().rss < memory.psutil.virtual_memory().total
+    assert taken.nbytes < psutil.Process().memory_info().rss < psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize(
@@ -542,7 +542,7 @@ def test_weights_that_do_not_fit_the_option_file(tmp_path: Path) -> None:
 )
 def test_settings_that_cannot_be_had(settings: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        Restorer(Identity(), **settings)  # type: ignore[arg-type]
+        Restorer(Identity(), **settings)
 
 
 # Files

@@ -24,8 +24,14 @@ from deeprftv2_arch.spandrel_support import install
 spandrel = pytest.importorskip("spandrel")
 
 OURS = {"DeepRFTv2", "ATD+FKE", "UFPNet"}
-DEBLURRING = {"dim": 4, "units": 2, "blocks": (1, 4, 1), "full_kinds": ("NAF", "NAFEVS", "NAF"), "fke_blocks": (1, 1)}
-ENLARGING = {
+DEBLURRING: dict[str, Any] = {
+    "dim": 4,
+    "units": 2,
+    "blocks": (1, 4, 1),
+    "full_kinds": ("NAF", "NAFEVS", "NAF"),
+    "fke_blocks": (1, 1),
+}
+ENLARGING: dict[str, Any] = {
     "upscale": 2,
     "embed_dim": 16,
     "depths": (2, 2),
@@ -133,10 +139,10 @@ def test_a_ufpnet_s_checkpoint_gives_our_image(tmp_path: Path, theirs_too: bool)
 @pytest.mark.parametrize(
     ("network", "tags"),
     [
-        (lambda: DeepRFTv2(), ["DeepRFTv2-B", "48dim", "2units"]),
+        (DeepRFTv2, ["DeepRFTv2-B", "48dim", "2units"]),
         (lambda: DeepRFTv2(full_kinds=("NAF",) * 3), ["DeepRFTv2-S", "48dim", "2units"]),
         (lambda: ATD(upscale=4, fke=True), ["ATD-light", "48dim", "16w"]),
-        (lambda: UFPNet(), ["UFPNet", "64w", "19ks"]),
+        (UFPNet, ["UFPNet", "64w", "19ks"]),
     ],
 )
 def test_published_variants_are_tagged(network: Any, tags: list[str]) -> None:

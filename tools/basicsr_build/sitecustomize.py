@@ -10,12 +10,13 @@ explicit dictionaries write into the calling function again.
 
 import builtins
 import sys
+from typing import Any
 
 _exec = builtins.exec
 
 
-def _exec_in_caller(source, globals=None, locals=None, /, **options):
-    """``exec`` as it was before Python 3.13."""
+def _exec_in_caller(source: Any, globals: Any = None, locals: Any = None, /, **options: Any) -> None:
+    """Execute as ``exec`` did before Python 3.13."""
     if globals is None:
         caller = sys._getframe(1)
         globals, locals = caller.f_globals, caller.f_locals

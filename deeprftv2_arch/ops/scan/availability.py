@@ -30,16 +30,18 @@ def _looked_up_once(function: Callable[P, str | None]) -> _Lookup[P]:
 
     @wraps(function)
     def look(*args: P.args, **kwargs: P.kwargs) -> str | None:  # torch.compile would look into what `cache` returns
-        return kept(*args, **kwargs)
+        reason: str | None = kept(*args, **kwargs)
+        return reason
 
     constant: Any = torch.compiler.assume_constant_result(look)
     constant.cache_clear = kept.cache_clear
-    return constant
+    lookup: _Lookup[P] = constant
+    return lookup
 
 
 @_looked_up_once
 def import_failure(package: str, module: str) -> str | None:
-    """Why ``module`` cannot be imported, or None if it can; logged when ``package`` is there but does not load."""
+    """Say why ``module`` cannot be imported, or None if it can; log when ``package`` is there but does not load."""
     try:
         import_module(module)
     except ModuleNotFoundError as error:
@@ -56,7 +58,7 @@ def import_failure(package: str, module: str) -> str | None:
 
 @_looked_up_once
 def triton_driver_failure() -> str | None:
-    """Why Triton cannot start kernels on this machine's GPU, or None if it can; logged when it cannot."""
+    """Say why Triton cannot start kernels on this machine's GPU, or None if it can; log it when it cannot."""
     from triton.runtime import driver
 
     try:
@@ -74,7 +76,7 @@ def triton_driver_failure() -> str | None:
 
 @_looked_up_once
 def numba_failure(dtype: torch.dtype) -> str | None:
-    """Why numba's kernels do not run on this processor, or None if they do; logged when they do not.
+    """Say why numba's kernels do not run on this processor, or None if they do; log it when they do not.
 
     The first call for a dtype compiles them, or reads them from disk.
     """
@@ -92,12 +94,12 @@ def numba_failure(dtype: torch.dtype) -> str | None:
 
 @torch.compiler.assume_constant_result
 def triton_is_interpreted() -> bool:
-    """Whether Triton's kernels run in its interpreter, on tensors of any device (slowly: it is for tests)."""
+    """Tell whether Triton's kernels run in its interpreter, on tensors of any device (slowly: it is for tests)."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def installed_version(distribution: str) -> str | None:
-    """Version of an installed distribution, or None."""
+    """Return the version of an installed distribution, or None."""
     try:
         return version(distribution)
     except PackageNotFoundError:

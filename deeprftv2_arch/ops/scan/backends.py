@@ -151,7 +151,7 @@ def set_backend_of_options(name: str) -> None:
 
 
 def current_setting() -> Setting:
-    """The strongest setting.
+    """Return the strongest setting.
 
     Raises:
         OptionError: The environment variable holds an unknown name.

@@ -19,7 +19,7 @@ def selective_scan(
     delta_bias: Tensor | None = None,
     delta_softplus: bool = False,
 ) -> Tensor:
-    """Selective scan with mamba_ssm's meaning and shapes, differentiable in every tensor.
+    """Scan selectively, with mamba_ssm's meaning and shapes; differentiable in every tensor.
 
     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t and y_t = C_t . h_t + D u_t, for every channel on its own, with
     h_{-1} = 0 (Gu and Dao, "Mamba", 2023, algorithm 2). Half-precision inputs are computed in float32, and in float64
@@ -73,7 +73,7 @@ def _without_group_axis(x: Tensor) -> Tensor:
 
 
 def _nothing(u: Tensor, *others: Tensor | None) -> Tensor:
-    """An empty result that gives every tensor a gradient, of zeros."""
+    """Return an empty result that gives every tensor a gradient, of zeros."""
     for other in others:
         if other is not None:
             u = u + other.sum().to(u.dtype)

@@ -19,7 +19,7 @@ def selective_scan_mamba(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, in float32, on CUDA tensors.
+    """Scan as :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, in float32, on CUDA tensors.
 
     The kernel reads along the sequence and takes what varies along it in one dtype. What is laid out otherwise, as
     flattened ``channels_last`` maps are, is copied; the result is contiguous.
@@ -27,7 +27,7 @@ def selective_scan_mamba(
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     dtype = reduce(torch.promote_types, (x.dtype for x in (u, delta, B, C)))
-    y = selective_scan_fn(
+    y: Tensor = selective_scan_fn(
         *(_readable(x.to(dtype)) for x in (u, delta)),
         _readable(A.float()),
         *(_readable(x.to(dtype)) for x in (B, C)),
@@ -39,5 +39,5 @@ def selective_scan_mamba(
 
 
 def _readable(x: Tensor) -> Tensor:
-    """``x`` with neighbours along its last axis next to each other, copied only if they are not."""
+    """Return ``x`` with neighbours along its last axis next to each other, copied only if they are not."""
     return x if x.stride(-1) == 1 else x.contiguous()

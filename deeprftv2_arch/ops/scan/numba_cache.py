@@ -14,7 +14,7 @@ SOURCES = ("numba_layout.py", "numba_vectors.py", "numba_kernels.py")  # all tha
 
 
 def cache_folder() -> Path | None:
-    """A folder for the kernels of this source and this processor, made if need be, or None where none can be written.
+    """Return a folder for kernels of this source and processor, made if need be, or None where none can be written.
 
     numba itself compiles anew when the file of a kernel is newer; that another file has changed, or that computers
     with different processors share the folder, it learns from the folder's name.
@@ -31,7 +31,7 @@ def cache_folder() -> Path | None:
 
 
 def _places() -> Iterator[Path]:
-    """numba's own setting, beside the source, the user's folder of caches."""
+    """Yield numba's own setting, beside the source, the user's folder of caches."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
         yield Path(chosen)
@@ -44,7 +44,7 @@ def _places() -> Iterator[Path]:
 
 
 def _key() -> str:
-    """Hash of the sources, of numba's version and of the processor."""
+    """Hash the sources, numba's version and the processor."""
     import llvmlite.binding
     import numba
 

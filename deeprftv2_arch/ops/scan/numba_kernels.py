@@ -36,7 +36,7 @@ LN_2 = math.log(2)
 
 @njit(nogil=True)
 def _first(x: Strided, row: int, block: int, position: int) -> int:
-    """Where the first channel of a block at a position lies."""
+    """Say where the first channel of a block at a position lies."""
     return row * x.over_rows + block * LANES * x.over_channels + position * x.over_positions
 
 
@@ -324,6 +324,6 @@ class Kernels(NamedTuple):
 
 
 def kernels(cached: bool) -> Kernels:
-    """The kernels, kept on disk or only in memory."""
+    """Compile the kernels, kept on disk or only in memory."""
     compiled = njit(nogil=True, cache=cached)
     return Kernels(compiled(outputs), compiled(ends), compiled(gradients))

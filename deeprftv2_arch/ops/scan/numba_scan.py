@@ -50,14 +50,15 @@ def selective_scan_numba(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, in the dtype of ``A``, on a CPU.
+    """Scan as :func:`~deeprftv2_arch.ops.scan.reference.selective_scan_reference`, in the dtype of ``A``, on a CPU.
 
     Any strides are read as they are; fastest where channels are the fastest axis of ``u`` and ``delta``, as in
     flattened ``channels_last`` maps, or the length is. It runs on as many threads as PyTorch does. Memory beyond inputs
     and output: a state per 64 positions is kept for the backward pass, which takes twice the size of B for every
     group of channels while it runs.
     """
-    return _numba_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    y: Tensor = _numba_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    return y
 
 
 # --- The kernels ---
@@ -138,7 +139,7 @@ class _Parts:
     threads: int
 
     def tasks(self) -> Iterator[Task]:
-        """One task for every row, group and segment."""
+        """Make a task for every row, group and segment."""
         for row in range(self.batch):
             for group in range(self.groups):
                 first_block, last_block = (i * self.blocks // self.groups for i in (group, group + 1))
@@ -148,7 +149,7 @@ class _Parts:
 
 
 def _parts(u: Tensor, states: int, tasks_per_thread: int, ends: float) -> _Parts:
-    """Enough parts for all threads; segments only where they save time, since they cost ``ends`` of a pass more."""
+    """Cut enough parts for all threads; segments only where they save time, since they cost ``ends`` of a pass more."""
     batch, channels, length = u.shape
     threads = min(torch.get_num_threads(), max(1, u.numel() * states // WORTH_A_THREAD))
     blocks, chunks = -(-channels // LANES), -(-length // CHUNK)
@@ -170,9 +171,10 @@ def _strided(x: Tensor) -> Strided:
 
 
 def _by_blocks(x: Tensor) -> Tensor:
-    """(channels, ...) -> (blocks, ..., 16), with zeros behind the last channel."""
+    """Cut (channels, ...) into (blocks, ..., 16), with zeros behind the last channel."""
     padded = F.pad(x.detach().movedim(0, -1), (0, -x.shape[0] % LANES))
-    return padded.unflatten(-1, (-1, LANES)).movedim(-2, 0).contiguous()
+    blocks: Tensor = padded.unflatten(-1, (-1, LANES))
+    return blocks.movedim(-2, 0).contiguous()
 
 
 def _flat(x: Tensor) -> object:
@@ -206,7 +208,7 @@ class _Scan:
         return Sizes(batch, channels, length, self.A.shape[1], parts.segments)
 
     def carries(self, parts: _Parts, x: Tensor, weights: Tensor, reverse: bool) -> Tensor:
-        """The states before the segments or, in reverse, the flows into them, (batch, blocks, segments, states, 16)."""
+        """Compute the states before segments or, in reverse, flows into them, (batch, blocks, segments, states, 16)."""
         states = self.A.shape[1]
         carries = self.A.new_zeros(parts.batch, parts.blocks, parts.segments, states, LANES)
         if parts.segments == 1:
@@ -228,7 +230,7 @@ class _Scan:
         return carries
 
     def forward(self, parts: _Parts) -> tuple[Tensor, Tensor]:
-        """The outputs, and the states before all chunks, (batch, blocks, chunks, states, 16)."""
+        """Compute the outputs, and the states before all chunks, (batch, blocks, chunks, states, 16)."""
         y = torch.empty_like(self.u)
         starts = self.A.new_empty(parts.batch, parts.blocks, parts.chunks, self.A.shape[1], LANES)
         carries = self.carries(parts, self.u, self.B, reverse=False)
@@ -240,7 +242,7 @@ class _Scan:
         return y, starts
 
     def backward(self, parts: _Parts, grad_y: Tensor, starts: Tensor) -> list[Tensor]:
-        """Gradients of u, delta, A, B, C, D and delta_bias."""
+        """Compute the gradients of u, delta, A, B, C, D and delta_bias."""
         states = self.A.shape[1]
         grad_y = grad_y.to(self.A.dtype)
         du, ddelta = torch.empty_like(self.u), torch.empty_like(self.delta)
@@ -312,7 +314,7 @@ def _numba_scan_backward(
     delta_softplus: bool,
     starts: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, delta, A, B, C, D and delta_bias."""
+    """Compute the gradients of u, delta, A, B, C, D and delta_bias."""
     scan = _Scan(prepare(A.dtype), u, delta, A, B, C, D, delta_bias, delta_softplus)
     parts = _parts(u, A.shape[1], BACKWARD_TASKS, BACKWARD_ENDS)
     du, ddelta, dA, dB, dC, dD, dbias = scan.backward(parts, grad_y, starts)

@@ -36,7 +36,7 @@ class Vector(types.Type):
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
         element = ir.FloatType() if vector.element == types.float32 else ir.DoubleType()
-        super().__init__(manager, vector, ir.VectorType(element, LANES))
+        super().__init__(manager, vector, ir.VectorType(element, LANES))  # type: ignore[no-untyped-call]  # of numba
 
 
 def _define(operation: Callable[..., Any], instruction: str) -> None:
@@ -77,7 +77,7 @@ def _vector_pointer(context: Any, builder: ir.IRBuilder, array: Any, value: Any,
 
 
 def _rows(context: Any, builder: ir.IRBuilder, array: Any, value: Any, first: Any, stride: Any) -> list[Any]:
-    """Pointers to ``LANES`` vectors in a flat array, ``stride`` elements from one to the next."""
+    """Return the pointers to ``LANES`` vectors in a flat array, ``stride`` elements from one to the next."""
     pointers = []
     for _ in range(LANES):
         pointers.append(_vector_pointer(context, builder, array, value, first))
@@ -92,7 +92,7 @@ def _read(builder: ir.IRBuilder, pointer: Any) -> Any:
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """The ``LANES`` elements of a flat array from an index on."""
+    """Load the ``LANES`` elements of a flat array from an index on."""
     vector = Vector(array.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -131,7 +131,7 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
-    """A vector that holds one element of a flat array in every lane."""
+    """Load a vector that holds one element of a flat array in every lane."""
     vector = Vector(array.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -143,7 +143,7 @@ def spread(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def full_like(typing: Any, vector: Any, value: Any) -> Any:
-    """A vector that holds a number in every lane, of the type of another."""
+    """Make a vector that holds a number in every lane, of the type of another."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         element = context.cast(builder, arguments[1], types.float64, vector.element)
@@ -156,13 +156,13 @@ def full_like(typing: Any, vector: Any, value: Any) -> Any:
 
 
 def _polynomial(function: Callable[[np.ndarray], np.ndarray], degree: int, low: float, high: float) -> list[float]:
-    """Coefficients, constant first, of the polynomial that equals a function at the Chebyshev nodes of an interval."""
+    """Interpolate a function at the Chebyshev nodes of an interval; return the coefficients, constant first."""
     fit = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
     return [float(x) for x in fit.convert(kind=np.polynomial.Polynomial).coef]
 
 
 def _growth(x: np.ndarray) -> np.ndarray:
-    return np.expm1(x * math.log(2)) / x
+    return np.asarray(np.expm1(x * math.log(2)) / x)
 
 
 # Errors relative to 2^x: 5e-9 and below 1e-16. An even number of nodes leaves out x = 0.
@@ -191,7 +191,7 @@ class _Emitter:
         return value
 
     def exp2(self, x: Any) -> Any:
-        """2^x = 2^n 2^f with n the nearest whole number; exactly 0 where 2^x is subnormal, and infinity above.
+        """Compute 2^x = 2^n 2^f with n the nearest whole number; exactly 0 where 2^x is subnormal, infinity above.
 
         Adding 1.5 * 2^mantissa rounds x to n, which then stands in the lowest bits; they are added to the exponent.
         """
@@ -210,7 +210,7 @@ class _Emitter:
         return builder.select(builder.fcmp_ordered("<", x, self.constant(1 - bias)), self.constant(0.0), scaled)
 
     def softplus(self, x: Any) -> tuple[Any, Any]:
-        """log(1 + e^x) and its derivative, without loss of digits for any x.
+        """Compute log(1 + e^x) and its derivative, without loss of digits for any x.
 
         With z = e^-|x|: max(x, 0) + log(1 + z), and log(1 + z) = 2 atanh(z / (2 + z)).
         """
@@ -226,11 +226,11 @@ class _Emitter:
         return builder.fadd(builder.select(negative, zero, x), log), slope
 
     def pick(self, a: Any, b: Any, lanes: list[int]) -> Any:
-        """Lanes of two vectors, counted through both."""
+        """Take lanes of two vectors, counted through both."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes))
 
     def sums(self, vectors: list[Any]) -> Any:
-        """The sums of the lanes of ``LANES`` vectors, as one vector.
+        """Sum the lanes of each of ``LANES`` vectors, as one vector.
 
         Halves of what is left of two vectors are added, until one number of each is left.
         """
@@ -244,7 +244,7 @@ class _Emitter:
         return vectors[0]
 
     def transposed(self, vectors: list[Any]) -> list[Any]:
-        """``LANES`` vectors whose lanes go through what their numbers went through: blocks change places, by halves."""
+        """Transpose ``LANES`` vectors: blocks change places, by halves."""
         vectors = list(vectors)
         width = LANES
         while width > 1:
@@ -264,7 +264,7 @@ def _emitter(context: Any, builder: ir.IRBuilder, vector: Vector) -> _Emitter:
 
 @intrinsic
 def exp2(typing: Any, x: Any) -> Any:
-    """2^x."""
+    """Compute 2^x."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         return _emitter(context, builder, x).exp2(*arguments)
@@ -274,7 +274,7 @@ def exp2(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def softplus(typing: Any, x: Any) -> Any:
-    """log(1 + e^x), and its derivative."""
+    """Compute log(1 + e^x), and its derivative."""
     pair = types.UniTuple(x, 2)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -285,7 +285,7 @@ def softplus(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def lane_sums(typing: Any, array: Any, index: Any) -> Any:
-    """The sums of ``LANES`` vectors that follow one another in a flat array from an index on, as one vector."""
+    """Sum each of the ``LANES`` vectors that follow one another in a flat array from an index on, as one vector."""
     vector = Vector(array.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:

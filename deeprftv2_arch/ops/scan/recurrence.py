@@ -5,7 +5,7 @@ from torch import Tensor, addcmul
 
 
 def finite_(products: Tensor) -> Tensor:
-    """In place, the largest number in place of infinity: times an x of zero it must give zero, as its factors do."""
+    """Put the largest number in place of infinity: times an x of zero it must give zero, as its factors do."""
     return products.clamp_(max=torch.finfo(products.dtype).max)
 
 
@@ -17,7 +17,7 @@ def recur_(
     backwards: bool = False,
     over_chunks: Tensor | None = None,
 ) -> None:
-    """x_t += a_t x_{t-1} in place along axis 1, or x_t += a_t x_{t+1} when ``backwards``.
+    """Compute x_t += a_t x_{t-1} in place along axis 1, or x_t += a_t x_{t+1} when ``backwards``.
 
     Three stages give what the steps one after the other would give: all chunks at once from zero, for their ends; the
     same recurrence over those ends, which gives the true x before every chunk; all chunks at once again, from there.
@@ -51,12 +51,12 @@ def recur_(
 
 
 def _steps(x: Tensor, a: Tensor, axis: int, backwards: bool) -> list[tuple[Tensor, Tensor]]:
-    """Views of x_t and a_t for every t along ``axis``, in the order in which they are gone through."""
+    """Return the views of x_t and a_t for every t along ``axis``, in the order in which they are gone through."""
     steps = list(zip(x.unbind(axis), a.unbind(axis), strict=True))
     return steps[::-1] if backwards else steps
 
 
 def _recur_in_order_(steps: list[tuple[Tensor, Tensor]], first: Tensor) -> None:
-    """x_t += a_t x_{t-1} in place, one step after the other, from ``first``."""
+    """Compute x_t += a_t x_{t-1} in place, one step after the other, from ``first``."""
     for x_t, a_t in steps:
         first = x_t.addcmul_(a_t, first)

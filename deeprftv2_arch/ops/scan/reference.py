@@ -17,7 +17,7 @@ def selective_scan_reference(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """y_t = C_t . h_t + D u_t with h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t and h_{-1} = 0.
+    """Compute y_t = C_t . h_t + D u_t with h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t and h_{-1} = 0.
 
     The arithmetic is in the dtype that PyTorch promotes the inputs to: half precision only if all of them have it.
 

@@ -11,7 +11,7 @@ from deeprftv2_arch.ops.scan.backends import BACKENDS, choose_backend, current_s
 
 
 def backends_report() -> str:
-    """Versions, the setting, every backend with what hinders it, and the choice for every device, as lines of text."""
+    """Describe versions, the setting, every backend and what hinders it, and the choice for every device, in lines."""
     types = list(dict.fromkeys(device for _, device in reversed(_devices())))  # the best first
     backends = [("backend", "version", "available")]
     for name, backend in BACKENDS.items():
@@ -39,7 +39,7 @@ def _setting() -> str:
 
 
 def _devices() -> list[tuple[str, str]]:
-    """Label and type of every device here."""
+    """Return the label and type of every device here."""
     devices = [("cpu", "cpu")]
     devices += [(f"cuda:{i} {torch.cuda.get_device_name(i)}", "cuda") for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():

@@ -24,7 +24,7 @@ CARRY_COLUMNS, MOST_CARRY_ROWS = 8, 256
 
 
 def _chunk_length(batch: int, channels: int, length: int) -> int:
-    """Positions per chunk: as many as leave ``FORWARD_PROGRAMS`` programs, a multiple of 16.
+    """Return the positions per chunk: as many as leave ``FORWARD_PROGRAMS`` programs, a multiple of 16.
 
     Shorter chunks would spend their time on carries, longer ones save nothing more and need more tile starts in the
     backward pass. The sizes may be symbolic.
@@ -41,23 +41,32 @@ def _power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _sequences(**tensors: Tensor) -> dict[str, int]:
-    """Kernel arguments that say how (batch, channels, length) tensors lie in memory."""
-    arguments: dict[str, int] = {}
-    for name, x in tensors.items():
-        arguments |= {f"{name}_batch": x.stride(0), f"{name}_channel": x.stride(1), f"{name}_time": x.stride(2)}
-        arguments[f"{name.upper()}_TIME_FASTEST"] = x.stride(2) == 1
-    return arguments
+def _is_time_fastest(x: Tensor) -> bool:
+    """Tell which of the kernels' two layouts (batch, channels, length) is nearer to that of ``x``."""
+    return not x.transpose(1, 2).is_contiguous()
+
+
+def _laid_out(x: Tensor, time_fastest: bool) -> Tensor:
+    """Return ``x`` in one of the kernels' two layouts; a copy where it lies otherwise."""
+    return x.contiguous() if time_fastest else x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def _lying_as(x: Tensor, given: Tensor) -> Tensor:
+    """Return ``x`` with the strides of ``torch.empty_like(given)``, as operators promise; a copy if it has others."""
+    strides = torch.empty_like(given, device="meta").stride()
+    return x if x.stride() == strides else torch.empty_like(given).copy_(x)
 
 
 def _rows(x: Tensor) -> Tensor:
-    """B or C as float32 (batch, length, states); a copy where it lies otherwise, small beside u."""
+    """Return B or C as float32 (batch, length, states); a copy where it lies otherwise, small beside u."""
     return x.transpose(1, 2).to(torch.float32).contiguous()
 
 
-def _sizes(x: Tensor, states: int, steps: int) -> dict[str, int]:
-    """Kernel arguments that fix the tiles of (batch, channels, length) tensors, and the launch's options."""
+def _options(x: Tensor, states: int, steps: int, softplus: bool, time_fastest: bool) -> dict[str, int]:
+    """Return the constants of kernels that work on tiles of (batch, channels, length) tensors, and launch options."""
     return {
+        "SOFTPLUS": softplus,
+        "TIME_FASTEST": time_fastest,
         "TAIL": x.shape[2] % steps != 0,
         "STATES": states,
         "PADDED": _power_of_two(states),
@@ -69,14 +78,14 @@ def _sizes(x: Tensor, states: int, steps: int) -> dict[str, int]:
 
 
 def _tile_steps(x: Tensor) -> int:
-    """Positions of a forward tile: what one thread can read with one vector load of 16 bytes."""
+    """Return the positions of a forward tile: what one thread can read with one vector load of 16 bytes."""
     return 16 // x.element_size()
 
 
 def _carries(
-    x: Tensor, delta: Tensor, A: Tensor, rows: Tensor, delta_bias: Tensor | None, softplus: bool, reverse: bool
+    x: Tensor, delta: Tensor, A: Tensor, rows: Tensor, delta_bias: Tensor | None, options: dict[str, int], reverse: bool
 ) -> Tensor:
-    """Stages 1 and 2: the states at the chunks' starts or, in reverse, the flows into their ends."""
+    """Run stages 1 and 2: the states at the chunks' starts or, in reverse, the flows into their ends."""
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
 
     batch, channels, length = x.shape
@@ -88,10 +97,8 @@ def _carries(
     ends = torch.empty_like(carries)
     step_sums = A.new_empty(batch, chunks, channels)
     kernels.chunk_ends_kernel[(batch * chunks * -(-channels // CHANNELS),)](
-        x, delta, A, rows, delta_bias, ends, step_sums,
-        channels, length, chunks, _chunk_length(*x.shape),
-        **_sequences(x=x, delta=delta),
-        HAS_BIAS=delta_bias is not None, SOFTPLUS=softplus, REVERSE=reverse, **_sizes(x, states, _tile_steps(x)),
+        x, delta, A, rows, delta_bias, ends, step_sums, channels, length, _chunk_length(*x.shape),
+        REVERSE=reverse, **options,
     )  # fmt: skip
     kernels.carries_kernel[(batch * -(-states * channels // CARRY_COLUMNS),)](
         ends, step_sums, A, carries, channels, chunks,
@@ -124,23 +131,22 @@ def _triton_scan(
     """Return the outputs, with u's strides, and the chunks' starts, (batch, chunks, states, channels)."""
     batch, channels, length = u.shape
     states = A.shape[1]
-    y = torch.empty_like(u)
     if u.numel() == 0:
-        return y, A.new_empty(batch, _chunks(u), states, channels, dtype=torch.float32)
+        return torch.empty_like(u), A.new_empty(batch, _chunks(u), states, channels, dtype=torch.float32)
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
 
-    chunks = _chunks(u)
-    A, B, C = A.float().t().contiguous(), _rows(B), _rows(C)
+    time_fastest = _is_time_fastest(u)
+    laid_u, laid_delta = _laid_out(u, time_fastest), _laid_out(delta, time_fastest)
+    rate, B, C = A.float().t().contiguous(), _rows(B), _rows(C)
+    y = torch.empty_like(laid_u)
+    options = _options(u, states, _tile_steps(u), delta_softplus, time_fastest)
     with torch.cuda.device_of(u):
-        starts = _carries(u, delta, A, B, delta_bias, delta_softplus, reverse=False)
-        kernels.outputs_kernel[(batch * chunks * -(-channels // CHANNELS),)](
-            u, delta, A, B, C, D, delta_bias, starts, y,
-            channels, length, chunks, _chunk_length(*u.shape),
-            **_sequences(u=u, delta=delta, y=y),
-            HAS_D=D is not None, HAS_BIAS=delta_bias is not None, SOFTPLUS=delta_softplus,
-            **_sizes(u, states, _tile_steps(u)),
+        starts = _carries(laid_u, laid_delta, rate, B, delta_bias, options, reverse=False)
+        kernels.outputs_kernel[(batch * _chunks(u) * -(-channels // CHANNELS),)](
+            laid_u, laid_delta, rate, B, C, D, delta_bias, starts, y, channels, length, _chunk_length(*u.shape),
+            **options,
         )  # fmt: skip
-    return y, starts
+    return _lying_as(y, u), starts
 
 
 @_triton_scan.register_fake
@@ -162,18 +168,24 @@ def _triton_scan_backward(
     delta_softplus: bool,
     starts: Tensor,
 ) -> List[Tensor]:  # noqa: UP006
-    """Gradients of u, delta, A, B and C, then of D and delta_bias where they are given.
+    """Compute the gradients of u, delta, A, B and C, then of D and delta_bias where they are given.
 
     Workspace: partial sums of B's and C's gradients, one for each block of 32 channels (together states / 16 times the
-    elements of u, in float32), and per program the tiles' starts of one chunk (a bounded number of bytes).
+    elements of u, in float32), and per program the tiles' starts of one chunk (a bounded number of bytes); and copies
+    of what of delta and dy lies otherwise than u.
     """
     batch, channels, length = u.shape
     states = A.shape[1]
-    du, ddelta = torch.empty_like(u), torch.empty_like(delta)
-    given = [x for x in (D, delta_bias) if x is not None]
     if u.numel() == 0:
-        return [du, ddelta, *(torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (A, B, C, *given))]
+        others = (x for x in (A, B, C, D, delta_bias) if x is not None)
+        zeros = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in others)
+        return [torch.empty_like(u), torch.empty_like(delta), *zeros]
     from deeprftv2_arch.ops.scan import triton_kernels as kernels
+
+    time_fastest = _is_time_fastest(u)
+    laid_u, laid_delta, laid_dy = (_laid_out(x, time_fastest) for x in (u, delta, dy))
+    du, ddelta = torch.empty_like(laid_u), torch.empty_like(laid_delta)
+    rate, B_rows, C_rows = A.float().t().contiguous(), _rows(B), _rows(C)
 
     chunks, chunk_length = _chunks(u), _chunk_length(*u.shape)
     blocks = -(-channels // CHANNELS)
@@ -181,26 +193,24 @@ def _triton_scan_backward(
     steps = max(1, min(4, 32 // padded))  # what fits in a thread's registers with all its states and decays
     rounds = -(-batch * chunks // max(1, BACKWARD_PROGRAMS // blocks))
     workers = -(-batch * chunks // rounds)  # with equal shares
-    rate, B_rows, C_rows = A.float().t().contiguous(), _rows(B), _rows(C)
     parts = rate.new_empty(2, blocks, batch, chunks * chunk_length, padded)
-    dA_parts = rate.new_empty(workers, states, channels)
-    vector_parts = rate.new_empty(2, workers, channels)
+    sums = rate.new_empty(workers, states + 2, channels)
     tile_starts = rate.new_empty(workers, -(-chunk_length // steps), states, channels)
     with torch.cuda.device_of(u):
-        flows = _carries(dy, delta, rate, C_rows, delta_bias, delta_softplus, reverse=True)
+        options = _options(u, states, _tile_steps(u), delta_softplus, time_fastest)
+        flows = _carries(laid_dy, laid_delta, rate, C_rows, delta_bias, options, reverse=True)
         kernels.gradients_kernel[(workers * blocks,)](
-            u, delta, rate, B_rows, C_rows, D, delta_bias, dy, starts, flows, tile_starts,
-            du, ddelta, dA_parts, parts[0], parts[1], vector_parts[0], vector_parts[1],
-            channels, length, batch * chunks, chunks, chunk_length,
-            **_sequences(u=u, delta=delta, dy=dy, du=du, ddelta=ddelta),
-            HAS_D=D is not None, HAS_BIAS=delta_bias is not None, SOFTPLUS=delta_softplus, **_sizes(u, states, steps),
+            laid_u, laid_delta, rate, B_rows, C_rows, D, delta_bias, laid_dy, starts, flows, tile_starts,
+            du, ddelta, parts[0], parts[1], sums, batch, channels, length, chunk_length,
+            **_options(u, states, steps, delta_softplus, time_fastest),
         )  # fmt: skip
     dB, dC = parts.sum(1)[:, :, :length, :states].transpose(2, 3)
-    gradients: list[Tensor] = [du, ddelta, dA_parts.sum(0).t().contiguous().to(A.dtype)]
-    for x, gradient in ((B, dB), (C, dC)):
-        gradients.append(torch.empty_like(x, memory_format=torch.contiguous_format).copy_(gradient))
-    vectors = ((D, vector_parts[0]), (delta_bias, vector_parts[1]))
-    return gradients + [part.sum(0).to(vector.dtype) for vector, part in vectors if vector is not None]
+    dA, dD, dbias = sums.sum(0).split([states, 1, 1])
+    gradients = [_lying_as(du, u), _lying_as(ddelta, delta)]
+    for x, gradient in ((A, dA.t()), (B, dB), (C, dC), (D, dD[0]), (delta_bias, dbias[0])):
+        if x is not None:
+            gradients.append(torch.empty_like(x, memory_format=torch.contiguous_format).copy_(gradient))
+    return gradients
 
 
 @_triton_scan_backward.register_fake
@@ -248,10 +258,11 @@ def selective_scan_triton(
     delta_bias: Tensor | None,
     delta_softplus: bool,
 ) -> Tensor:
-    """As :func:`~deeprftv2_arch.ops.scan.interface.selective_scan`, on a GPU, for any strides and any length.
+    """Scan as :func:`~deeprftv2_arch.ops.scan.interface.selective_scan`, on a GPU, for any strides and any length.
 
     Arithmetic and gradients' sums are float32. Nothing of size channels x states x length is stored: the forward pass
-    keeps the states between chunks of 32 to 128 positions.
+    keeps the states between chunks of 32 to 128 positions. What lies otherwise than ``u`` is copied: ``delta``, and the
+    gradient of the result; and ``u`` itself, unless either its channels or its positions are next to each other.
 
     Args:
         u, delta: (batch, channels, length), float32, bfloat16 or float16.
@@ -274,4 +285,5 @@ def selective_scan_triton(
     if u.numel() >= 2**31:  # the kernels count in 32 bits
         raise ValueError("selective_scan: the triton backend takes fewer than 2^31 elements in u; split the batch")
     _check(u=u, delta=delta, B=B, C=C)
-    return _triton_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    y: Tensor = _triton_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+    return y

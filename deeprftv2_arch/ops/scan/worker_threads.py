@@ -60,7 +60,7 @@ _starting = threading.Lock()
 
 
 def _forget_threads() -> None:
-    """In the child of a fork, where they do not exist, and a lock may have been held by one of them."""
+    """Forget them in the child of a fork, where they do not exist and a lock may have been held by one of them."""
     global _jobs, _threads, _starting
     _jobs, _threads, _starting = SimpleQueue(), [], threading.Lock()
 

@@ -99,7 +99,8 @@ def _in_folder(path: Path, results: Path, sources: Sources) -> Iterator[Path]:
 def _once(found: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
     """Return sources and places without those that are another one by another name; what is no link comes first."""
     first: dict[str, tuple[Path, Path]] = {}
-    for source, place in sorted(found, key=lambda pair: os.path.realpath(pair[0]) != os.path.abspath(pair[0])):
+    # abspath, since Path.resolve would follow links
+    for source, place in sorted(found, key=lambda pair: os.path.realpath(pair[0]) != os.path.abspath(pair[0])):  # noqa: PTH100
         first.setdefault(os.path.realpath(source), (source, place))
     return dict(first.values())
 
