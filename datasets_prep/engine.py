@@ -1,5 +1,6 @@
 """Prepares any declared data set: find, pair, check, encode in parallel, write."""
 
+import os
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -232,7 +233,7 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
     if found.rule:
         settings["paired"] = found.rule
         settings["images_by_key"] = {
-            key: image.path.relative_to(request.root).as_posix() for key, image in found.images.items()
+            key: Path(os.path.relpath(image.path, request.root)).as_posix() for key, image in found.images.items()
         }
     if found.groups:
         settings["groups"] = dict(found.groups)

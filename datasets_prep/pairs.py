@@ -52,7 +52,7 @@ class OwnPairs:
     @property
     def root(self) -> Path:
         """The folder that holds both."""
-        return Path(os.path.commonpath([folder.resolve() for folder in self.folders]))
+        return Path(os.path.commonpath([folder.absolute() for folder in self.folders]))
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def _find(pairs: OwnPairs) -> tuple[Side, Side]:
 
 
 def _shown(folder: Path, root: Path) -> str:
-    return folder.resolve().relative_to(root).as_posix()
+    return Path(os.path.relpath(folder, root)).as_posix()
 
 
 def _images(folder: Path) -> dict[str, SourceImage]:
@@ -149,9 +149,9 @@ def _by_list(
     """
     found: dict[str, tuple[SourceImage, SourceImage]] = {}
     problems = []
-    for number, line, fields in _lines(path):
-        if len(fields) == 1:  # as in BasicSR's meta_info_file: the ground truth
-            fields = [_expected(pairs.pattern, fields[0]), fields[0]]
+    for number, line, names in _lines(path):
+        # One name, as in BasicSR's meta_info_file, is that of the ground truth.
+        fields = [_expected(pairs.pattern, names[0]), names[0]] if len(names) == 1 else names
         if len(fields) != 2:
             problems.append(
                 f"line {number}: {line!r} is not '<degraded> <ground truth>' (with a tab between, if names have spaces)"

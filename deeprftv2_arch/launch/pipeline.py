@@ -1,19 +1,31 @@
 """BasicSR's own training loop, with the pieces that the released version gets wrong replaced."""
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import basicsr.train
 
-from deeprftv2_arch.launch.loaders import build_datasets, loaders_for_basicsr, training_loader
+from deeprftv2_arch.launch.image_sizes import check_sizes_for_niqe
+from deeprftv2_arch.launch.loaders import (
+    LoadersOfBasicSR,
+    build_datasets,
+    goes_in_stages,
+    loaders_for_basicsr,
+    require_a_batch,
+    training_loader,
+    with_enough_epochs,
+)
+from deeprftv2_arch.launch.loop import parts_of_loop, repair_wandb
 from deeprftv2_arch.launch.processes import begin_process, process_group
 from deeprftv2_arch.launch.resume import load_resume_state
 from deeprftv2_arch.options.arguments import Arguments
-from deeprftv2_arch.options.loading import check_first_weights, load_options
+from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
 
 
 def run_training(arguments: Arguments, root: Path) -> None:
@@ -37,15 +49,25 @@ def run_training(arguments: Arguments, root: Path) -> None:
         state = load_resume_state(opt)
         if state is None:
             check_first_weights(run)
-        # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
-        train_loader = training_loader(run, process, datasets["train"], start_iter=state["iter"] if state else 0)
-        with replaced(
-            basicsr.train,
-            parse_options=lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt))),
-            load_resume_state=lambda opt: state,
-            create_train_val_dataloader=lambda opt, logger: loaders_for_basicsr(opt, datasets, train_loader, logger),
-        ):
+        check_sizes_for_niqe(run, datasets)
+        own: dict[str, Any] = parts_of_loop(opt, basicsr.train.build_model)
+        own["parse_options"] = lambda root_path, is_train: (opt, argparse.Namespace(opt=str(arguments.opt)))
+        own["load_resume_state"] = lambda opt: state
+        if goes_in_stages(run.data["train"]):
+            # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
+            train_loader = training_loader(run, process, datasets["train"], start_iter=state["iter"] if state else 0)
+            own["create_train_val_dataloader"] = partial(_loaders, datasets=datasets, train_loader=train_loader)
+        else:
+            require_a_batch(run, process, datasets["train"])
+            own["create_train_val_dataloader"] = with_enough_epochs(basicsr.train.create_train_val_dataloader)
+        if (opt["logger"].get("wandb") or {}).get("project") is not None:
+            repair_wandb()
+        with replaced(basicsr.train, **own):
             basicsr.train.train_pipeline(str(root))
+
+
+def _loaders(opt: Options, logger: logging.Logger, datasets: dict[str, Any], train_loader: Any) -> LoadersOfBasicSR:
+    return loaders_for_basicsr(opt, datasets, train_loader, logger)
 
 
 @contextmanager

@@ -13,6 +13,10 @@ GOPRO: Values = {
     "protocol": "gopro",
     "tested_on": "the GoPro test set (1,111 images)",
 }
+OWN: Values = {
+    "data": ["python -m datasets_prep pairs --blurred DIR --sharp DIR --val 20 --out datasets/mine"],
+    "sets": ("mine-train", "mine-val", "mine/train", "mine/val"),
+}
 HIDE: Values = {
     "data": ["python -m datasets_prep hide --root HIDE_dataset --out datasets/HIDE"],
     "sets": (None, "HIDE-test", None, "HIDE/test"),
@@ -210,6 +214,17 @@ REALBLUR_REPORTED = {
     "R": "41.39 dB / 0.977 aligned, 38.26 / 0.971 unaligned (Table 2)",
 }
 DEBLURRING_TRAININGS = {
+    "own_pictures": deblurring(
+        [
+            f"DeepRFTv2-S trained on pictures of your own, with smaller batches ({PARAMETERS['S']}).",
+            "path: pretrain_network_g fine-tunes a trained network instead; lower lr to 1e-4 then.",
+        ],
+        OWN,
+        S,
+        [(200000, 256, 8, "")],
+        batch_note=batches_of("16"),
+        tile_overlap=48,
+    ),
     "DeepRFTv2_GoPro": deblurring(
         [
             f"DeepRFTv2-B trained on GoPro {OF_RECIPE} ({PARAMETERS['B']}, 120.3 GMACs at 256x256).",
