@@ -79,6 +79,6 @@ def repair_wandb() -> None:
     import wandb  # type: ignore[import-not-found, unused-ignore]
 
     if not hasattr(wandb.util, "generate_id"):
-        from wandb.sdk.lib.runid import generate_id
+        from wandb.sdk.lib.runid import generate_id  # type: ignore[import-not-found, unused-ignore]
 
         wandb.util.generate_id = generate_id

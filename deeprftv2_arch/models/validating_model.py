@@ -158,7 +158,7 @@ class ValidatingModel(SRModel):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""
-        vars(self).pop("gt", None)  # of the batch before, which an image without ground truth would be compared with
+        self.__dict__.pop("gt", None)  # of the batch before, which an image without ground truth would be compared with
         super().feed_data(data)
         self.lq_paths = list(data.get("lq_path", ()))
 

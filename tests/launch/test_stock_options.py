@@ -76,8 +76,8 @@ def write_sr_images(folder: Path, count: int = 3) -> dict[str, tuple[Any, Any]]:
     """Write ground truth and what imresize makes of it; return both by name."""
     images = {}
     for number in range(count):
-        truth = np.random.default_rng(number).integers(0, 256, (32, 40, 3), dtype=np.uint8)
-        truth = cv2.blur(truth, (5, 5))
+        noise = np.random.default_rng(number).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+        truth = cv2.blur(noise, (5, 5)).astype(np.uint8)
         images[f"{number}"] = truth, imresize(truth, (16, 20))
     for side in ("HR", "LR"):
         (folder / side).mkdir(parents=True)

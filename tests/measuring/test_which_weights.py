@@ -25,8 +25,8 @@ def weights(tmp_path: Path) -> Path:
     for key, shift in (("params", 0.1), ("params_ema", 0.0)):
         network = build_network(NETWORK, "network_g")
         with torch.no_grad():
-            network.body[-1].weight.zero_()  # type: ignore[index, union-attr, operator]
-            network.body[-1].bias.fill_(shift)  # type: ignore[index, union-attr, operator]
+            network.body[-1].weight.zero_()
+            network.body[-1].bias.fill_(shift)
         states[key] = network.state_dict()
     torch.save(states, tmp_path / "net_g.pth")
     return tmp_path / "net_g.pth"
