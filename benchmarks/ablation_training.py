@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from benchmarks.ablation_blur import blur_photograph, motion_of
 from deeprftv2_arch.layers.nafevs_block import ORIENTATIONS
 from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
@@ -19,7 +20,7 @@ from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 from deeprftv2_arch.options.option_file import read_option_file
 from quickstart.deblurring import Deblurring
-from quickstart.photographs import HELD_OUT, TRAINING
+from quickstart.photographs import HELD_OUT, TRAINING, load_photograph
 from quickstart.task import OPTION_FILES
 
 ROW_FILES = OPTION_FILES / "ablation"
@@ -72,13 +73,12 @@ def narrow_network(row: str, settings: Settings) -> nn.Module:
 
 
 def photograph_pairs(names: tuple[str, ...], exposures: int) -> Pairs:
-    """Return the photographs, each with ``exposures`` blurred versions, with the quickstart's motions."""
-    task = Deblurring()
+    """Return the photographs, each with ``exposures`` blurred versions."""
     jobs = [(name, exposure) for name in names for exposure in range(exposures)]
     pairs = []
     for name, exposure in tqdm(jobs, desc="blurring", unit="photo", leave=False):
-        sharp = task.true_version(name, exposure)
-        pairs.append((task.degrade(sharp, name, exposure, MOTION_SEED), sharp))
+        sharp = load_photograph(name)
+        pairs.append((blur_photograph(sharp, motion_of(name, exposure, MOTION_SEED)), sharp))
     return pairs
 
 

@@ -4,22 +4,29 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+SETTLING = 0.1  # seconds, until the system has found them a place and counts them as busy
 
 
 class BusyProcesses:
     """So many endless loops, which stand still until they are asked for."""
 
     def __init__(self, count: int) -> None:
-        loop = "while True:\n pass"
-        self._processes = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
+        words = [sys.executable, "-c", "print('looping', flush=True)\nwhile True:\n pass"]
+        self._processes = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(count)]
+        for process in self._processes:
+            if process.stdout is not None:
+                process.stdout.readline()  # so that none is still starting
         self._signal(signal.SIGSTOP)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let them run for the length of a with-block."""
         self._signal(signal.SIGCONT)
+        time.sleep(SETTLING)
         try:
             yield
         finally:
@@ -29,7 +36,7 @@ class BusyProcesses:
         """End them."""
         for process in self._processes:
             process.kill()
-            process.wait()
+            process.communicate()
 
     def _signal(self, number: int) -> None:
         for process in self._processes:

@@ -122,7 +122,7 @@ class Work:
         return f"{self.shape}, {self.fastest} fastest, forward{' and backward' if self.backward else ''}"
 
     def inputs(self) -> list[Tensor]:
-        """Make u, delta, A, B, C, D and delta_bias, distributed as in an untrained network."""
+        """Make u, delta, A, B, C, D and delta_bias, as in an untrained network, and the gradient of the output."""
         batch, channels, length = self.shape
         g = torch.Generator().manual_seed(0)
         sequences = [(batch, channels, length)] * 2 + [(batch, STATES, length)] * 2
@@ -132,15 +132,16 @@ class Work:
         A = -torch.arange(1.0, STATES + 1).repeat(channels, 1)
         bias = torch.empty(channels).uniform_(-7, -2, generator=g)  # softplus makes steps of 1e-3 to 1e-1 of it
         inputs = (u, 0.1 * delta, A, B, C, torch.ones(channels), bias)
-        return [x.to(self.device).requires_grad_(self.backward) for x in inputs]
+        leaves = [x.to(self.device).requires_grad_(self.backward) for x in inputs]
+        return [*leaves, torch.ones_like(leaves[0], requires_grad=False)]
 
     def run(self, scan: Scan, inputs: list[Tensor]) -> Tensor:
         """Do it once; returns the output."""
         with torch.set_grad_enabled(self.backward):
-            u, delta, A, B, C, D, bias = inputs
+            u, delta, A, B, C, D, bias, grad_y = inputs
             y = scan(u, delta, A, B, C, D, bias, True)
         if self.backward:
-            torch.autograd.grad(y, inputs, torch.ones_like(y))
+            torch.autograd.grad(y, inputs[:-1], grad_y)
         return y.detach()
 
     def limit(self, rate: float) -> float:
@@ -219,7 +220,8 @@ def slowdowns(calls: Mapping[str, Callable[[], object]], runs: int, device: torc
         for _ in range(runs):
             for name, call in calls.items():
                 alone[name].append(seconds(call, device))
-                with others.running():
+            with others.running():
+                for name, call in calls.items():
                     beside[name].append(seconds(call, device))
     finally:
         others.end()

@@ -3,10 +3,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from datasets_prep import synthetic_blur
 from datasets_prep.data_set import DataSet
 from datasets_prep.df2k import DF2K
 from datasets_prep.dpdd import DPDD
@@ -43,6 +44,8 @@ circulation, to one LMDB (or folder) per side and split:
   -> datasets/SR/Set5/{HRx2,LRx2,...}.lmdb            whole images
   python -m datasets_prep pairs --blurred DIR --sharp DIR --val 20 --out datasets/mine
   -> datasets/mine/{train,val}/{blur,sharp}.lmdb      pictures of your own
+  python -m datasets_prep synthetic-blur --root PHOTOGRAPHS --out datasets/shake
+  -> datasets/shake/{blur,sharp,kernels}              whole images, blurred by simulated cameras
 
 The tree is only read; nothing in it is moved or deleted. Images are paired by their names or by the list that comes
 with them, by their order only where there is nothing else (DPDD), and counted against the published number. For
@@ -233,6 +236,7 @@ def build_parser() -> argparse.ArgumentParser:
     for data_set in DATA_SETS:
         _add_command(commands, data_set)
     _add_pairs(commands)
+    synthetic_blur.add_command(commands)
     return parser
 
 
@@ -324,12 +328,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if options.data_set is None and not hasattr(options, "truth"):
+        return _status_of(lambda: synthetic_blur.run(options, _say))
     request = _request_of_pairs(parser, options) if options.data_set is None else _request(parser, options)
+    return _status_of(lambda: _verify(request) if options.verify else _run(request, options.dry_run))
+
+
+def _status_of(work: Callable[[], None]) -> int:
+    """Do what the command says; returns the exit status."""
     try:
-        if options.verify:
-            _verify(request)
-        else:
-            _run(request, options.dry_run)
+        work()
     except DeepRFTv2Error as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -6,6 +6,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTR
 
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset, SuperResolutionPairDataset
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
+from deeprftv2_arch.data.synthetic_blur_dataset import SyntheticBlurDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
 from deeprftv2_arch.losses.psnr_loss import PSNRLoss
 from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned
@@ -21,7 +22,7 @@ from deeprftv2_arch.networks.cards import CARDS
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
     ARCH_REGISTRY: tuple(card.network for card in CARDS),
-    DATASET_REGISTRY: (DeblurPairDataset, MotionKernelDataset, SuperResolutionPairDataset),
+    DATASET_REGISTRY: (DeblurPairDataset, MotionKernelDataset, SuperResolutionPairDataset, SyntheticBlurDataset),
     LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
     METRIC_REGISTRY: (
         calculate_lpips,

@@ -1,4 +1,4 @@
-"""The quickstart of DeepRFTv2: photographs blurred by simulated camera shake and moving objects are deblurred."""
+"""The quickstart of DeepRFTv2: photographs blurred by simulated camera shake are deblurred."""
 
 import os
 from dataclasses import replace
@@ -8,20 +8,36 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
+from deeprftv2_arch.data.synthetic_blur import BlurSettings, expose_photograph
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.kernels import estimated_kernels
 from quickstart.photographs import load_photograph
 from quickstart.restoring import Restored, restore
-from quickstart.synthetic_blur import Motion, blur_photograph, random_motion
 from quickstart.task import OPTION_FILES, Task, Words
 
 EXPOSURES = 10
 
 
-def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
-    """Draw the motion of one exposure of a photograph: a pure function of its arguments."""
-    height, width = load_photograph(file_name).shape[:2]
-    return random_motion(np.random.default_rng((seed, crc32(file_name.encode()), exposure)), height, width)
+# The shake of a steady hand in linear light, without what else befalls photographs: little enough to learn in minutes.
+BLUR = BlurSettings(
+    sharp=0,
+    resample=(1, 1),
+    path=(6, 10),
+    straight=0.2,
+    turning=1,
+    objects=0,
+    srgb=0,
+    highlights=0,
+    defocus=0,
+    noise=0,
+    jpeg=0,
+)
+
+
+def blurred_version(photograph: np.ndarray, file_name: str, exposure: int, seed: int) -> np.ndarray:
+    """Blur a photograph: a pure function of the arguments."""
+    rng = np.random.default_rng((seed, crc32(file_name.encode()), exposure))
+    return expose_photograph(BLUR, rng, photograph)[0]
 
 
 class Deblurring(Task):
@@ -33,7 +49,7 @@ class Deblurring(Task):
     command = "python -m quickstart"
     description = (
         "Trains a small DeepRFTv2 on photographs that come with scikit-image, blurred by simulated camera "
-        "shake and moving objects, and shows what it makes of photographs that it never saw. Needs no GPU."
+        "shake, and shows what it makes of photographs that it never saw. Needs no GPU."
     )
     option_file = OPTION_FILES / "quickstart.yml"
     network: type[nn.Module] = DeepRFTv2
@@ -52,7 +68,7 @@ class Deblurring(Task):
 
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
         """Blur the photograph by the motion of that exposure."""
-        return blur_photograph(photograph, motion_of(file_name, version, seed))
+        return blurred_version(photograph, file_name, version, seed)
 
     def without_network(self, degraded: np.ndarray) -> np.ndarray:
         """Return the blurred photograph as it is."""
@@ -66,9 +82,9 @@ class Deblurring(Task):
 
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Measure the peak signal-to-noise ratio in dB."""
-        return float(peak_signal_noise_ratio(truth, photograph))  # type: ignore[no-untyped-call]
+        return float(peak_signal_noise_ratio(truth, photograph))
 
     def ssim(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Measure the structural similarity, mean over the channels."""
         windows = {"gaussian_weights": True, "use_sample_covariance": False}
-        return float(structural_similarity(truth, photograph, channel_axis=2, **windows))  # type: ignore[no-untyped-call]
+        return float(structural_similarity(truth, photograph, channel_axis=2, **windows))

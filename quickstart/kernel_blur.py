@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from deeprftv2_arch.data.motion_kernel import MotionKernelSimulator
-from quickstart.synthetic_blur import soft_ellipse
 
 
 @dataclass(frozen=True)
@@ -24,21 +23,33 @@ class KernelBlur:
     mask: np.ndarray
 
     def kernels(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The kernels (N, k, k) of N pixels."""
+        """Return the kernels (N, k, k) of N pixels."""
         share = self.mask[rows, columns, None, None]
-        return (1 - share) * self.scene + share * self.moving
+        kernels: np.ndarray = (1 - share) * self.scene + share * self.moving
+        return kernels
+
+
+def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Return a mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
+    centre = rng.uniform(0.25, 0.75, size=2) * (width, height)
+    radii = rng.uniform(0.12, 0.25, size=2) * min(height, width)
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
+    ramp = np.clip((1.3 - distance) / 0.6, 0, 1)
+    mask: np.ndarray = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return mask
 
 
 def random_kernel_blur(
     simulator: MotionKernelSimulator, rng: np.random.Generator, height: int, width: int
 ) -> KernelBlur:
-    """A random blur of a photograph of that size."""
+    """Return a random blur of a photograph of that size."""
     scene, moving = simulator.draw(2, rng)
     return KernelBlur(scene, moving, soft_ellipse(rng, height, width))
 
 
 def blur_by_kernels(photograph: np.ndarray, blur: KernelBlur) -> np.ndarray:
-    """The blurred photograph: (H, W, 3) uint8 sRGB in and out.
+    """Return the blurred photograph: (H, W, 3) uint8 sRGB in and out.
 
     As UFPNet understands kernels: they are not turned, act on sRGB values, and the border is repeated.
     """

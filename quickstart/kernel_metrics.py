@@ -67,7 +67,7 @@ def measure_field(field: Tensor, blur: KernelBlur, sharp: np.ndarray, blurred: n
     again = reblur(image, field)[0].permute(1, 2, 0).numpy().clip(0, 1)
     return KernelMetrics(
         similarity=float(similarity(estimated, true).mean()),
-        reblur_psnr=float(peak_signal_noise_ratio(blurred / 255, again, data_range=1)),  # type: ignore[no-untyped-call]
+        reblur_psnr=float(peak_signal_noise_ratio(blurred / 255, again, data_range=1)),
     )
 
 

@@ -8,6 +8,8 @@ import pytest
 from launch_helpers import build_wheel, install, run
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.slow
+
 HOOK = "deeprftv2_arch_torchvision_repair.pth"
 
 pytest.importorskip("setuptools", minversion="77", reason="building the project takes setuptools 77 or later")

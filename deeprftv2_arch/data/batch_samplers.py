@@ -102,7 +102,7 @@ class ProgressiveBatchSampler(Sampler[list[PatchRequest]]):
         turn, position = divmod(number, self.dataset_size)
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_PATCH, number))
         index = shuffled(self.dataset_size, self.seed, turn)[position]
-        return PatchRequest(int(index), patch_size, int(sequence.generate_state(1, np.uint64)[0]))
+        return PatchRequest(int(index), patch_size, int(sequence.generate_state(1, np.uint64)[0]), number)
 
 
 class KernelBatchSampler(Sampler[list[int]]):

@@ -78,11 +78,13 @@ class PatchRequest:
         index: Number of the image pair.
         patch_size: Height and width of the patch in pixels: one number for a square, or both.
         seed: Decides where the patch is cut and how it is turned.
+        number: How many patches of the training came before it.
     """
 
     index: int
     patch_size: PatchSize
     seed: int
+    number: int = 0
 
 
 def turned(image: NDArray[Scalar], way: int) -> NDArray[Scalar]:

@@ -152,8 +152,8 @@ def data_faults(data: object, model: object, where: str, is_train: bool) -> Iter
                 yield from unknown
                 continue
             yield from section_faults(_data_section(phase, section), section, place)
-            if takes is not None and kind in DATA_SET_TYPES and kind != takes:
-                yield f"{place}: type: {model} takes {takes}, not {kind}"
+            if takes is not None and kind in DATA_SET_TYPES and kind not in takes:
+                yield f"{place}: type: {model} takes {' or '.join(takes)}, not {kind}"
     measured = [_mapping(section).get("name") for phase, section in data.items() if phase != "train"]
     for name in dict.fromkeys(name for name in measured if isinstance(name, str) and measured.count(name) > 1):
         yield f"{where}: two are called {shown(name)}; results are kept by name, so rename one"

@@ -79,9 +79,9 @@ def _case(model_type: Schema, known: ModelType) -> Schema:
 
 def _datasets(known: ModelType, phases: tuple[str, str]) -> Schema:
     """Return the schema of ``datasets``, by the data sets that a ``model_type`` takes."""
-    types = DATA_SET_TYPES if known.data is None else {known.data: DATA_SET_TYPES[known.data]}
-    training = [_reference(found.training) for found in types.values()]
-    held_out = [_reference(found.held_out) for found in types.values()]
+    types = [DATA_SET_TYPES[name] for name in known.data or DATA_SET_TYPES]
+    training = [_reference(found.training) for found in types]
+    held_out = [_reference(found.held_out) for found in types]
     if known.data is None:
         training.append(_reference(OtherTrainingDataSection))
         held_out.append(_reference(OtherDataSection))

@@ -80,7 +80,7 @@ class ModelType:
         training: What an option file for training holds.
         testing: What one for testing holds.
         evaluation: What one for ``python -m deeprftv2_arch evaluate`` must hold, which may be one for testing.
-        data: The one ``type`` of data sets that it takes; None: any.
+        data: The types of data sets that it takes; None: any.
         baseline: What reports compare with; None: a test writes no report.
         check: What else must fit; see :data:`Check`.
         stages: From the options and the network (without weights), which parts get the weights of earlier stages, by
@@ -90,7 +90,7 @@ class ModelType:
     training: type[sections.RunOptions] = sections.OtherTrainingOptions
     testing: type[sections.RunOptions] = sections.OtherTestingOptions
     evaluation: type[sections.RunOptions] = sections.OtherEvaluationOptions
-    data: str | None = None
+    data: tuple[str, ...] | None = None
     baseline: Baseline | None = None
     check: Check = no_faults
     stages: Callable[[Any, nn.Module], Mapping[str, nn.Module]] = no_stages
@@ -191,7 +191,7 @@ def _faults_of_size(size: int, data: Data) -> Iterator[str]:
 def patch_sizes(data: Data) -> Iterator[tuple[str, int | tuple[int, int]]]:
     """Yield where the option file has a size of training patches, and the size."""
     train = data.get("train")
-    if isinstance(train, sections.TrainingPairsSection):
+    if isinstance(train, sections.TrainingPairsSection | sections.TrainingPhotographsSection):
         for number, stage in enumerate(train.patch_stages, 1):
             yield f"datasets: train: patch_stages: item {number}: patch_size", stage.patch_size
 
@@ -222,7 +222,9 @@ DATA_SET_TYPES: dict[str, DataSetType] = {
     "DeblurPairDataset": DataSetType(sections.TrainingPairsSection, sections.HeldOutPairsSection),
     "MotionKernelDataset": DataSetType(sections.TrainingKernelsSection, sections.HeldOutKernelsSection, "kernels"),
     "SuperResolutionPairDataset": DataSetType(sections.TrainingPairsSection, sections.HeldOutPairsSection),
+    "SyntheticBlurDataset": DataSetType(sections.TrainingPhotographsSection, sections.HeldOutPhotographsSection),
 }
+BLURRED_AND_SHARP = ("DeblurPairDataset", "SyntheticBlurDataset")
 
 OTHER = ModelType()
 
@@ -231,14 +233,14 @@ MODEL_TYPES: dict[str, ModelType] = {
         training=sections.DeblurTrainingOptions,
         testing=sections.TestingOptions,
         evaluation=sections.EvaluationOptions,
-        data="DeblurPairDataset",
+        data=BLURRED_AND_SHARP,
         baseline=Baseline("input", unchanged),
     ),
     "KernelEstimationModel": ModelType(
         training=sections.KernelEstimationTrainingOptions,
         testing=sections.KernelEstimationTestingOptions,
         evaluation=sections.EvaluationOptions,
-        data="DeblurPairDataset",
+        data=BLURRED_AND_SHARP,
         baseline=Baseline("sharp image", unchanged),
         check=check_kernel_estimation,
         stages=_stage_of_estimation,
@@ -247,14 +249,14 @@ MODEL_TYPES: dict[str, ModelType] = {
         training=sections.KernelFlowTrainingOptions,
         testing=sections.KernelFlowTestingOptions,
         evaluation=sections.EvaluationOptions,
-        data="MotionKernelDataset",
+        data=("MotionKernelDataset",),
         check=check_flow,
     ),
     "SuperResolutionModel": ModelType(
         training=sections.TrainingOptions,
         testing=sections.TestingOptions,
         evaluation=sections.EvaluationOptions,
-        data="SuperResolutionPairDataset",
+        data=("SuperResolutionPairDataset",),
         baseline=Baseline("bicubic", imresize),
         check=check_scale,
     ),
@@ -262,7 +264,7 @@ MODEL_TYPES: dict[str, ModelType] = {
         training=sections.UFPNetTrainingOptions,
         testing=sections.TestingOptions,
         evaluation=sections.EvaluationOptions,
-        data="DeblurPairDataset",
+        data=BLURRED_AND_SHARP,
         baseline=Baseline("input", unchanged),
         check=check_kernel_guided,
         stages=_stages_of_guidance,

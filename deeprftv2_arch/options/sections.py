@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from annotated_types import Ge, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
+from deeprftv2_arch.data.synthetic_blur import BlurSettings
+
 
 def whole_number(value: object) -> object:
     """Return a float without fraction as the integer that it is, and anything else as it is."""
@@ -23,7 +25,7 @@ WholeNumber: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict()]
 Positive: TypeAlias = Annotated[int, Strict(), Ge(1)]
 # BasicSR's own option files write such numbers as !!float 5e3.
-Count: TypeAlias = Annotated[int, BeforeValidator(whole_number), Strict(), Ge(1)]
+Count: TypeAlias = Annotated[int, Strict(), Ge(1), BeforeValidator(whole_number)]
 NotNegative: TypeAlias = Annotated[int, Strict(), Ge(0)]
 # Something registered, by its `type`, with its arguments.
 Registered: TypeAlias = Annotated[
@@ -86,6 +88,39 @@ class TrainingPairsSection(HeldOutPairsSection):
     zero_pad: Switch = Field(
         False, description="Whether images smaller than the largest patch are continued by zeros; else refused."
     )
+    dataset_enlarge_ratio: Positive = Field(1, description="For an unmodified BasicSR: passes per epoch.")
+    prefetch_mode: Literal["cpu", "cuda"] | None = Field(None, description="Where batches are fetched in advance to.")
+    pin_memory: Switch = Field(False, description="Whether batches lie in memory from which GPUs copy faster.")
+
+
+class CurriculumSection(Section):
+    """``curriculum`` of photographs that are blurred on the fly: short paths first."""
+
+    longest: Annotated[float, Strict(), Ge(1)] = Field(description="Longest path of the camera at first, in pixels.")
+    pairs: Positive = Field(description="Number of the pair from which on paths are as long as blur: path says.")
+
+
+class HeldOutPhotographsSection(DataSection):
+    """Sharp photographs that are blurred on the fly, to measure on."""
+
+    dataroot_gt: Text = Field(description="Folder or LMDB of sharp photographs.")
+    io_backend: IoBackendSection = Field(description="What the dataroot is.")
+    blur: BlurSettings | None = Field(None, description="What differs from the usual blur.")
+    seed: NotNegative = Field(0, description="Of all that is random in a measurement.")
+    pairs: Positive | None = Field(None, description="Number of pairs; null: one for every photograph.")
+    cache_mb: Annotated[float, Strict(), Ge(0)] = Field(
+        0, description="MiB that every worker may take to keep decoded photographs."
+    )
+
+
+class TrainingPhotographsSection(HeldOutPhotographsSection):
+    """Sharp photographs that are blurred on the fly, to train on."""
+
+    patch_stages: list[PatchStageSection] = Field(description="Sizes of patches and batches, one stage after another.")
+    batch_size_per_gpu: Positive = Field(description="For an unmodified BasicSR, which does not know patch_stages.")
+    num_worker_per_gpu: NotNegative = Field(description="Processes that make patches for one GPU.")
+    curriculum: CurriculumSection | None = Field(None, description="Whether training begins with short paths.")
+    crop_tries: Positive = Field(4, description="Places that are looked at for a patch with detail.")
     dataset_enlarge_ratio: Positive = Field(1, description="For an unmodified BasicSR: passes per epoch.")
     prefetch_mode: Literal["cpu", "cuda"] | None = Field(None, description="Where batches are fetched in advance to.")
     pin_memory: Switch = Field(False, description="Whether batches lie in memory from which GPUs copy faster.")

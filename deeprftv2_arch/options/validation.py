@@ -31,7 +31,7 @@ _WORDS: dict[Any, str] = {
 }
 _WITH_BOUNDS = ("greater_than_equal", "less_than")
 _PRESENCE: tuple[Any, ...] = (Required, NotRequired)
-_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key", "unexpected_keyword_argument")
 
 
 def section_faults(section: type[BaseModel], values: object, where: str) -> list[str]:
@@ -135,7 +135,13 @@ def _faults(adapter: TypeAdapter[Any], hint: Any, values: object, where: str) ->
     try:
         adapter.validate_python(values)
     except ValidationError as error:
-        found = (_line(fault["type"], fault["loc"], hint, values, where) for fault in error.errors(include_url=False))
+        found = (
+            # What a class itself refuses it says in its own words.
+            f"{_place(where, fault['loc'])}: {fault['ctx']['error']}"
+            if fault["type"] == "value_error"
+            else _line(fault["type"], fault["loc"], hint, values, where)
+            for fault in error.errors(include_url=False)
+        )
         return list(dict.fromkeys(found))  # every member of a union has a fault of its own
     return []
 
@@ -186,7 +192,10 @@ def _place(where: str, place: Sequence[int | str]) -> str:
 
 
 def _is_section(hint: Any) -> bool:
-    return (inspect.isclass(hint) and issubclass(hint, BaseModel)) or typing_extensions.is_typeddict(hint)
+    return (
+        (inspect.isclass(hint) and (issubclass(hint, BaseModel) or is_dataclass(hint)))
+        or typing_extensions.is_typeddict(hint)
+    )  # fmt: skip
 
 
 def _keys(section: Any) -> dict[str, Any]:
@@ -196,6 +205,8 @@ def _keys(section: Any) -> dict[str, Any]:
             name: typing.get_args(hint)[0] if typing.get_origin(hint) in _PRESENCE else hint
             for name, hint in typing_extensions.get_type_hints(section, include_extras=True).items()
         }
+    if is_dataclass(section):
+        return typing_extensions.get_type_hints(section)
     return {
         name: _annotated(field.annotation, field.metadata) if field.metadata else field.annotation
         for name, field in section.model_fields.items()

@@ -214,17 +214,6 @@ REALBLUR_REPORTED = {
     "R": "41.39 dB / 0.977 aligned, 38.26 / 0.971 unaligned (Table 2)",
 }
 DEBLURRING_TRAININGS = {
-    "own_pictures": deblurring(
-        [
-            f"DeepRFTv2-S trained on pictures of your own, with smaller batches ({PARAMETERS['S']}).",
-            "path: pretrain_network_g fine-tunes a trained network instead; lower lr to 1e-4 then.",
-        ],
-        OWN,
-        S,
-        [(200000, 256, 8, "")],
-        batch_note=batches_of("16"),
-        tile_overlap=48,
-    ),
     "DeepRFTv2_GoPro": deblurring(
         [
             f"DeepRFTv2-B trained on GoPro {OF_RECIPE} ({PARAMETERS['B']}, 120.3 GMACs at 256x256).",
@@ -272,6 +261,17 @@ DEBLURRING_TRAININGS = {
         train_size=320,
         fke_window=320,
         metrics=OF_FLOATS,
+    ),
+    "own_pictures": deblurring(
+        [
+            f"DeepRFTv2-S trained on pictures of your own, with smaller batches ({PARAMETERS['S']}).",
+            "path: pretrain_network_g fine-tunes a trained network instead; lower lr to 1e-4 then.",
+        ],
+        OWN,
+        S,
+        [(200000, 256, 8, "")],
+        batch_note=batches_of("16"),
+        tile_overlap=48,
     ),
 }
 
@@ -965,6 +965,61 @@ QUICKSTARTS: dict[str, Values] = {
 }
 
 
+# --- DeepRFTv2-T ------------------------------------------------------------------------------------------------------
+
+OF_PHOTOGRAPHS: Values = {
+    **TRAINING,
+    "stock": "python basicsr/train.py",
+    "model_type": "DeblurModel",
+    "manual_seed": 0,
+    "metrics": PSNR_SSIM,
+}
+PHOTOGRAPHS: dict[str, Values] = {
+    "DeepRFTv2_T_photos": {
+        "heading": "DeepRFTv2-T, the small network for hand-held photographs whose weights the package brings along "
+        "(docs/model_card_T.md).",
+        "note": "It learns from sharp photographs alone, which are blurred while it asks for them, first by short "
+        "paths of the camera and then by longer ones. The learning rate is held to the end and the averaged weights "
+        "are the result; DeepRFTv2_T_photos_longer.yml goes on from there.",
+        "longer": False,
+        "paths": "[2.5, 14]",
+        "curriculum": "{longest: 9, pairs: 14286}",
+        "stages": [(1167, 64)],
+        "start": None,
+        "warmup_iter": 50,
+        "lr": "2e-3",
+        "hold": 1167,
+        "t_max": 1000,
+        "losses": {
+            "l1": "L1Loss, loss_weight: 1.0, reduction: mean",
+            "frequency": "FrequencyLoss, loss_weight: 0.01",
+        },
+        "val_freq": 500,
+        "save_checkpoint_freq": 250,
+    },
+    "DeepRFTv2_T_photos_longer": {
+        "heading": "DeepRFTv2-T trained for longer, from the weights that the package brings along "
+        "(DeepRFTv2_T_photos.yml made them).",
+        "note": "The mean squared error learns longer paths sooner than the paper's losses do "
+        "(docs/model_card_T.md). The learning rate is held for 40,000 iterations and then falls for 20,000. Each takes "
+        "0.3 s on one quiet core, so 5 hours in all; to stop sooner or later, change hold and, with it, total_iter and "
+        "the last stage, and resume from any state before the fall.",
+        "longer": True,
+        "paths": "[2, 30]",
+        "curriculum": "{longest: 13, pairs: 240000}",
+        "stages": [(30000, 64), (30000, 96)],
+        "start": "deeprftv2_arch/weights/deeprftv2_t.safetensors",
+        "warmup_iter": 200,
+        "lr": "1e-3",
+        "hold": 40000,
+        "t_max": 20000,
+        "losses": {"mse": "MSELoss, loss_weight: 10.0, reduction: mean"},
+        "val_freq": 5000,
+        "save_checkpoint_freq": 1000,
+    },
+}
+
+
 def _named(recipe: str, template: str, values: Values) -> tuple[str, Values]:
     """Return a recipe with the name of its run: the file's, with the folder before it."""
     return template, {**values, "name": recipe.replace("/", "_")}
@@ -978,6 +1033,7 @@ RECIPES: dict[str, tuple[str, Values]] = {
         **UFPNET,
         **SUPER_RESOLUTION,
         **{name: (name, OF_QUICKSTART | values) for name, values in QUICKSTARTS.items()},
+        **{name: ("photographs_training", OF_PHOTOGRAPHS | values) for name, values in PHOTOGRAPHS.items()},
         **DEBLURRING_TESTS,
         **ABLATIONS,
     }.items()

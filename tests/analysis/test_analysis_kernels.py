@@ -179,6 +179,7 @@ def test_single_pair_has_no_interval(folder: Path, capsys: pytest.CaptureFixture
     assert lines[-1].endswith("; 1 pair")
 
 
+@pytest.mark.slow
 def test_commands_write_figures_and_arrays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     assert analyze("fft-relu", "blur/a.png") == 0

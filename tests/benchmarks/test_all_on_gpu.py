@@ -45,6 +45,7 @@ for name in {BLOCKED}:
 """
 
 
+@pytest.mark.slow
 def test_rehearsal_without_what_a_borrowed_machine_lacks(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
     command = [

@@ -86,6 +86,7 @@ def hold(megabytes: int) -> int | None:
     return peak_of_process(lambda: torch.ones(megabytes * 250_000).sum())
 
 
+@pytest.mark.slow
 @linux
 def test_peak_memory_is_what_was_held() -> None:
     assert in_new_process(hold, 200) == pytest.approx(200e6, rel=0.05)
@@ -93,6 +94,7 @@ def test_peak_memory_is_what_was_held() -> None:
         in_new_process(hold, 10_000_000)
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("name", ["numba", "torch"])
 def test_nothing_of_the_size_of_all_states_is_held(name: str) -> None:
@@ -106,6 +108,7 @@ def test_nothing_of_the_size_of_all_states_is_held(name: str) -> None:
     assert benchmark.peaks_by_name(control, [benchmark.LOOP])[benchmark.LOOP] > 2 * states / 16
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     out = tmp_path / "results" / "table.md"
     words = [sys.executable, "-m", "benchmarks.selective_scan", "--quick", "--shapes", "1x2x33", "--out", str(out)]

@@ -19,6 +19,7 @@ def test_held_and_peak_are_those_counted_by_hand() -> None:
     assert peak == pytest.approx(3 * MEGABYTE, rel=1e-3)  # with cos(exp(x)) and its product with the gradient
 
 
+@pytest.mark.slow
 def test_every_mode_takes_less_than_the_one_before() -> None:
     none, reversible, lean = (
         TrainingStep("tiny", mode, 32, 1, "float32", torch.device("cpu")).bytes() for mode in training_memory.MODES
@@ -30,6 +31,7 @@ def test_every_mode_takes_less_than_the_one_before() -> None:
     assert none.fixed == reversible.fixed == lean.fixed
 
 
+@pytest.mark.slow
 def test_table_is_printed_and_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

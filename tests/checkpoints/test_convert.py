@@ -135,6 +135,7 @@ def test_the_wanted_weights_are_taken(tmp_path: Path) -> None:
         convert(tmp_path / "now.pth", tmp_path / "none.pth", "params_ema")
 
 
+@pytest.mark.slow
 def test_the_command_converts_a_file_of_the_authors_reference(tmp_path: Path) -> None:
     reference = random_state(dim=4, enc_blocks=(1, 1, 1), kinds=("naf",) * 3)
     source, target = tmp_path / "reference.pth", tmp_path / "ours.safetensors"

@@ -32,6 +32,7 @@ def test_all_3124_tensors_of_the_published_network_have_one_place_of_the_same_sh
     assert {key: tuple(tensor.shape) for key, tensor in found.items()} == ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["params", "params_ema", "state_dict", None])
 def test_the_command_converts_and_the_network_gives_the_same_image(tmp_path: Path, key: str | None) -> None:
     state = random_state(dim=4, enc_blocks=(1, 1, 1), kinds=("naf",) * 3)

@@ -45,6 +45,7 @@ def test_all_852_tensors_of_the_published_network_have_one_place_or_no_effect() 
     assert describe(found).startswith("UFPNet with width 64, enc_blocks [1, 1, 1, 28]")
 
 
+@pytest.mark.slow
 def test_the_command_converts_and_names_what_has_no_effect(tmp_path: Path) -> None:
     state = random_state(**NARROW)
     source, target = write(tmp_path / "reference.pth", state), tmp_path / "ours.pth"

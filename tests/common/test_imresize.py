@@ -152,6 +152,7 @@ def test_set5_to_the_last_bit(real_set5: Path, name: str, scale: int) -> None:
     np.testing.assert_array_equal(made, small)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scale", "psnr", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)])
 def test_bicubic_row_of_the_literature(real_set5: Path, scale: int, psnr: float, ssim: float) -> None:
     pytest.importorskip("basicsr_torchvision_repair")

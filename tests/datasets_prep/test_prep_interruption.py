@@ -107,6 +107,7 @@ def assert_whole_under_final_names(out: Path) -> None:
             assert len(stored) == 6 * 15
 
 
+@pytest.mark.slow
 def test_killed_after_every_step(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     kills = 0
     while True:
@@ -122,6 +123,7 @@ def test_killed_after_every_step(tree: Path, undisturbed: dict[str, str], tmp_pa
     assert hashes(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     began = time.monotonic()
     assert finish(start(tree, tmp_path / "timed"))[0] == 0
@@ -140,6 +142,7 @@ def test_killed_at_random_moments(tree: Path, undisturbed: dict[str, str], tmp_p
         assert hashes(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_killed_parent(tree: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     process = start(tree, tmp_path / "out", workers=2)
     deadline = time.monotonic() + 30
@@ -153,6 +156,7 @@ def test_workers_end_with_their_killed_parent(tree: Path, undisturbed: dict[str,
     assert hashes(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_folders_killed_after_some_steps(tree: Path, tmp_path: Path) -> None:
     assert finish(start(tree, tmp_path / "undisturbed", "--folders"))[0] == 0
     kills = 0
@@ -167,6 +171,7 @@ def test_folders_killed_after_some_steps(tree: Path, tmp_path: Path) -> None:
     assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_scales_that_share_a_database_killed_after_some_steps(tmp_path: Path) -> None:
     tree = make_df2k(tmp_path / "root", ("DIV2K",))
     assert finish(start(tree, tmp_path / "undisturbed", data_set="df2k"))[0] == 0
@@ -184,6 +189,7 @@ def test_scales_that_share_a_database_killed_after_some_steps(tmp_path: Path) ->
     assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--folders",)], ids=["lmdb", "folders"])
 @pytest.mark.parametrize(
     ("data_set", "make"), [("realblur", make_realblur), ("reds", make_small_reds), ("dpdd", make_small_dpdd)]
@@ -217,6 +223,7 @@ def test_data_set_killed_at_random_points(
     assert hashes(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_content_of_the_undisturbed_run(tree: Path, undisturbed: dict[str, str]) -> None:
     """The yardstick itself: its crops are those of the images."""
     assert {Path(name).parent.as_posix() for name in undisturbed} == FINAL_NAMES
@@ -226,6 +233,7 @@ def test_content_of_the_undisturbed_run(tree: Path, undisturbed: dict[str, str])
         assert (read_png(stored["GOPR0374_11_01/000048_s008"]) == image[24:56, 48:80]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "largest"), [((), 200_000), (("--folders",), 3_000)], ids=["lmdb", "folders"])
 def test_full_disk_is_one_line_and_the_run_goes_on(
     tree: Path, tmp_path: Path, options: tuple[str, ...], largest: int

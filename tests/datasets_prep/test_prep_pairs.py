@@ -39,7 +39,7 @@ def stored(database: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 def assert_stored(out: Path, expected: dict[str, tuple[str, str]]) -> None:
-    """`expected`: key -> names of the blurred and of the sharp image."""
+    """Compare what is stored; `expected`: key -> names of the blurred and of the sharp image."""
     for number, side in enumerate(("blur", "sharp")):
         found = stored(out / f"{side}.lmdb")
         assert found.keys() == expected.keys()

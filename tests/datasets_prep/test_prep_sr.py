@@ -504,8 +504,8 @@ def test_real_set5_is_made_as_it_is_distributed(
         assert read_lmdb(tmp_path / f"taken/Set5/LRx{scale}.lmdb")["baby"] == original
 
 
-def make_self_ex(root, folder, scale, size):
-    """A folder of SelfExSR: both kinds of images beside results of other methods."""
+def make_self_ex(root: Path, folder: str, scale: int, size: tuple[int, int]) -> None:
+    """Write a folder of SelfExSR: both kinds of images beside results of other methods."""
     for number in (1, 2):
         name, truth = f"img_{number:03d}_SRF_{scale}", make_image(f"{folder} {number} {size}", *size)
         save(root / folder / f"image_SRF_{scale}" / f"{name}_HR.png", truth)
@@ -513,7 +513,7 @@ def make_self_ex(root, folder, scale, size):
         save(root / folder / f"image_SRF_{scale}" / f"{name}_bicubic.png", truth)
 
 
-def test_selfexsr(tmp_path, capsys):
+def test_selfexsr(tmp_path: Path) -> None:
     make_self_ex(tmp_path / "root", "BSD100", 2, (50, 26))
     make_self_ex(tmp_path / "root", "BSD100", 4, (48, 24))
     assert benchmarks(tmp_path / "root", tmp_path / "out") == 0
@@ -526,7 +526,7 @@ def test_selfexsr(tmp_path, capsys):
     assert not (tmp_path / "out/B100/HRx3.lmdb").exists()
 
 
-def test_urban100_of_selfexsr_is_that_of_the_literature(tmp_path, capsys):
+def test_urban100_of_selfexsr_is_that_of_the_literature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its ground truth at scale 2 is half as large as the one that published values are of."""
     make_self_ex(tmp_path / "root", "Urban100", 2, (24, 36))
     assert benchmarks(tmp_path / "root", tmp_path / "out") == 2

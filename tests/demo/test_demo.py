@@ -163,6 +163,7 @@ def test_extra_that_is_not_installed(
     assert "the page needs gradio (No module named 'gradio'): pip install 'deeprftv2_arch[demo]'" in line
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (the extra demo)")
 def test_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deeprftv2_arch.demo.page import served
@@ -354,6 +355,7 @@ def other_addresses() -> list[str]:
     return [*outside, *(["127.0.0.2"] if sys.platform == "linux" else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (the extra demo)")
 @pytest.mark.skipif(find_spec("selenium") is None, reason="needs selenium")
 @pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs Chromium")

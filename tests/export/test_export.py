@@ -89,6 +89,7 @@ def network(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield network
 
 
+@pytest.mark.slow
 @needs_export
 def test_a_program_runs_without_this_package(tmp_path: Path, network: Any) -> None:
     export_program(network, tmp_path / "network.pt2")
@@ -106,6 +107,7 @@ def test_a_program_runs_without_this_package(tmp_path: Path, network: Any) -> No
             torch.testing.assert_close(restored, network(image), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_export
 def test_an_onnx_model_restores_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any) -> None:
     if isinstance(network, ATD):  # of equal numbers the first is the first, as in ONNX
@@ -194,6 +196,7 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "network.pt2.tmp").read_text() == "precious"
 
 
+@pytest.mark.slow
 @needs_export
 def test_the_command_finds_the_network_of_a_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     network = trained(DeepRFTv2(**TINY | {"scales": 2}))

@@ -7,6 +7,8 @@ import pytest
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.launch.processes import Process, find_process, first_host
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
 SRUN: dict[str, Any] = {
     "SLURM_PROCID": "6",

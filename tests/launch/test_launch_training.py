@@ -66,6 +66,7 @@ def stop_before(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     monkeypatch.setattr(DeblurModel, "optimize_parameters", optimise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ema_decay", "auto_resume"), [(0, True), (0.9, True), (0.9, False)])
 def test_resumed_run_is_the_same_to_the_last_bit(
     images: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float, auto_resume: bool
@@ -168,6 +169,7 @@ def assert_same_training(alone: Path, other: Path) -> None:
     assert (weights_of(other, 6) - last).norm() < 1e-5 * way
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_the_double_batch(
     images: tuple[Path, Path], tmp_path: Path, alone: Path
 ) -> None:
@@ -177,6 +179,7 @@ def test_two_processes_train_as_one_with_the_double_batch(
     assert_same_training(alone, tmp_path / "experiments" / "tiny")
 
 
+@pytest.mark.slow
 def test_two_machines_meet_through_torchrun(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     options = write_options(tmp_path / "run.yml", training_options(*images))
     meeting = (
@@ -192,6 +195,7 @@ def test_two_machines_meet_through_torchrun(images: tuple[Path, Path], tmp_path:
     assert_same_training(alone, tmp_path / "experiments" / "tiny")
 
 
+@pytest.mark.slow
 def test_two_tasks_of_slurm_meet(images: tuple[Path, Path], tmp_path: Path, alone: Path) -> None:
     options = write_options(tmp_path / "run.yml", training_options(*images))
     step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "MASTER_PORT": str(free_port())}

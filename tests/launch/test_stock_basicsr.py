@@ -15,6 +15,8 @@ from launch_helpers import (
     write_options,
 )
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("setuptools", minversion="77", reason="building the project takes setuptools 77 or later")
 
 

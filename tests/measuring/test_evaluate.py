@@ -291,6 +291,7 @@ def test_command_line_that_makes_no_sense(
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_commands_do_not_load_what_evaluate_needs(tmp_path: Path) -> None:
     program = (
         "import sys, deeprftv2_arch.__main__ as m; m.build_parser(); "

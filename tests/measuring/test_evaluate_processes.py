@@ -16,6 +16,8 @@ from launch_helpers import TINY_NETWORK, run, write_images
 from deeprftv2_arch.errors import EvaluationError
 from deeprftv2_arch.measuring.measuring_processes import default_workers, measuring_processes
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 

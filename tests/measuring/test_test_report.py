@@ -224,6 +224,7 @@ def test_what_the_network_sees_at_once_is_named(arguments: dict[str, Any], expec
     assert how_restored(build_network(arguments), arguments) == expected
 
 
+@pytest.mark.slow
 def test_number_of_processes_does_not_change_the_report(tmp_path: Path) -> None:
     levels = {name: (20 * n, 20 * n + n * n) for n, name in enumerate("abcde", 1)}
     section = write_flat_images(tmp_path / "flat", 2, levels)

@@ -47,6 +47,7 @@ def validation_loader(root: Path) -> DataLoader[Any]:
     return DataLoader(DeblurPairDataset(options(root / "blur", root / "sharp", phase="val", name="toy")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [TINY_DEEPRFTV2, TINY_MIMO_UNET], ids=["DeepRFTv2", "MIMOUNet"])
 def test_basicsr_s_own_model_trains_and_validates(network: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(0)

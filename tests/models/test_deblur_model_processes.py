@@ -9,6 +9,8 @@ from deblur_model_helpers import same
 from deblur_model_processes import work, write_validation_images
 from launch_helpers import REPOSITORY, finish, start
 
+pytestmark = pytest.mark.slow
+
 Results = tuple[dict[str, Any], list[dict[str, Any]], Path]
 
 

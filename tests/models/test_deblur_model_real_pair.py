@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from deblur_model_helpers import TINY_DEEPRFTV2, build
 from image_files import options, write_lmdb
@@ -16,6 +17,7 @@ STEPS = 90
 SIZE = 48
 
 
+@pytest.mark.slow
 def test_loss_falls_on_a_real_pair(tmp_path: Path, real_pair: tuple[Path, Path]) -> None:
     roots = []
     for path in real_pair:

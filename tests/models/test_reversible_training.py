@@ -7,6 +7,7 @@ import torch
 from deblur_model_helpers import TINY_DEEPRFTV2, build, train, weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["lean", ["reversible", "lean"]], ids=str)
 def test_training_does_not_depend_on_the_memory_mode(tmp_path: Path, memory: str | list[str]) -> None:
     recipe = {"amp": "bf16", "ema_decay": 0.5}

@@ -168,6 +168,7 @@ def short_run(images: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     return train_here(tmp_path_factory.mktemp("short"), training_options(images))
 
 
+@pytest.mark.slow
 def test_loss_falls(images: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[float] = []
     original = SuperResolutionModel.optimize_parameters
@@ -190,6 +191,7 @@ def test_loss_falls(images: dict[str, Any], tmp_path: Path, monkeypatch: pytest.
     assert 0 < distances[1] < distances[0]
 
 
+@pytest.mark.slow
 def test_resumed_run_is_the_same_to_the_last_bit(
     images: dict[str, Any], short_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +213,7 @@ def test_resumed_run_is_the_same_to_the_last_bit(
     assert differences(load(folder / "models/net_g_3.pth"), load(folder / "models/net_g_6.pth")) != []
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(images: dict[str, Any], short_run: Path, tmp_path: Path) -> None:
     options = write_options(tmp_path / "run.yml", training_options(images))
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")

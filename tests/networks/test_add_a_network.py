@@ -48,6 +48,7 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_user_s_network_is_trained_restores_and_is_recognised_by_its_weights(users_folder: Path) -> None:
     (commands,) = blocks("sh")
     for command in commands.splitlines():
@@ -58,6 +59,7 @@ def test_a_user_s_network_is_trained_restores_and_is_recognised_by_its_weights(u
             run(users_folder, sys.executable, "-c", code)
 
 
+@pytest.mark.slow
 def test_the_same_network_inside_the_package_is_registered_by_one_line(tmp_path: Path) -> None:
     package = tmp_path / "deeprftv2_arch"
     shutil.copytree(REPOSITORY / "deeprftv2_arch", package, ignore=shutil.ignore_patterns("__pycache__"))

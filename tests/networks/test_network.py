@@ -67,6 +67,7 @@ CONFIGURATIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("memory", ["none", "reversible", "lean"])
 def test_images_equal_an_independent_implementation(name: str, memory: str) -> None:

@@ -20,6 +20,8 @@ from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.ops import scan_backend
 
+pytestmark = pytest.mark.slow
+
 BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "NAF": lambda: NAFBlock(4),
     "NAFEVS, transposing": lambda: NAFEVSBlock(4, 0),

@@ -88,6 +88,7 @@ def test_gradients_under_bf16_autocast_are_plain_autograds(memory: str) -> None:
         assert (a - b).norm() <= 1e-5 * b.norm()  # bf16 itself rounds by 2e-3
 
 
+@pytest.mark.slow
 def test_no_drift_over_many_steps() -> None:
     """Float32, from alphas at the clamp: 25 steps of AdamW end at the same weights in every mode."""
     small = {"dim": 4, "scales": 1, "blocks": (1, 1, 2), "full_kinds": ("NAF", "NAF", "NAF"), "fke_blocks": (1,)}
@@ -112,6 +113,7 @@ def test_no_drift_over_many_steps() -> None:
             assert (value - trained[name]).norm() <= 1e-3 * way, f"{memory}: {name}"
 
 
+@pytest.mark.slow
 def test_lean_column_compiles_to_the_same_gradients() -> None:
     column = sub_decoder(2, (1, 2), ("NAF", "NAF"), "lean")
     wake(column)

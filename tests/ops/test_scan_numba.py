@@ -209,6 +209,7 @@ class _Scans(Dataset[torch.Tensor]):
         return selective_scan_numba(*random_inputs(1, 40, 300), True)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
 @pytest.mark.parametrize("count", [1, 2])
@@ -239,12 +240,14 @@ def run_python(code: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_package_neither_imports_numba_nor_compiles(tmp_path: Path) -> None:
     code = "import sys, deeprftv2_arch.ops; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "False False\n"
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_kernels_are_compiled_once_and_kept(tmp_path: Path) -> None:
     code = (
         "import torch; from deeprftv2_arch.ops.scan.numba_scan import prepare\n"
@@ -289,6 +292,7 @@ def test_another_source_processor_or_numba_has_a_folder_of_its_own(
     assert len(set(folders)) == 5
 
 
+@pytest.mark.slow
 def test_all_that_is_compiled_is_in_the_key() -> None:
     """What the kernels import of this package, and what that imports."""
     imported = run_python(

@@ -18,6 +18,7 @@ from deeprftv2_arch.ops.scan import triton_scan
 triton = pytest.importorskip("triton", reason="Triton is not installed", exc_type=ImportError)
 
 
+@pytest.mark.slow
 def test_outputs_and_gradients_under_the_interpreter() -> None:
     """In a process of its own: Triton reads TRITON_INTERPRET when it is imported."""
     script = Path(__file__).parents[1] / "helpers" / "triton_scan_interpreted.py"
@@ -71,6 +72,7 @@ def compile_for_hopper(kernel: Any, args: Any, kwargs: Any) -> Any:
     return triton.compile(source, target=target, options=options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "dtype"), [("channels", torch.float32), ("length", torch.bfloat16)])
 def test_kernels_compile_for_a_gpu_as_intended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: str, dtype: torch.dtype

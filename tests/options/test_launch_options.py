@@ -222,7 +222,8 @@ def test_fault_of_super_resolution_is_named(tmp_path: Path, changes: dict[str, A
 def test_deblurring_takes_no_pairs_of_two_resolutions(tmp_path: Path) -> None:
     options = training_options(tmp_path, tmp_path, datasets__val__type="SuperResolutionPairDataset")
     assert fault(tmp_path, options) == (
-        "datasets: val: type: DeblurModel takes DeblurPairDataset, not SuperResolutionPairDataset"
+        "datasets: val: type: DeblurModel takes DeblurPairDataset or SyntheticBlurDataset, not "
+        "SuperResolutionPairDataset"
     )
 
 

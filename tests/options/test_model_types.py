@@ -49,7 +49,7 @@ def users_model(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_every_model_of_this_project_has_its_spec() -> None:
     own = {name for name, model in MODEL_REGISTRY if model.__module__.startswith("deeprftv2_arch.")}
     assert own == MODEL_TYPES.keys()
-    assert {known.data for known in MODEL_TYPES.values()} == DATA_SET_TYPES.keys()
+    assert {name for known in MODEL_TYPES.values() for name in known.data or ()} == DATA_SET_TYPES.keys()
     assert {name for name, known in MODEL_TYPES.items() if known.baseline is None} == {"KernelFlowModel"}
     assert model_type_named("SRModel") is model_type_named(None) is OTHER
 
@@ -66,7 +66,7 @@ def test_a_user_s_model_type_is_checked_as_registered(
 ) -> None:
     spec = ModelType(
         training=UsersTrainingOptions,
-        data="DeblurPairDataset",
+        data=("DeblurPairDataset",),
         baseline=Baseline("input", unchanged),
         check=lambda options, data, network: [f"train: my_steps: {options.train.my_steps} is my fault"],
     )

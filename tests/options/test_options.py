@@ -11,7 +11,8 @@ from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.options.loading import load_options
 from deeprftv2_arch.options.option_file import read_option_file
 
-TRAINING = sorted((REPOSITORY / "options").glob("DeepRFTv2*.yml"))
+SMALL = sorted((REPOSITORY / "options").glob("DeepRFTv2_T_*.yml"))  # no experiments of the paper
+TRAINING = sorted({*(REPOSITORY / "options").glob("DeepRFTv2*.yml")} - {*SMALL})
 TESTING = sorted((REPOSITORY / "options" / "test").glob("DeepRFTv2*.yml"))
 SR_TRAINING = sorted((REPOSITORY / "options").glob("ATD*.yml"))
 SR_TESTING = sorted((REPOSITORY / "options" / "test").glob("ATD*.yml"))
@@ -90,6 +91,13 @@ def test_file_loads_with_its_network_and_begins_with_the_plugin_line(path: Path,
     load_options(Arguments(path), tmp_path, is_train=path in TRAINING + SR_TRAINING)
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     assert lines[0] == "plugin: !!python/name:deeprftv2_arch.__version__"
+
+
+@pytest.mark.parametrize("path", SMALL, ids=by_name)
+def test_small_networks_are_small_and_train_on_photographs(path: Path, tmp_path: Path) -> None:
+    run = load_options(Arguments(path), tmp_path, is_train=True)
+    assert sum(parameter.numel() for parameter in run.network.parameters()) <= 3_000_000
+    assert run.data["train"].type == "SyntheticBlurDataset"
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=by_name)
@@ -229,7 +237,7 @@ def test_super_resolution_tests_take_what_their_training_makes(path: Path) -> No
     test, train = read_option_file(path), read_option_file(REPOSITORY / "options" / path.name)
     assert test["network_g"] == train["network_g"]
     assert test["path"]["pretrain_network_g"] == f"experiments/{train['name']}/models/net_g_latest.pth"
-    assert test["path"]["param_key_g"] == "params_ema"
+    assert test["path"]["param_key_g"] is None  # the average
     assert test["name"] == f"test_{train['name']}"
 
 

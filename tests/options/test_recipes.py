@@ -154,6 +154,7 @@ def test_a_recipe_that_there_is_not(
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_recipes_are_part_of_the_wheel(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77", reason="building the project takes setuptools 77 or later")
     held = set(zipfile.ZipFile(build_wheel("wheel", tmp_path)).namelist())

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quickstart.deblurring import motion_of
+from quickstart.deblurring import blurred_version
 from quickstart.photographs import HELD_OUT, load_photograph
-from quickstart.synthetic_blur import blur_photograph
+
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -44,7 +45,7 @@ def test_it_ends_with_table_and_images(finished: tuple[Path, subprocess.Complete
         name = Path(file_name).stem
         assert row["photograph"] == name
         sharp = load_photograph(file_name)
-        blurred = blur_photograph(sharp, motion_of(file_name, 0, seed=5))
+        blurred = blurred_version(sharp, file_name, 0, seed=5)
         error = np.mean((blurred.astype(float) - sharp) ** 2)
         assert row["blurred_psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-9)
         with Image.open(out / f"{name}.png") as sheet:

@@ -64,6 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return out, printed.getvalue()
 
 
+@pytest.mark.slow
 def test_the_bicubic_row_is_that_of_imresize(finished: tuple[Path, str]) -> None:
     out, _ = finished
     (row,) = json.loads((out / "results.json").read_text())["photographs"]
@@ -75,6 +76,7 @@ def test_the_bicubic_row_is_that_of_imresize(finished: tuple[Path, str]) -> None
     assert row["bicubic_ssim"] == pytest.approx(luma_ssim(bicubic, truth), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_network_row_is_that_of_the_images_that_basicsr_saved(finished: tuple[Path, str]) -> None:
     out, _ = finished
     (row,) = json.loads((out / "results.json").read_text())["photographs"]
@@ -87,6 +89,7 @@ def test_the_network_row_is_that_of_the_images_that_basicsr_saved(finished: tupl
     assert row["gain"] == pytest.approx(row["network_psnr"] - row["bicubic_psnr"])
 
 
+@pytest.mark.slow
 def test_it_ends_with_table_and_image(finished: tuple[Path, str]) -> None:
     out, printed = finished
     table = (out / "results.md").read_text()
@@ -98,6 +101,7 @@ def test_it_ends_with_table_and_image(finished: tuple[Path, str]) -> None:
     assert not list(out.glob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_training_pairs_show_the_same(finished: tuple[Path, str]) -> None:
     out, _ = finished
     high, low = (read_database(out / "datasets" / "train" / f"{kind}.lmdb") for kind in ("HR", "LR"))
@@ -194,12 +198,13 @@ def test_comparison_shows_the_marked_details_enlarged() -> None:
         assert rows.max() - top == 214 // 4
         assert columns.max() - left == TILE_WIDTH // 4
         detail = sheet[detail_y : detail_y + 214, x : x + TILE_WIDTH]
-        assert detail[(100 - top) * 4, (204 - left) * 4].tolist() == colour
+        assert detail[(100 - top) * 4, (204 - left) * 4].tolist() == shown
         # Eight pixels, four times as large.
-        assert np.sum(np.abs(detail.astype(int) - colour).sum(axis=2) < 100) == pytest.approx(32 * 32, rel=0.1)
+        assert np.sum(np.abs(detail.astype(int) - shown).sum(axis=2) < 100) == pytest.approx(32 * 32, rel=0.1)
         assert (sheet[:, x - MARGIN : x] == PAPER).all()
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_deblurring_quickstart_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "made_by_quickstart").touch()
     (tmp_path / "results.md").write_text("deblurred")

@@ -46,6 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return out, printed.getvalue()
 
 
+@pytest.mark.slow
 def test_all_stages_ran_and_the_last_holds_the_others(finished: tuple[Path, str]) -> None:
     out, _ = finished
     weights = [
@@ -57,6 +58,7 @@ def test_all_stages_ran_and_the_last_holds_the_others(finished: tuple[Path, str]
             assert torch.equal(weights[2][prefix + name], value), name
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_weights_that_it_trained(finished: tuple[Path, str]) -> None:
     out, printed = finished
     (found,) = json.loads((out / "results.json").read_text())
@@ -81,6 +83,7 @@ def test_figures_are_those_of_the_weights_that_it_trained(finished: tuple[Path, 
     assert f"{found['estimated']['similarity']:.3f}" in table
 
 
+@pytest.mark.slow
 def test_it_writes_comparison_and_kernel_images(finished: tuple[Path, str]) -> None:
     out, _ = finished
     for name, width in (("chelsea", 3 * TILE_WIDTH + 4 * MARGIN), ("chelsea_kernels", 2 * PANEL_WIDTH + 3 * MARGIN)):

@@ -84,6 +84,7 @@ def write_mixed(folder: Path) -> dict[str, np.ndarray]:
     return expected
 
 
+@pytest.mark.slow
 def test_folder_of_twenty_mixed_files(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = tmp_path / "mixed", tmp_path / "out"
     expected = write_mixed(folder)

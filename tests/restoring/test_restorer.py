@@ -39,6 +39,7 @@ from deeprftv2_arch.restoring.tiles import Tiles
 ODD = (75, 101)
 
 
+@pytest.mark.slow
 def test_example_of_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_identity(Path("net_g_latest.pth"))
@@ -429,6 +430,7 @@ def test_amounts_that_are_none(words: str) -> None:
 # Networks
 
 
+@pytest.mark.slow
 def test_checkpoint_is_enough_without_basicsr(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['basicsr'] = None; import numpy as np; from deeprftv2_arch import Restorer;"
@@ -663,6 +665,7 @@ print(restored.shape, tiles.size, difference, most)
 """
 
 
+@pytest.mark.slow
 def test_image_of_a_camera_takes_less_than_the_limit() -> None:
     repository = Path(__file__).parents[2]
     paths = [str(repository / "tests" / "helpers"), str(repository)]

@@ -216,6 +216,7 @@ def test_a_missing_spandrel_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
         install()
 
 
+@pytest.mark.slow
 def test_nothing_of_spandrel_is_imported_before_it_is_asked_for() -> None:
     program = (
         "import sys, deeprftv2_arch.spandrel_support, deeprftv2_arch.__main__; sys.exit('spandrel' in sys.modules)"

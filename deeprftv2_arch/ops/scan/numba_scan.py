@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOG2_E = 1.4426950408889634
-# More tasks than threads, so that a thread that gets less of a processor than the others does less. The backward pass
-# pays more for them: each group of channels adds up gradients of B and C of its own.
-FORWARD_TASKS, BACKWARD_TASKS = 3, 2  # per thread
+# Per thread. More tasks than threads let one that gets less of a processor leave work to the others; in the backward
+# pass that costs more than it gains, since each group of channels adds up gradients of B and C of its own.
+FORWARD_TASKS, BACKWARD_TASKS = 3, 1
 # What finding the beginnings of segments takes, as a share of the pass that follows.
 FORWARD_ENDS, BACKWARD_ENDS = 0.8, 0.4
 WORTHWHILE = 0.9  # of the time without segments

@@ -1,15 +1,19 @@
-"""Camera-shake and moving-object blur, made as a camera makes it: the mean of many short exposures in linear light.
+"""The blur of the ablation benchmark's photographs: simulated camera shake and one region that moves on its own.
 
-Over the exposure (time 0..1) the camera shifts, turns and zooms slightly, and one region of the image moves on its
-own. Every frame is the sharp photograph warped by the motion of that moment. The frames are averaged as light adds up,
-before the sRGB curve, and the mean is encoded as sRGB again. Rotation, zoom and the object make the blur vary over the
-image.
+Kept for that benchmark alone, whose published figures were made with it; everything else is blurred by
+:mod:`deeprftv2_arch.data.synthetic_blur`. Over the exposure (time 0..1) the camera shifts, turns and zooms slightly.
+Every frame is the sharp photograph warped by the motion of that moment; frames are averaged in linear light, and the
+mean is encoded as sRGB again.
 """
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import cv2
 import numpy as np
+
+from quickstart.kernel_blur import soft_ellipse
+from quickstart.photographs import load_photograph
 
 FRAMES = 25
 
@@ -44,7 +48,7 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 
 def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = FRAMES) -> np.ndarray:
-    """A random smooth path of shape (frames, dimensions), mean zero, root mean square distance from it 1.
+    """Return a random smooth path of shape (frames, dimensions), mean zero, root mean square distance from it 1.
 
     Cosines of one to four half-periods over the exposure, with amplitudes that fall as a hand's tremor does. Each of
     them has mean zero over the frames, so that the blur leaves things where they were.
@@ -53,21 +57,12 @@ def smooth_trajectory(rng: np.random.Generator, dimensions: int, frames: int = F
     times = (np.arange(frames) + 0.5) / frames
     amplitudes = rng.normal(size=(harmonics.size, dimensions)) / harmonics[:, None] ** 1.5
     path = np.cos(np.pi * times[:, None] * harmonics) @ amplitudes
-    return path / np.sqrt((path**2).sum(axis=1).mean())
-
-
-def soft_ellipse(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A mask (H, W) float32: 1 inside a random ellipse, falling smoothly to 0 around it."""
-    centre = rng.uniform(0.25, 0.75, size=2) * (width, height)
-    radii = rng.uniform(0.12, 0.25, size=2) * min(height, width)
-    y, x = np.mgrid[:height, :width]
-    distance = np.hypot((x - centre[0]) / radii[0], (y - centre[1]) / radii[1])
-    ramp = np.clip((1.3 - distance) / 0.6, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    unit: np.ndarray = path / np.sqrt((path**2).sum(axis=1).mean())
+    return unit
 
 
 def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
-    """A random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
+    """Return a random hand-held exposure of an image of that size: some pixels of shake and one moving object."""
     corner = np.hypot(height, width) / 2
     shake = rng.uniform(1.1, 1.9)
     return Motion(
@@ -79,8 +74,14 @@ def random_motion(rng: np.random.Generator, height: int, width: int) -> Motion:
     )
 
 
+def motion_of(file_name: str, exposure: int, seed: int) -> Motion:
+    """Draw the motion of one exposure of a photograph: a pure function of its arguments."""
+    height, width = load_photograph(file_name).shape[:2]
+    return random_motion(np.random.default_rng((seed, crc32(file_name.encode()), exposure)), height, width)
+
+
 def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
-    """The exposure of a scene in linear light: the mean of its warped frames.
+    """Return the exposure of a scene in linear light: the mean of its warped frames.
 
     Args:
         light: (H, W) or (H, W, C) linear light; the scene beyond the border is its mirror image.
@@ -108,6 +109,7 @@ def blur_linear(light: np.ndarray, motion: Motion) -> np.ndarray:
 
 
 def blur_photograph(photograph: np.ndarray, motion: Motion) -> np.ndarray:
-    """The blurred photograph: (H, W, 3) uint8 sRGB in and out."""
+    """Return the blurred photograph: (H, W, 3) uint8 sRGB in and out."""
     blurred = linear_to_srgb(blur_linear(srgb_to_linear(photograph / 255.0), motion))
-    return np.rint(blurred * 255).clip(0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.rint(blurred * 255).clip(0, 255).astype(np.uint8)
+    return rounded
