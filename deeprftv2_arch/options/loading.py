@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from torch import nn
 from deeprftv2_arch.checkpoints.io import TOP_LEVEL, find_params, require_fit
 from deeprftv2_arch.checkpoints.stages import read_stage
 from deeprftv2_arch.data.patches import height_and_width
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import OptionError, shortened
 from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.building import build_network
 from deeprftv2_arch.options.checks import check_options
 from deeprftv2_arch.options.model_types import ModelType, model_type_named, patch_sizes
-from deeprftv2_arch.options.option_file import Content, change_options, read_option_file, shortened
+from deeprftv2_arch.options.option_file import Content, change_options, read_option_file
 from deeprftv2_arch.options.sections import DataSection, RunOptions
 from deeprftv2_arch.options.training_file import as_testing, is_training_file
 from deeprftv2_arch.options.validation import raise_faults
@@ -117,7 +118,7 @@ def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bo
         _set_debug(content, is_train)
         options, data = check_options(content, str(arguments.opt), is_train, evaluates)
     run = Run(arguments.opt, root, is_train, arguments.auto_resume, options, data, content)
-    faults = [*_file_faults(run), *_prefetching_faults(run), *_network_faults(run, evaluates)]
+    faults = [*_file_faults(run), *_prefetching_faults(run), *_logger_faults(run), *_network_faults(run, evaluates)]
     raise_faults([f"{run.file}: {fault}" for fault in faults])
     _check_scan_backend(options)
     return run
@@ -161,6 +162,20 @@ def _prefetching_faults(run: Run) -> Iterator[str]:
         yield "datasets: train: prefetch_mode: cuda needs a GPU, and this run is on the CPU; set null or cpu"
     elif getattr(train, "pin_memory", None) is not True:
         yield "datasets: train: pin_memory: prefetch_mode cuda needs true here"
+
+
+def _logger_faults(run: Run) -> Iterator[str]:
+    """Name what BasicSR's loop would only miss after it has made or renamed folders."""
+    section = getattr(run.options, "logger", None)
+    if section is None or "debug" in run.options.name:
+        return
+    if section.use_tb_logger and find_spec("tensorboard") is None:
+        yield "logger: use_tb_logger: needs the package tensorboard; pip install tensorboard, or set false"
+    if (section.wandb or {}).get("project") is not None:
+        if not section.use_tb_logger:
+            yield "logger: use_tb_logger: wandb needs true here"
+        if find_spec("wandb") is None:
+            yield "logger: wandb: needs the package wandb; pip install wandb, or set project: null"
 
 
 def _network_faults(run: Run, evaluates: bool) -> Iterator[str]:

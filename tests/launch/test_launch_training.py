@@ -1,5 +1,6 @@
 """Training and testing through the launchers, as a user starts them."""
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -23,6 +24,7 @@ from launch_helpers import (
 )
 
 from deeprftv2_arch.commands.train_and_test import run_as_program, train
+from deeprftv2_arch.common.folder_lock import folder_locked
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
@@ -377,3 +379,18 @@ def test_training_begins_with_given_weights(images: tuple[Path, Path], tmp_path:
     )
     folder = train_here(tmp_path, options)
     assert torch.equal(weights_of(folder, "latest"), weights_of(alone, 6))
+
+
+def test_second_run_of_a_name_is_refused_before_anything_is_renamed(images: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "experiments" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "result").write_text("of the run that goes on")
+    options = write_options(tmp_path / "run.yml", training_options(*images))
+    with folder_locked(folder):
+        code, output = run(*TRAIN, "-opt", options, cwd=tmp_path)
+    assert code == 2
+    lines = [line for line in output.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    assert f"process {os.getpid()} on {socket.gethostname()} is writing there" in lines[0]
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+    assert [path.name for path in folder.iterdir()] == ["result"]
