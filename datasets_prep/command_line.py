@@ -15,6 +15,7 @@ from datasets_prep.dpdd import DPDD
 from datasets_prep.engine import Request, absent, describe, describe_space, make_plans, prepare
 from datasets_prep.gopro import GOPRO
 from datasets_prep.hide import HIDE
+from datasets_prep.pairs import DESCRIPTION, PLAIN, SPLITS, TITLE, OwnPairs, pairs_data_set
 from datasets_prep.plan import name_part
 from datasets_prep.realblur import REALBLUR
 from datasets_prep.reds import REDS
@@ -43,6 +44,8 @@ circulation, to one LMDB (or folder) per side and split:
   -> datasets/DF2K/train/{HR,LRx2,LRx3,LRx4}.lmdb    crops, one HR for all scales
   python -m datasets_prep sr-benchmarks --root DIR --out datasets/SR
   -> datasets/SR/Set5/{HRx2,LRx2,...}.lmdb            whole images
+  python -m datasets_prep pairs --blurred DIR --sharp DIR --val 20 --out datasets/mine
+  -> datasets/mine/{train,val}/{blur,sharp}.lmdb      pictures of your own
   python -m datasets_prep synthetic-blur --root PHOTOGRAPHS --out datasets/shake
   -> datasets/shake/{blur,sharp,kernels}              whole images, blurred by simulated cameras
 
@@ -121,6 +124,10 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for flag, text in data_set.flags.items():
         parser.add_argument(f"--{flag}", action="append_const", dest="flags", const=flag, help=text)
     _add_crop_options(parser, data_set)
+    _add_common_options(parser)
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folders", action="store_true", help="write flat folders of PNG files instead of LMDBs")
     parser.add_argument(
         "--compression",
@@ -150,6 +157,75 @@ def _add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
 
+def _add_pairs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``pairs``, whose data set is what the user says."""
+    parser = commands.add_parser(
+        "pairs",
+        help=TITLE,
+        description=f"{TITLE}\n\n{DESCRIPTION}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--blurred", "--lq", dest="degraded", type=Path, metavar="DIR", help="the degraded images")
+    parser.add_argument("--sharp", "--gt", dest="truth", type=Path, metavar="DIR", help="their ground truth")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result; must not lie in the two")
+    parser.add_argument(
+        "--scale", type=_positive, default=1, help="how many times smaller the degraded images are (default: 1)"
+    )
+    parser.add_argument(
+        "--pattern", default=PLAIN, help="name of a degraded image whose ground truth is called {} (default: {})"
+    )
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="list of the pairs, or BasicSR's meta_info_file")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="what the pairs are for (default: train)")
+    validation = parser.add_mutually_exclusive_group()
+    validation.add_argument(
+        "--val", type=_positive, default=0, metavar="N", help="the last N pairs, by name, are for validation"
+    )
+    validation.add_argument("--val-list", type=Path, metavar="FILE", help="the pairs that this lists are")
+    parser.add_argument(
+        "--crop",
+        type=_whole,
+        default=0,
+        metavar="PIXELS",
+        help="side of the square crops of train, such as 512, which load faster than large photographs; pictures that "
+        "are smaller are left out, with a warning (default: 0, whole images)",
+    )
+    parser.add_argument(
+        "--step", type=_positive, metavar="PIXELS", help="distance between crops (default: half of --crop)"
+    )
+    _add_common_options(parser)
+    parser.set_defaults(data_set=None)
+
+
+def _request_of_pairs(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Request:
+    if not options.verify and (options.truth is None or (options.degraded is None and options.scale == 1)):
+        parser.error("pairs: --blurred and --sharp are required, except with --verify; --gt and --scale alone will do")
+    pairs = OwnPairs(
+        options.degraded,
+        options.truth or Path(),
+        options.pattern,
+        options.pairs,
+        options.scale,
+        options.split,
+        options.val,
+        options.val_list,
+    )
+    crop = CropRule(options.crop, options.step or max(1, options.crop // 2)) if options.crop else None
+    return Request(
+        data_set=pairs_data_set(pairs, crop),
+        root=pairs.root,
+        out=options.out,
+        splits=SPLITS if options.verify else pairs.splits,
+        scales=(pairs.scale,),
+        only_present=bool(options.verify),
+        flags=frozenset(),
+        crop=crop,
+        folders=options.folders,
+        compression=options.compression,
+        workers=options.workers,
+        sources=pairs.folders,
+    )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the whole command line, one sub-command per data set."""
     parser = argparse.ArgumentParser(
@@ -161,6 +237,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="data sets", metavar="DATA_SET", required=True)
     for data_set in DATA_SETS:
         _add_command(commands, data_set)
+    _add_pairs(commands)
     synthetic_blur.add_command(commands)
     return parser
 
@@ -229,17 +306,12 @@ def _run(request: Request, dry_run: bool) -> None:
     _say("dry run: nothing was written")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    if options.data_set is None:
-        return _status_of(lambda: synthetic_blur.run(options, _say))
+def _request(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Request:
     if options.root is None and not options.verify:
         parser.error("--root is required, except with --verify")
     data_set: DataSet = options.data_set
     only_present = options.splits is None and data_set.default_splits is None
-    request = Request(
+    return Request(
         data_set=data_set,
         root=options.root or Path(),
         out=options.out,
@@ -252,6 +324,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compression=options.compression,
         workers=options.workers,
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.data_set is None and not hasattr(options, "truth"):
+        return _status_of(lambda: synthetic_blur.run(options, _say))
+    request = _request_of_pairs(parser, options) if options.data_set is None else _request(parser, options)
     return _status_of(lambda: _verify(request) if options.verify else _run(request, options.dry_run))
 
 

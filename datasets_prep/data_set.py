@@ -16,14 +16,14 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        expected: Pairs that the published set has.
+        expected: Pairs that the published set has; None for a set of the user's own.
         cropped: Whether its images are cut into crops (training) or kept whole (testing).
         parts: How many of them each part has, where the split is made of parts: first folder of the keys -> pairs.
         keys: Those of all its pairs, where they are known beforehand, so that missing ones can be named.
         numbered: Whether the keys count the images of a sequence one by one, so that gaps tell what is missing.
     """
 
-    expected: int
+    expected: int | None
     cropped: bool
     parts: Mapping[str, int] = field(default_factory=dict)
     keys: frozenset[str] = frozenset()

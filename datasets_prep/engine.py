@@ -1,5 +1,6 @@
 """Prepares any declared data set: find, pair, check, encode in parallel, write."""
 
+import os
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -28,6 +29,7 @@ class Request:
     Attributes:
         data_set: The declaration of the data set.
         root: The user's tree, which is only read.
+        sources: The folders of it that are read, where these are not all of it.
         out: Folder that gets ``<split>/<side>.lmdb``, or ``<split>/<side>/`` for folders.
         splits: The parts to prepare.
         scales: The scales to prepare them at.
@@ -50,6 +52,7 @@ class Request:
     folders: bool
     compression: int
     workers: int
+    sources: tuple[Path, ...] = ()
 
     def target(self, split: str, side: str) -> Path:
         """Return the finished database or folder of one side of a split."""
@@ -92,8 +95,10 @@ def make_plans(request: Request) -> list[Plan]:
     file = next((path for path in (out, *out.parents) if path.is_file()), None)
     if file is not None:
         raise PreparationError(f"--out {request.out} cannot be a folder, {file} is a file: choose another")
-    if out == root or root in out.parents:
-        raise PreparationError(f"--out {request.out} lies in --root {request.root}, which is only read: choose another")
+    inside = next((path for path in request.sources or (request.root,) if path.resolve() in (out, *out.parents)), None)
+    if inside is not None:
+        option = f"{inside}" if request.sources else f"--root {inside}"
+        raise PreparationError(f"--out {request.out} lies in {option}, which is only read: choose another")
     found = _find(request)
     places: dict[tuple[str, ...], str] = {}
     for (split, _), sides in found.items():
@@ -228,7 +233,7 @@ def _settings(request: Request, plan: Plan, side: str) -> dict[str, Any]:
     if found.rule:
         settings["paired"] = found.rule
         settings["images_by_key"] = {
-            key: image.path.relative_to(request.root).as_posix() for key, image in found.images.items()
+            key: Path(os.path.relpath(image.path, request.root)).as_posix() for key, image in found.images.items()
         }
     if found.groups:
         settings["groups"] = dict(found.groups)

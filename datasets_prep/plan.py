@@ -103,13 +103,15 @@ def _require_pairs(sides: Mapping[str, Side]) -> list[str]:
 
 def _count(split: Split, keys: list[str]) -> str:
     """Say ``3 of 3,450 expected pairs (DIV2K 3 of 800, Flickr2K 0 of 2,650)``."""
+    if split.expected is None:
+        return f"{len(keys):,} pairs"
     firsts = Counter(key.split("/")[0] for key in keys)
     parts = ", ".join(f"{name} {firsts[name]:,} of {expected:,}" for name, expected in split.parts.items())
     return f"{len(keys):,} of {split.expected:,} expected pairs" + (f" ({parts})" if parts else "")
 
 
 def _count_warnings(name: str, keys: list[str], split: Split) -> list[str]:
-    if len(keys) == split.expected:
+    if split.expected is None or len(keys) == split.expected:
         return []
     gaps = sorted(split.keys - set(keys)) or (_gaps(keys) if split.numbered else [])
     # More gaps than pairs are missing: then the numbers do not count the frames one by one.

@@ -1,11 +1,12 @@
 """Where the images of a data set are, before anything is decoded: files and values of LMDBs, listed by key."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deeprftv2_arch.common.image_format import EXTENSIONS, PNG_HEADER_BYTES, Header, read_header
 from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info, read_value
+from deeprftv2_arch.common.orientation import LYING, quick_orientation
 from deeprftv2_arch.errors import PreparationError
 
 
@@ -28,12 +29,15 @@ class SourceImage:
         return self.path.read_bytes() if self.key is None else read_value(self.path, self.key)
 
     def read_header(self) -> tuple[Header, int]:
-        """Read its header and its number of bytes, without reading more of a PNG file than that needs."""
+        """Read its header, upright, and its number of bytes, without reading more of a PNG file than that needs."""
         if self.key is None and self.path.suffix.lower() == ".png":
             with self.path.open("rb") as file:
                 return read_header(file.read(PNG_HEADER_BYTES)), self.path.stat().st_size
         data = self.read()
-        return read_header(data), len(data)
+        header = read_header(data)
+        if header.is_jpeg and quick_orientation(data) in LYING:
+            header = replace(header, height=header.width, width=header.height)
+        return header, len(data)
 
 
 @dataclass(frozen=True)

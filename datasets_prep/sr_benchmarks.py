@@ -1,4 +1,4 @@
-"""The five test sets of super-resolution, in the three conventions in which they circulate."""
+"""The five test sets of super-resolution, in the conventions in which they circulate."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,9 +6,11 @@ from pathlib import Path
 
 from datasets_prep.data_set import DataSet, Split
 from datasets_prep.pairing import low_key, made_from, truth_key
-from datasets_prep.sources import Side, Sides, find_side
+from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side, list_images
+from deeprftv2_arch.errors import PreparationError
 
 _SCALES = (2, 3, 4)
+_LARGEST = 4
 _IMAGES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109}
 _OTHER_NAMES = {"B100": ("BSD100", "BSDS100")}
 
@@ -39,6 +41,38 @@ def _first_side(root: Path, folders: list[Path], key_of: Callable[[str], str], s
     return Side({}, " or ".join(folder.relative_to(root).as_posix() for folder in folders), scale, multiple)
 
 
+def _self_ex_sides(root: Path, split: str, scale: int) -> tuple[Side, Side] | None:
+    """Find the (low resolution, ground truth) of SelfExSR's layout at a scale; None without that layout.
+
+    Urban100 is from there. Its ground truth in ``image_SRF_2`` is half as large as that which the field measures on,
+    which is that of ``image_SRF_4``; so all scales are made from the latter.
+    """
+    truth_scale = _LARGEST if split == "Urban100" else scale
+    for base in [*([root] if _is_named(root.resolve(), split) else []), *_set_folders(root, split)]:
+        folder = base / f"image_SRF_{truth_scale}"
+        if not folder.is_dir():
+            if split == "Urban100" and (base / "image_SRF_2").is_dir():
+                raise PreparationError(
+                    f"{folder} is missing: the ground truth of Urban100 in image_SRF_2 is half as large as the one "
+                    "that published values are of; add it, or leave Urban100 out with --splits"
+                )
+            continue
+        where = folder.relative_to(root).as_posix()
+        truth = _self_ex_images(folder, truth_scale, "HR")
+        low = _self_ex_images(folder, truth_scale, "LR") if truth_scale == scale else {}
+        if truth:
+            return Side(low or made_from(truth, scale), where, scale), Side(truth, where, 1, scale)
+    return None
+
+
+def _self_ex_images(folder: Path, scale: int, kind: str) -> dict[str, SourceImage]:
+    """Find the images of a kind, ``<key>_SRF_<scale>_<kind>``, in a folder that has both."""
+    end = f"_SRF_{scale}_{kind}"
+    return by_key(
+        (image.stem.removesuffix(end), SourceImage(image)) for image in list_images(folder) if image.stem.endswith(end)
+    )
+
+
 def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
     """Find the first ground truth and low resolution at each scale; a missing low resolution is to be made."""
     sides: Sides = {}
@@ -50,7 +84,10 @@ def find(root: Path, split: str, flags: frozenset[str]) -> Sides | None:
         low = _first_side(
             root, _candidates(root, split, lows, "LR/LRBI", scale), partial(low_key, scale=scale), scale, 1
         )
-        if not low.images:
+        of_self_ex = None if truth.images else _self_ex_sides(root, split, scale)
+        if of_self_ex is not None:
+            low, truth = of_self_ex
+        elif not low.images:
             low = Side(made_from(truth.images, scale), truth.where, scale)
         sides |= {f"LRx{scale}": low, f"HRx{scale}": truth}
     return sides
@@ -64,6 +101,8 @@ ROOT holds the folders of the sets, or is one of them, in any of the conventions
   ROOT/Set5/GTmod4/baby.png           ROOT/Set5/LRbicx4/baby.png
   ROOT/Set5/HR/baby.png               ROOT/Set5/LR_bicubic/X4/babyx4.png
   ROOT/HR/Set5/x4/baby_HR_x4.png      ROOT/LR/LRBI/Set5/x4/baby_LRBI_x4.png
+  ROOT/Set5/image_SRF_4/img_001_SRF_4_HR.png and ..._LR.png     (SelfExSR, where Urban100 is from; of Urban100 all
+                                      scales are made from image_SRF_4, whose ground truth is the one of the literature)
 and the same for the other scales (GTmod2, LRbicx2, ...). B100 may be called BSD100 or BSDS100. Ground truth is also
 taken from ROOT/Set5/{GT,GTmod12,original} and from ROOT/Set5 itself. Where there is nothing but ground truth, the low
 resolution is made from it, bit for bit as MATLAB's bicubic imresize makes it. The result is, of whole images, e.g.

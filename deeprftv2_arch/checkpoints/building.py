@@ -7,12 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.io import find_params
+from deeprftv2_arch.checkpoints.peers import peer_of_weights
 from deeprftv2_arch.checkpoints.recognition import describe, mismatch, require_buildable
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
+from deeprftv2_arch.networks.cards import card_of_weights
 
 
 def network_of_checkpoint(path: Path) -> nn.Module:
     """Build the network that the weights in a file belong to; average weights (``params_ema``) are preferred.
+
+    Where they are no network of this package, one that spandrel knows, if that is installed.
 
     What weights do not tell is as published: ``category_size`` and ``img_range`` of an ATD by its width, and a
     DeepRFTv2 without ``train_size``, ``fke_window`` and ``smallest_size``. An option file tells them.
@@ -24,6 +28,10 @@ def network_of_checkpoint(path: Path) -> nn.Module:
     state, _ = find_params(path, "params_ema")
     require_finite(state, path)
     try:
+        if card_of_weights(state) is None:
+            peer = peer_of_weights(state)
+            if peer is not None:
+                return peer
         return network_of_weights(state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; name another file") from error

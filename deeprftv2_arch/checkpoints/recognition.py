@@ -20,7 +20,10 @@ def require_buildable(state: Mapping[str, Tensor]) -> NetworkCard:
     card = card_of_weights(state)
     if card is None:
         first = ", ".join(list(state)[:SHOWN])
-        raise CheckpointError(f"holds weights of no network of this package, e.g. {first}")
+        raise CheckpointError(
+            f"holds weights of no network of this package, e.g. {first}; those of others open with the package "
+            "spandrel, where it knows them"
+        )
     if not card.builds:
         raise CheckpointError(f"holds {card.describe(state)}, which weights alone do not build")
     return card

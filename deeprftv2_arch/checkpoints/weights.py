@@ -9,6 +9,7 @@ from torch import nn
 
 from deeprftv2_arch.checkpoints.io import TOP_LEVEL, find_params, load_into
 
+AVERAGE = "params_ema"
 BLOCK = 1 << 20  # bytes of a file that are read at once
 
 
@@ -33,20 +34,22 @@ def load_weights(network: nn.Module, path: Path, key: str | None, strict: bool, 
     Args:
         network: The bare network.
         path: The checkpoint.
-        key: Where in the checkpoint to look first; a warning says if others are taken.
+        key: Where in the checkpoint to look first; a warning says if others are taken. None: the averaged weights where
+            there are any.
         strict: Whether all weights must fit; if not, what does not is left out with a warning.
         logger: Gets the warnings.
 
     Raises:
         CheckpointError: The file is missing, torn, unsafe to read, or belongs to another network.
     """
-    state, found = find_params(path, key)
+    state, found = find_params(path, key or AVERAGE)
     left_out = load_into(network, state, path, strict)
     if found not in (key, TOP_LEVEL) and key is not None:
         logger.warning("%s: there is no %s in it; taking %s", path, key, found)
     if left_out:
         logger.warning("%s: loaded in part, tensors %s", path, left_out)
-    logger.info("Loaded %s from %s (%s)", type(network).__name__, path, found)
+    which = f"{found}, the average of the training" if found == AVERAGE else found
+    logger.info("Loaded %s from %s (%s)", type(network).__name__, path, which)
     # Now, because a training may replace the file while the network is at work.
     return Weights(str(path), found, sha256(path))
 

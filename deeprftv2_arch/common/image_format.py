@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from deeprftv2_arch.errors import PreparationError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg")  # of data sets
-JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif")  # of people's pictures
+JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif")
+EXTENSIONS = (".png", *JPEG_EXTENSIONS)  # of data sets
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER_BYTES = 33  # the signature and the chunk that comes first
 PNG_WITH_ALPHA = (b"\x04", b"\x06")  # types of colour, grey and RGB, as byte 25 of the file says them

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deeprftv2_arch.common.images import Image, decode
+from deeprftv2_arch.common.orientation import require_one_orientation
 from deeprftv2_arch.data.image_stores import ImageDatabase, ImageFolder
 from deeprftv2_arch.data.pairing import SHOWN, pair_names
 from deeprftv2_arch.data.patches import (
@@ -131,7 +132,7 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
         """
         asked = request if isinstance(request, PatchRequest) else self._request(request)
         pair = self.pairs[asked.index]
-        lq, gt = self._read(self.lq, pair[0]), self._read(self.gt, pair[1])
+        lq, gt = self._read(pair)
         height, width = lq.shape[:2]
         self._check_sizes(pair, (height, width), gt.shape[:2])
         gt = gt[: self.scale * height, : self.scale * width]
@@ -141,11 +142,24 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
             lq, gt = self._patch(asked, lq, gt)
         return {"lq": _to_tensor(lq), "gt": _to_tensor(gt), **item}
 
-    def _read(self, store: Store, name: str) -> Image:
+    def _read(self, pair: tuple[str, str]) -> tuple[Image, Image]:
+        """Read and decode both images of a pair."""
+        places = [store.place(name) for store, name in zip((self.lq, self.gt), pair, strict=True)]
+        files = [store.read(name) for store, name in zip((self.lq, self.gt), pair, strict=True)]
+        lq, gt = (self._decoded(data, place) for data, place in zip(files, places, strict=True))
         try:
-            image = decode(store.read(name))
+            require_one_orientation(dict(zip(places, files, strict=True)))
         except PreparationError as error:
-            raise DataError(f"{store.place(name)} {error}; replace the image or prepare the data again") from error
+            raise DataError(f"{_section(self.opt)}: {error}") from error
+        return lq, gt
+
+    def _decoded(self, data: bytes, place: str) -> Image:
+        try:
+            image = decode(data)
+        except PreparationError as error:
+            raise DataError(
+                f"{_section(self.opt)}: {place} {error}; replace the image or prepare the data again"
+            ) from error
         if self.opt.get("bit_depth") == 8 and image.dtype == np.uint16:
             return (image >> 8).astype(np.uint8)
         return image
@@ -193,14 +207,14 @@ class ImagePairDataset(Dataset[dict[str, Any]], ABC):
         if not (0 <= gt[0] - height <= spare and 0 <= gt[1] - width <= spare):
             more = f", or up to {spare} pixels more, which are cut off at the right and the bottom" if spare else ""
             raise DataError(
-                f"{self.lq.place(pair[0])} is {_text(lq)}, {self.gt.place(pair[1])} is {_text(gt)}; at scale "
-                f"{self.scale} the second must be {_text((height, width))}{more}"
+                f"{_section(self.opt)}: {self.lq.place(pair[0])} is {_text(lq)}, {self.gt.place(pair[1])} is "
+                f"{_text(gt)}; at scale {self.scale} the second must be {_text((height, width))}{more}"
             )
         too_small = any(length < side for length, side in zip(lq, self.largest_patch, strict=True))
         if too_small and not self.opt.get("zero_pad"):
             raise DataError(
-                f"{self.lq.place(pair[0])} is {_text(lq)}, smaller than the patch of {_text(self.largest_patch)}; "
-                "remove the image, choose a smaller patch_size or set zero_pad: true"
+                f"{_section(self.opt)}: {self.lq.place(pair[0])} is {_text(lq)}, smaller than the patch of "
+                f"{_text(self.largest_patch)}; remove the image, choose a smaller patch_size or set zero_pad: true"
             )
 
 

@@ -8,6 +8,7 @@ import lmdb
 
 from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info
+from deeprftv2_arch.data.preparing import preparing_command
 from deeprftv2_arch.errors import DataError, PreparationError
 
 
@@ -30,7 +31,7 @@ class ImageFolder:
         self.sizes: dict[str, tuple[int, int]] = {}
         self._paths: dict[str, Path] = {}
         if not root.is_dir():
-            raise DataError(f"{root}: there is no such folder; set dataroot_gt and dataroot_lq to the prepared data")
+            raise DataError(f"{root}: there is no such folder; {_advice(root)}")
         for folder, _, files in os.walk(root, followlinks=True):
             for path in (Path(folder, file) for file in files if file.lower().endswith(EXTENSIONS)):
                 if path.name.startswith("."):  # such as the ._* files that macOS leaves beside images
@@ -40,7 +41,7 @@ class ImageFolder:
                     raise DataError(f"{path} and {self._paths[name]} have the same name; remove one")
                 self._paths[name] = path
         if not self._paths:
-            raise DataError(f"{root}: holds no images ({', '.join(EXTENSIONS)}); correct the path or prepare data")
+            raise DataError(f"{root}: holds no images ({', '.join(EXTENSIONS)}); {_advice(root)}")
         self.names = sorted(self._paths)
 
     def address(self, name: str) -> str:
@@ -80,7 +81,7 @@ class ImageDatabase:
     def __init__(self, root: Path) -> None:
         self.root = root
         if not root.is_dir():
-            raise DataError(f"{root}: there is no such LMDB; set dataroot_gt and dataroot_lq to the prepared data")
+            raise DataError(f"{root}: there is no such LMDB; {_advice(root)}")
         try:
             self.sizes = {key: shape[:2] for key, shape in read_meta_info(root).items()}
         except PreparationError as error:
@@ -112,6 +113,10 @@ class ImageDatabase:
         if data is None:
             raise DataError(f"{self.root}: {name!r} is in meta_info.txt but not in data.mdb; prepare it again")
         return bytes(data)
+
+
+def _advice(root: Path) -> str:
+    return f"correct the path, or make it by {preparing_command(root)}"
 
 
 @cache

@@ -1,8 +1,8 @@
 """Which degraded image belongs to which ground truth."""
 
-from collections.abc import Collection, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 
+from deeprftv2_arch.common.name_template import expected_name, fitting_template
 from deeprftv2_arch.errors import DataError, OptionError
 
 SHOWN = 3  # images without a partner that an error names
@@ -30,8 +30,8 @@ def pair_names(
         OptionError: The template is malformed.
     """
     try:
-        pairs = [(_expected(template, name), name) for name in gt]
-    except (IndexError, KeyError, ValueError) as error:
+        pairs = [(expected_name(template, name), name) for name in gt]
+    except ValueError as error:
         raise OptionError(f"filename_tmpl: {template!r}: write {{}} for the name of the ground truth") from error
     existing, wanted = set(lq), {name for name, _ in pairs}
     complaints = [
@@ -43,25 +43,7 @@ def pair_names(
         if names
     ]
     if complaints:
-        better = _fitting_template(existing, gt)
+        better = fitting_template(existing, gt)
         advice = f"; set filename_tmpl: '{better}', which pairs them all" if better else ""
         raise DataError(f"the images of dataroot_lq and dataroot_gt do not pair: {'; '.join(complaints)}{advice}")
     return pairs
-
-
-def _expected(template: str, gt: str) -> str:
-    path = PurePosixPath(gt)
-    return str(path.with_name(template.format(path.name)))
-
-
-def _fitting_template(lq: Collection[str], gt: Sequence[str]) -> str | None:
-    """Return the template that pairs all images, if there is one."""
-    first = PurePosixPath(gt[0])
-    for candidate in map(PurePosixPath, sorted(lq)):
-        before, found, after = candidate.name.partition(first.name)
-        if not found or candidate.parent != first.parent or set("{}") & set(before + after):
-            continue
-        template = f"{before}{{}}{after}"
-        if len(lq) == len(gt) and all(_expected(template, name) in lq for name in gt):
-            return template
-    return None

@@ -1,10 +1,12 @@
 """Data sets and loaders of a run."""
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
+import lmdb
 import torch
 from basicsr.data import build_dataloader
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -12,10 +14,13 @@ from pydantic import BaseModel
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
+from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.launch.processes import Process
 from deeprftv2_arch.options.loading import Options, Run
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES
-from deeprftv2_arch.options.sections import TrainingKernelsSection
+from deeprftv2_arch.options.sections import DataSection, TrainingKernelsSection
+
+logger = logging.getLogger(__name__)
 
 LoadersOfBasicSR = tuple[Any, Any, list[DataLoader[Any]], int, int]
 
@@ -32,7 +37,21 @@ def build_datasets(opt: Options) -> dict[str, Any]:
     Raises:
         DataError: Images are missing or do not pair.
     """
-    return {name: DATASET_REGISTRY.get(section["type"])(deepcopy(section)) for name, section in opt["datasets"].items()}
+    return {name: _build_dataset(name, section) for name, section in opt["datasets"].items()}
+
+
+def _build_dataset(name: str, section: dict[str, Any]) -> Any:
+    try:
+        return DATASET_REGISTRY.get(section["type"])(deepcopy(section))
+    except DeepRFTv2Error:
+        raise
+    except (AssertionError, KeyError, OSError, ValueError, lmdb.Error) as error:  # of a data set of BasicSR's
+        raise DataError(f"datasets: {name}: {one_line_of(error)}; correct its paths and keys") from error
+
+
+def one_line_of(error: Exception) -> str:
+    """Return what an error of another package says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -> DataLoader[Any]:
@@ -58,6 +77,7 @@ def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -
             stage.model_dump() if isinstance(stage, BaseModel) else stage
             for stage in getattr(section, "patch_stages", ())
         ]
+        _extend_last_stage(stages, start_iter, run.options.train.total_iter)
         sampler = ProgressiveBatchSampler(stages=stages, **shared)
     return DataLoader(
         dataset,
@@ -66,6 +86,49 @@ def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -
         pin_memory=process.num_gpu > 0 and bool(getattr(section, "pin_memory", False)),
         generator=own_generator(run.options.manual_seed),
     )
+
+
+def _extend_last_stage(stages: list[dict[str, Any]], start_iter: int, total_iter: int) -> None:
+    """Let the last stage of a training that is resumed last as long as its ``total_iter`` now says."""
+    if start_iter == 0 or not stages:
+        return
+    missing = total_iter - sum(stage["iters"] for stage in stages)
+    if missing > 0:
+        stages[-1] = stages[-1] | {"iters": stages[-1]["iters"] + missing}
+        logger.warning("patch_stages: the last stage goes on for %d more iterations, to total_iter", missing)
+
+
+def goes_in_stages(section: DataSection) -> bool:
+    """Tell whether a training set is asked for patches; BasicSR's are asked by number, epoch by epoch."""
+    return section.type in DATA_SET_TYPES or hasattr(section, "patch_stages")
+
+
+def require_a_batch(run: Run, process: Process, dataset: Any) -> None:
+    """Refuse a data set of BasicSR's that has no whole batch, of which its loop would train on nothing.
+
+    Raises:
+        DataError: It has none.
+    """
+    section = run.content["datasets"]["train"]
+    samples = len(dataset) * section.get("dataset_enlarge_ratio", 1) // process.world_size
+    if samples < section["batch_size_per_gpu"]:
+        raise DataError(
+            f"{run.file}: datasets: train: batch_size_per_gpu: {section['batch_size_per_gpu']}, but there are "
+            f"{samples} images for each process; raise dataset_enlarge_ratio"
+        )
+
+
+def with_enough_epochs(create: Callable[[Options, logging.Logger], LoadersOfBasicSR]) -> Any:
+    """Let BasicSR's own loaders of a training and its validation go on to the last iteration.
+
+    BasicSR counts the broken last batch of a pass, which its loader drops, and so may end early.
+    """
+
+    def loaders(opt: Options, logger: logging.Logger) -> LoadersOfBasicSR:
+        train_loader, sampler, validation, _, total_iter = create(opt, logger)
+        return train_loader, sampler, validation, math.ceil(total_iter / len(train_loader)), total_iter
+
+    return loaders
 
 
 def loaders_for_basicsr(

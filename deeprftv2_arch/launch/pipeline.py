@@ -9,16 +9,27 @@ from types import ModuleType
 from typing import Any
 
 import basicsr.train
+from torch.utils.data import DataLoader
 
 from deeprftv2_arch.common.stopping import Stopped, signals_wait
-from deeprftv2_arch.launch.loaders import LoadersOfBasicSR, build_datasets, loaders_for_basicsr, training_loader
-from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
+from deeprftv2_arch.launch.image_sizes import check_sizes_for_niqe
+from deeprftv2_arch.launch.loaders import (
+    LoadersOfBasicSR,
+    build_datasets,
+    goes_in_stages,
+    loaders_for_basicsr,
+    require_a_batch,
+    training_loader,
+    with_enough_epochs,
+)
+from deeprftv2_arch.launch.loop import parts_of_loop, repair_wandb
+from deeprftv2_arch.launch.processes import Process, begin_process, only_run_in, process_group
 from deeprftv2_arch.launch.rehearsal import Rehearsed
 from deeprftv2_arch.launch.resume import load_resume_state, unvalidated
 from deeprftv2_arch.launch.stoppable import StoppableBatches, saved_where_stopped
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.options.arguments import Arguments
-from deeprftv2_arch.options.loading import Options, check_first_weights, load_options
+from deeprftv2_arch.options.loading import Options, Run, check_first_weights, load_options
 
 
 def run_training(arguments: Arguments, root: Path) -> None:
@@ -44,8 +55,10 @@ def run_training(arguments: Arguments, root: Path) -> None:
         state = load_resume_state(opt)
         if state is None:
             check_first_weights(run)
-        # Also the full check of the stages: whether they last to the end, and divide by the number of processes.
-        train_loader = training_loader(run, process, datasets["train"], start_iter=state["iter"] if state else 0)
+        check_sizes_for_niqe(run, datasets)
+        train_loader = _training_loader(run, process, datasets["train"], state)
+        if (opt["logger"].get("wandb") or {}).get("project") is not None:
+            repair_wandb()
         rehearsed = Rehearsed(opt, train_loader, run.file)
         model: Any = rehearsed.model
         if state is not None and isinstance(model, TrainingModel):
@@ -58,19 +71,20 @@ def run_training(arguments: Arguments, root: Path) -> None:
             return tb_loggers[0]
 
         def create_loaders(opt: Options, logger: logging.Logger) -> LoadersOfBasicSR:
-            batches = StoppableBatches(train_loader, validate_what_is_left, model.device)
-            loaders = loaders_for_basicsr(opt, datasets, train_loader, logger)
+            if goes_in_stages(run.data["train"]):
+                loaders = loaders_for_basicsr(opt, datasets, train_loader, logger)
+            else:
+                loaders = with_enough_epochs(original_create_loaders)(opt, logger)
             held_out.extend(loaders[2])
-            return batches, *loaders[1:]
+            return StoppableBatches(loaders[0], validate_what_is_left, model.device), *loaders[1:]
 
         def validate_what_is_left() -> None:
-            """Validate what a run that was killed had saved and not yet validated."""
-            left = unvalidated(state, opt)
-            for loader in held_out:
-                if state is not None and loader.dataset.opt["name"] in left:
-                    model.validation(loader, state["iter"], tb_loggers[0], opt["val"]["save_img"])
+            """Do so ahead of the first epoch alone."""
+            _validate_left(model, held_out, state, opt, tb_loggers[0])
+            held_out.clear()
 
         original_init_tb_loggers = basicsr.train.init_tb_loggers
+        original_create_loaders = basicsr.train.create_train_val_dataloader
         with (
             signals_wait(),
             replaced(
@@ -79,7 +93,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
                 load_resume_state=lambda opt: state,
                 init_tb_loggers=init_tb_loggers,
                 create_train_val_dataloader=create_loaders,
-                build_model=rehearsed.take,
+                **parts_of_loop(opt, rehearsed.take),
             ),
         ):
             try:
@@ -88,6 +102,27 @@ def run_training(arguments: Arguments, root: Path) -> None:
                 if stop.at_once:
                     raise
                 raise saved_where_stopped(stop, model, opt) from None
+
+
+def _training_loader(run: Run, process: Process, dataset: Any, state: dict[str, Any] | None) -> DataLoader[Any]:
+    """Check a training set in full, and build a loader of it."""
+    if goes_in_stages(run.data["train"]):
+        # Whether the stages last to the end, and divide by the number of processes, is checked here too.
+        return training_loader(run, process, dataset, start_iter=state["iter"] if state else 0)
+    require_a_batch(run, process, dataset)
+    # For the step that is tried alone; the loop has BasicSR's own.
+    return DataLoader(dataset, run.content["datasets"]["train"]["batch_size_per_gpu"])
+
+
+def _validate_left(
+    model: Any, held_out: list[DataLoader[Any]], state: dict[str, Any] | None, opt: Options, tb_logger: Any
+) -> None:
+    """Validate what a run that was killed had saved and not yet validated."""
+    left = unvalidated(state, opt)
+    for loader in held_out:
+        dataset: Any = loader.dataset
+        if state is not None and dataset.opt["name"] in left:
+            model.validation(loader, state["iter"], tb_logger, opt["val"]["save_img"])
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.models.processes import from_first_process
 from deeprftv2_arch.models.state_check import is_whole_number
 from deeprftv2_arch.options.loading import Options
+from deeprftv2_arch.options.model_types import DATA_SET_TYPES
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
         state = load_whole_state(Path(str(chosen)), opt)
     opt["path"]["resume_state"] = str(chosen)
     check_resume(opt, state["iter"])
-    state["epoch"] = 0  # the batch sampler counts iterations and takes them all for one epoch
+    if opt["datasets"]["train"]["type"] in DATA_SET_TYPES:
+        state["epoch"] = 0  # the batch sampler counts iterations and takes them all for one epoch
     return state
 
 

@@ -52,7 +52,9 @@ def saved_where_stopped(stop: Stopped, model: Any, opt: Options) -> Stopped:
     Returns:
         The signal, with a note that says where it is saved.
     """
-    if not isinstance(model, TrainingModel) or model.iteration is None:
+    if not isinstance(model, TrainingModel):
+        return Stopped(stop.number, "what was saved last is kept; --auto_resume goes on from there")
+    if model.iteration is None:
         return Stopped(stop.number, "before the first step, so that there was nothing to save")
     if not model.is_saved:
         model.save(0, model.iteration)

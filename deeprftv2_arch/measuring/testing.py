@@ -7,16 +7,21 @@ import basicsr.test
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
 
+from deeprftv2_arch.common.imresize import imresize
+from deeprftv2_arch.launch.image_sizes import check_sizes_for_niqe
 from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.launch.pipeline import replaced
 from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
 from deeprftv2_arch.measuring.report import Report, provenance, write_reports
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.metrics.results import baseline_means, means
+from deeprftv2_arch.models.measured_model import MeasuredSRModel
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import Options, Run, check_first_weights, load_options
-from deeprftv2_arch.options.model_types import Baseline
+from deeprftv2_arch.options.model_types import Baseline, unchanged
 from deeprftv2_arch.options.sections import TestingOptions
+
+STOCK = "SRModel"  # the model of BasicSR's whose tests are reported as those of this project are
 
 
 def run_testing(arguments: Arguments, root: Path) -> None:
@@ -34,12 +39,13 @@ def run_testing(arguments: Arguments, root: Path) -> None:
     opt = run.to_basicsr() | process.for_basicsr()
     with process_group(process), only_run_in(run.folder):
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
-        build_datasets(opt)
-        check_first_weights(run)
+        check_sizes_for_niqe(run, build_datasets(opt))
+        # Chosen here, since BasicSR's own models look for one key alone.
+        opt["path"]["param_key_g"] = check_first_weights(run)
         models = []
 
         def build_model(opt: Options) -> Any:
-            models.append(build_measured_model(opt, run.model_type.baseline))
+            models.append(build_measured_model(opt, baseline_of(run)))
             return models[0]
 
         with replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=build_model):
@@ -50,10 +56,17 @@ def run_testing(arguments: Arguments, root: Path) -> None:
 
 def build_measured_model(opt: Options, baseline: Baseline | None) -> Any:
     """Build the model as BasicSR does, and let it measure the baseline of its task too."""
-    model = build_model(opt)
+    model = MeasuredSRModel(opt) if opt["model_type"] == STOCK else build_model(opt)
     if baseline is not None:
         model.baseline = baseline.image
     return model
+
+
+def baseline_of(run: Run) -> Baseline | None:
+    """Return what stands beside the network: by its ``model_type``, and of BasicSR's SRModel by the scale."""
+    if run.options.model_type == STOCK:
+        return Baseline("bicubic", imresize) if run.options.scale > 1 else Baseline("input", unchanged)
+    return run.model_type.baseline
 
 
 def write_report(run: Run, model: Any) -> None:
@@ -66,9 +79,10 @@ def write_report(run: Run, model: Any) -> None:
     Raises:
         WriteError: A file cannot be written.
     """
-    if run.model_type.baseline is None or not model.results:
+    baseline = baseline_of(run)
+    if baseline is None or not model.results:
         return
-    report = report_of_test(run.options, run.model_type.baseline.title, model)
+    report = report_of_test(run.options, baseline.title, model)
     text = report.as_markdown()
     get_root_logger().info("\n%s", text)
     write_reports(run.folder, {"report.json": report.as_json(), "report.md": text}, "the values are in the log")

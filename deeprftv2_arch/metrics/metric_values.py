@@ -1,5 +1,6 @@
 """The metrics of an option file, on one pair of images; and which of them cannot be measured here."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,6 +69,13 @@ def _value(images: Mapping[str, AnyImage], metric: Mapping[str, Any], aligned: d
     if border not in aligned:
         aligned[border] = measure_aligned(images["img"], images["img2"], border)
     return ALIGNED_METRICS[metric["type"]](aligned[border])
+
+
+def needs_ground_truth(metric: Mapping[str, Any]) -> bool:
+    """Tell whether a metric compares with the ground truth, or judges an image alone, as NIQE does."""
+    from basicsr.utils.registry import METRIC_REGISTRY
+
+    return "img2" in inspect.signature(METRIC_REGISTRY.get(metric["type"])).parameters
 
 
 def unavailable_metrics(metrics: MetricSections) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """How a network of any kind is trained, saved and resumed within BasicSR."""
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from copy import deepcopy
@@ -124,9 +125,18 @@ class TrainingModel(SRModel, ABC):
         net = net.to(self.device).to(memory_format=self.memory_format)
         if train and train.compile:
             net.compile()  # in place, so that the names of the weights stay
+        if self.opt["dist"]:
+            # Of 1x1 convolutions, whose two layouts are one in memory: a copy that is made either way, on every rank.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         if self.opt["dist"] and self.device.type == "cpu":
             return DistributedDataParallel(net, find_unused_parameters=self.options.find_unused_parameters)
         return super().model_to_device(net)
+
+    def print_network(self, net: nn.Module) -> None:
+        """Log a line about a network, in place of BasicSR's tree of its modules."""
+        bare = self.get_bare_model(net)
+        count = sum(parameter.numel() for parameter in bare.parameters())
+        get_root_logger().info("Network: %s, with parameters: %s", type(bare).__name__, f"{count:,}")
 
     def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
         """Build AdamW, or what BasicSR knows."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from deeprftv2_arch.common.images import ByteImage
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values
+from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values, needs_ground_truth
 from deeprftv2_arch.metrics.results import ImageResult, SetResult, means
 from deeprftv2_arch.models.validation import image_name, in_eval_mode, results_of_all, unavailable_anywhere
 from deeprftv2_arch.options.sections import ModelOptions
@@ -81,6 +82,8 @@ class ValidatingModel(SRModel):
         name = dataset.opt["name"]
         asked = self.measuring.metrics or {}
         metrics = {metric: dict(section) for metric, section in asked.items() if metric not in self.unavailable}
+        if len(dataset) and not hasattr(dataset, "gt") and "gt" not in dataset[0]:
+            metrics = self._without_ground_truth(name, metrics)
         share = range(self.opt["rank"], len(dataset), self.opt["world_size"])
         hidden = self.opt["rank"] != 0 or not self.measuring.pbar
         found = []
@@ -88,6 +91,8 @@ class ValidatingModel(SRModel):
             self.feed_data(dataloader.collate_fn([dataset[index]]))
             self.test()
             images = self._take_images()
+            if tb_logger and index == 0:
+                show_images(tb_logger, name, images["network"], current_iter)
             if save_img:
                 imwrite(images["network"]["img"], str(self._save_path(dataset, current_iter)))
             found.append(self._measure(index, images, metrics))
@@ -98,6 +103,13 @@ class ValidatingModel(SRModel):
             for metric, value in self.metric_results.items():
                 self._update_best_metric_result(name, metric, value, current_iter)
             self._log_validation_metric_values(current_iter, name, tb_logger)
+
+    def _without_ground_truth(self, name: str, metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the metrics that need no ground truth, and say which ones of a data set are left out."""
+        left_out = [metric for metric, section in metrics.items() if needs_ground_truth(section)]
+        if left_out:
+            get_root_logger().warning("%s has no ground truth: %s is not measured on it", name, ", ".join(left_out))
+        return {metric: section for metric, section in metrics.items() if metric not in left_out}
 
     def _take_images(self) -> dict[str, dict[str, ByteImage]]:
         """Return what the metrics compare, (H, W, 3) BGR of 8 bits, and let go of the tensors.
@@ -146,5 +158,20 @@ class ValidatingModel(SRModel):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""
+        self.__dict__.pop("gt", None)  # of the batch before, which an image without ground truth would be compared with
         super().feed_data(data)
         self.lq_paths = list(data.get("lq_path", ()))
+
+
+def show_images(tb_logger: Any, name: str, images: Mapping[str, ByteImage], current_iter: int | str) -> None:
+    """Write a sample picture to TensorBoard: the restored image and, where it is known, the ground truth beside it.
+
+    Args:
+        tb_logger: TensorBoard's writer.
+        name: Of the data set.
+        images: ``img`` and ``img2``, (H, W, 3) BGR.
+        current_iter: Number of the iteration.
+    """
+    restored = images["img"]
+    beside = [image for image in images.values() if image.shape == restored.shape]
+    tb_logger.add_image(f"images/{name}", np.hstack(beside)[..., ::-1], current_iter, dataformats="HWC")

@@ -41,7 +41,7 @@ def construct(target: Callable[..., Any], section: Mapping[str, Any], where: str
     """
     try:
         return target(*supplied, **arguments_in(section))
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+    except (AssertionError, OSError, RuntimeError, TypeError, ValueError) as error:  # OSError: weights to be fetched
         raise OptionError(f"{where}: {shortened(str(error), 300)}") from error
 
 

@@ -15,9 +15,11 @@ from torch import nn, optim
 
 from deeprftv2_arch.common.path_parts import is_path_part
 from deeprftv2_arch.errors import OptionError, shown
+from deeprftv2_arch.metrics.metric_values import needs_ground_truth
 from deeprftv2_arch.options.building import arguments_in, build_network, construct
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
-from deeprftv2_arch.options.model_types import DATA_SET_TYPES, model_type_named
+from deeprftv2_arch.options.late_refusals import logger_faults, paired_image_faults, single_image_faults
+from deeprftv2_arch.options.model_types import DATA_SET_TYPES, OTHER, model_type_named
 from deeprftv2_arch.options.sections import (
     DataSection,
     OptimisationSection,
@@ -81,6 +83,7 @@ def check_options(
         faults += registered_faults(
             metric, METRIC_REGISTRY, below(f"{file}: val: metrics", name), ("img", "img2"), ("better",)
         )
+    faults += _late_faults(content, file, is_train)
     train = options.model_fields.get("train")
     if train and inspect.isclass(train.annotation) and issubclass(train.annotation, OptimisationSection):
         faults += recipe_faults(_mapping(content.get("train")), f"{file}: train")
@@ -95,6 +98,37 @@ def check_options(
     sections = {phase: _data_section(phase, section) for phase, section in content["datasets"].items()}
     data = {phase: section.model_validate(content["datasets"][phase]) for phase, section in sections.items()}
     return options.model_validate(content), data
+
+
+def _late_faults(content: Mapping[str, Any], file: str, is_train: bool) -> Iterator[str]:
+    """Find what BasicSR would refuse only after it has renamed the folder of an earlier run."""
+    for phase, section in _mapping(content.get("datasets")).items():
+        if isinstance(section, Mapping) and section.get("type") == "PairedImageDataset":
+            yield from paired_image_faults(section, str(phase), below(f"{file}: datasets", phase))
+    metrics = _mapping(_mapping(content.get("val")).get("metrics"))
+    of_basicsr = model_type_named(content.get("model_type")) is OTHER
+    if of_basicsr:
+        with_truth = [str(name) for name, metric in metrics.items() if _compares(metric)]
+        yield from single_image_faults(content, with_truth, not is_train, f"{file}: datasets")
+    if not is_train:
+        return
+    yield from logger_faults(content, f"{file}: logger")
+    if content.get("model_type") == "SRModel":
+        yield from _loss_faults_of_basicsr(_mapping(content.get("train")), f"{file}: train")
+
+
+def _compares(metric: object) -> bool:
+    kind = _mapping(metric).get("type")
+    return kind in METRIC_REGISTRY and needs_ground_truth(_mapping(metric))
+
+
+def _loss_faults_of_basicsr(train: Mapping[str, Any], where: str) -> Iterator[str]:
+    losses = {key: train[key] for key in ("pixel_opt", "perceptual_opt") if train.get(key)}
+    if not losses:
+        yield f"{where}: pixel_opt: missing, and perceptual_opt too; SRModel needs one of these losses"
+    for key, loss in losses.items():
+        found = list(registered_faults(loss, LOSS_REGISTRY, f"{where}: {key}"))
+        yield from found or _refusals(LOSS_REGISTRY.get(loss["type"]), loss, f"{where}: {key}")
 
 
 def name_faults(name: object, where: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deeprftv2_arch.checkpoints.io import load_params, require_fit
+from deeprftv2_arch.checkpoints.io import TOP_LEVEL, find_params, require_fit
 from deeprftv2_arch.checkpoints.stages import read_stage
 from deeprftv2_arch.data.patches import height_and_width
 from deeprftv2_arch.errors import OptionError, shortened
@@ -24,6 +24,7 @@ from deeprftv2_arch.options.checks import check_options
 from deeprftv2_arch.options.model_types import ModelType, model_type_named, patch_sizes
 from deeprftv2_arch.options.option_file import Content, change_options, read_option_file
 from deeprftv2_arch.options.sections import DataSection, RunOptions
+from deeprftv2_arch.options.training_file import as_testing, is_training_file
 from deeprftv2_arch.options.validation import raise_faults
 
 Options = dict[str, Any]  # as BasicSR's loops and models take them
@@ -83,6 +84,7 @@ class Run:
                 section["scale"] = opt["scale"]
         paths, folder = opt["path"], str(self.folder)
         if self.is_train:
+            paths["param_key_g"] = self.options.path.param_key_g or "params"
             paths |= {"experiments_root": folder, "log": folder}
             paths |= {key: str(self.folder / key) for key in ("models", "training_states", "visualization")}
         else:
@@ -96,7 +98,8 @@ def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bo
     Args:
         arguments: The command line.
         root: Folder that gets ``experiments/`` or ``results/``.
-        is_train: Whether the options are for training or for testing.
+        is_train: Whether the options are for training or for testing; a file for training is tested by its section
+            ``val``, with the network that it has trained.
         evaluates: Whether they are for an evaluation, for which fewer need be there than for testing.
 
     Raises:
@@ -105,7 +108,10 @@ def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bo
             a line each.
     """
     content = read_option_file(arguments.opt)
+    start = (content.get("path") or {}).get("pretrain_network_g") if isinstance(content.get("path"), dict) else None
     change_options(content, arguments.force_yml)
+    if not is_train and is_training_file(content):
+        content = as_testing(content, start, root)
     _expand_users(content)
     options, data = check_options(content, str(arguments.opt), is_train, evaluates)
     if arguments.debug:
@@ -207,8 +213,11 @@ def _check_scan_backend(options: RunOptions) -> None:
     choose_backend("cuda" if options.num_gpu != 0 and torch.cuda.is_available() else "cpu")
 
 
-def check_first_weights(run: Run) -> None:
+def check_first_weights(run: Run) -> str | None:
     """Refuse weights to start from that cannot be read or do not fit; to be called where no state is resumed.
+
+    Returns:
+        Under which key of their file they are; None where there are none, or where they are at its top level.
 
     Raises:
         OptionError: A file is not named, or lies in the folder that this run is about to rename.
@@ -221,11 +230,12 @@ def check_first_weights(run: Run) -> None:
     for option, part in run.model_type.stages(run.options, run.network).items():
         read_stage(option, part, named)
     if path.pretrain_network_g is None:
-        return
+        return None
     file = Path(path.pretrain_network_g)
-    weights = load_params(file, path.param_key_g)
+    weights, key = find_params(file, path.param_key_g or ("params" if run.is_train else "params_ema"))
     if path.strict_load_g:
         require_fit(run.network.state_dict(), weights, file)
+    return None if key == TOP_LEVEL else key
 
 
 def _check_elsewhere(option: str, file: Path, folder: Path) -> None:

@@ -9,15 +9,23 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Lt
-from pydantic import BaseModel, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from deeprftv2_arch.data.synthetic_blur import BlurSettings
+
+
+def whole_number(value: object) -> object:
+    """Return a float without fraction as the integer that it is, and anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 Text: TypeAlias = Annotated[str, Strict()]
 Switch: TypeAlias = Annotated[bool, Strict()]
 WholeNumber: TypeAlias = Annotated[int, Strict()]
 Number: TypeAlias = Annotated[float, Strict()]
 Positive: TypeAlias = Annotated[int, Strict(), Ge(1)]
+# BasicSR's own option files write such numbers as !!float 5e3.
+Count: TypeAlias = Annotated[int, Strict(), Ge(1), BeforeValidator(whole_number)]
 NotNegative: TypeAlias = Annotated[int, Strict(), Ge(0)]
 Seed: TypeAlias = Annotated[int, Strict(), Ge(0), Lt(2**31)]  # numpy takes 32 bits, and every rank the next one
 # Something registered, by its `type`, with its arguments.
@@ -155,7 +163,7 @@ class TrainingKernelsSection(HeldOutKernelsSection):
 class LoopSection(Section):
     """What the loop reads of ``train``, whatever the model."""
 
-    total_iter: Positive = Field(description="Number of iterations.")
+    total_iter: Count = Field(description="Number of iterations.")
 
 
 class OptimisationSection(LoopSection):
@@ -234,7 +242,7 @@ class EvaluationValidationSection(MeasuringSection):
 class TrainingValidationSection(ValidationSection):
     """``val`` in training: also when."""
 
-    val_freq: Positive = Field(description="Iterations from one validation to the next.")
+    val_freq: Count = Field(description="Iterations from one validation to the next.")
 
 
 class KernelValidationSection(Section):
@@ -246,7 +254,7 @@ class KernelValidationSection(Section):
 class TrainingKernelValidationSection(KernelValidationSection):
     """The same in training: also when."""
 
-    val_freq: Positive = Field(description="Iterations from one validation to the next.")
+    val_freq: Count = Field(description="Iterations from one validation to the next.")
 
 
 # --- logger, path and the top level -----------------------------------------------------------------------------------
@@ -255,8 +263,8 @@ class TrainingKernelValidationSection(KernelValidationSection):
 class LoggerSection(Section):
     """``logger``: how often the run writes what."""
 
-    print_freq: Positive = Field(description="Iterations from one line of the log to the next.")
-    save_checkpoint_freq: Positive = Field(description="Iterations from one checkpoint to the next.")
+    print_freq: Count = Field(description="Iterations from one line of the log to the next.")
+    save_checkpoint_freq: Count = Field(description="Iterations from one checkpoint to the next.")
     use_tb_logger: Switch = Field(description="Whether to write a log for TensorBoard.")
     wandb: Mapping[str, Any] | None = Field(None, description="BasicSR's options of Weights & Biases.")
 
@@ -265,8 +273,10 @@ class PathSection(Section):
     """``path``: where weights come from; where results go follows from the name of the run."""
 
     pretrain_network_g: Text | None = Field(None, description="File of the weights to start from or to measure.")
-    param_key_g: Literal["params", "params_ema"] = Field(
-        "params", description="Which weights of that file; params_ema: the averaged ones."
+    param_key_g: Literal["params", "params_ema"] | None = Field(
+        None,
+        description="Which weights of that file. null: to train, the last ones (params); to test, the averaged ones "
+        "(params_ema) where there are any.",
     )
     strict_load_g: Switch = Field(True, description="false leaves out weights that do not fit, with a warning.")
     resume_state: Text | None = Field(None, description="A file <iteration>.state of a training to go on with.")
@@ -425,7 +435,7 @@ class OtherPathSection(PathSection):
 
     model_config = ConfigDict(extra="allow")
 
-    param_key_g: Text | None = Field("params", description="Which weights.")  # type: ignore[assignment]
+    param_key_g: Text | None = Field(None, description="Which weights.")  # type: ignore[assignment]
 
 
 class OtherValidationSection(ValidationSection):

@@ -13,6 +13,10 @@ GOPRO: Values = {
     "protocol": "gopro",
     "tested_on": "the GoPro test set (1,111 images)",
 }
+OWN: Values = {
+    "data": ["python -m datasets_prep pairs --blurred DIR --sharp DIR --val 20 --out datasets/mine"],
+    "sets": ("mine-train", "mine-val", "mine/train", "mine/val"),
+}
 HIDE: Values = {
     "data": ["python -m datasets_prep hide --root HIDE_dataset --out datasets/HIDE"],
     "sets": (None, "HIDE-test", None, "HIDE/test"),
@@ -257,6 +261,17 @@ DEBLURRING_TRAININGS = {
         train_size=320,
         fke_window=320,
         metrics=OF_FLOATS,
+    ),
+    "own_pictures": deblurring(
+        [
+            f"DeepRFTv2-S trained on pictures of your own, with smaller batches ({PARAMETERS['S']}).",
+            "path: pretrain_network_g fine-tunes a trained network instead; lower lr to 1e-4 then.",
+        ],
+        OWN,
+        S,
+        [(200000, 256, 8, "")],
+        batch_note=batches_of("16"),
+        tile_overlap=48,
     ),
 }
 

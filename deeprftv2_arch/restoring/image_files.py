@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 import cv2
 import numpy as np
 
+from deeprftv2_arch.common import tiff_directory
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.image_format import (
     PNG_SIGNATURE,
@@ -31,7 +32,6 @@ from deeprftv2_arch.common.image_format import (
 )
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, PreparationError
-from deeprftv2_arch.restoring import tiff_directory
 from deeprftv2_arch.restoring.image_kinds import Announced, announced, frame_count
 from deeprftv2_arch.restoring.image_metadata import (
     NOTHING,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deeprftv2_arch.common.image_format import JPEG_EXTENSIONS, PNG_SIGNATURE, png_chunks, read_header
+from deeprftv2_arch.common.tiff_directory import EXTRA_SAMPLES, PLAIN_ALPHA, TIFF_ORDERS, Directory, directories
 from deeprftv2_arch.errors import PreparationError
-from deeprftv2_arch.restoring.tiff_directory import EXTRA_SAMPLES, PLAIN_ALPHA, TIFF_ORDERS, Directory, directories
 
 IMAGE_EXTENSIONS = (
     *(".png", ".apng", *JPEG_EXTENSIONS, ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif"),

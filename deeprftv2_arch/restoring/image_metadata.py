@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from deeprftv2_arch.common import tiff_directory as tiff
 from deeprftv2_arch.common.image_format import (
     JPEG_EXIF,
     JPEG_PROFILE,
@@ -19,7 +20,6 @@ from deeprftv2_arch.common.image_format import (
     png_chunk,
     png_chunks,
 )
-from deeprftv2_arch.restoring import tiff_directory as tiff
 from deeprftv2_arch.restoring.image_kinds import webp_chunks
 
 EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG

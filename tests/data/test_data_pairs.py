@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import options, position_image, positions, write_folder, write_lmdb
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.batch_samplers import ProgressiveBatchSampler
@@ -218,9 +219,9 @@ def broken(root: Path, form: str, damage: str) -> None:
 @pytest.mark.parametrize(
     ("form", "damage", "message"),
     [
-        ("disk", "missing", r"blur: there is no such folder; set dataroot_gt and dataroot_lq"),
-        ("lmdb", "missing", r"blur\.lmdb: there is no such LMDB; set dataroot_gt and dataroot_lq"),
-        ("disk", "empty folder", r"blur: holds no images \(\.png, \.jpg, \.jpeg\)"),
+        ("disk", "missing", r"blur: there is no such folder; correct the path, or make it by"),
+        ("lmdb", "missing", r"blur\.lmdb: there is no such LMDB; correct the path, or make it by"),
+        ("disk", "empty folder", r"blur: holds no images \(\.png, \.jpg, \.jpeg, "),
         ("lmdb", "no metadata", r"sharp\.lmdb.meta_info\.txt is missing"),
         ("lmdb", "empty metadata", r"sharp\.lmdb.meta_info\.txt: lists no images"),
         ("lmdb", "odd metadata", r"meta_info\.txt, line 2: 'what is this' is not"),
@@ -372,3 +373,31 @@ def test_all_pairs_whose_sizes_differ_are_named(tmp_path: Path) -> None:
     lq = write_lmdb(tmp_path / "blur.lmdb", {name: position_image(*size) for name, size in blurred.items()})
     with pytest.raises(DataError, match=r"b is 23x20, .*b is 24x20.*; the same holds for 1 more: d$"):
         DeblurPairDataset(options(lq, sharp))
+
+
+def test_one_picture_of_a_pair_that_is_turned_is_refused(tmp_path: Path) -> None:
+    for side in ("blur", "sharp"):
+        (tmp_path / side).mkdir()
+        exif = Image.Exif()
+        exif[0x0112] = 3 if side == "sharp" else 1
+        Image.new("RGB", (24, 20)).save(tmp_path / side / "a.jpg", exif=exif)
+    data = DeblurPairDataset(options(tmp_path / "blur", tmp_path / "sharp"))
+    with pytest.raises(DataError, match=r"train: images: only one of a pair is turned .*blur/a.jpg 1, .*sharp/a.jpg 3"):
+        data[0]
+
+
+@pytest.mark.parametrize(
+    ("root", "command"),
+    [
+        ("data/GoPro/train/blur.lmdb", "gopro --root DOWNLOADED --out data/GoPro"),
+        ("/data/SR/Set5/HRx2.lmdb", "sr-benchmarks --root DOWNLOADED --out /data/SR"),
+        ("REDS/val300/blur", "reds --root DOWNLOADED --out REDS"),
+        ("mine/blur", "pairs --blurred DIR --sharp DIR --out DIR"),
+    ],
+)
+@pytest.mark.parametrize("form", ["disk", "lmdb"])
+def test_missing_data_names_the_phase_and_the_command(root: str, command: str, form: str) -> None:
+    with pytest.raises(DataError) as caught:
+        DeblurPairDataset(options(Path(root), Path(root), phase="val", io_backend={"type": form}))
+    assert str(caught.value).startswith(f"datasets: val: images: {root}: there is no such")
+    assert str(caught.value).endswith(f"make it by python -m datasets_prep {command}")

@@ -90,7 +90,8 @@ def test_sizes_that_do_not_fit_the_scale_are_named(tmp_path: Path, form: str, gt
     more = ", or up to 3 pixels more, which are cut off at the right and the bottom" if phase == "val" else ""
     others = "; the same holds for 1 more: b/0.5x" if form == "lmdb" else ""  # whose sizes are known beforehand
     assert str(caught.value) == (
-        f"{lq_place} is 7x5, {gt_place} is {gt[1]}x{gt[0]}; at scale 4 the second must be 28x20{more}{others}"
+        f"datasets: {phase}: images: {lq_place} is 7x5, {gt_place} is {gt[1]}x{gt[0]}; at scale 4 the second must be "
+        f"28x20{more}{others}"
     )
 
 

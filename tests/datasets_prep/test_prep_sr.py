@@ -502,3 +502,39 @@ def test_real_set5_is_made_as_it_is_distributed(
                 np.testing.assert_array_equal(read_png(taken[key]), read_png(made[key]))
         original = (real_set5 / f"LR_bicubic/X{scale}/babyx{scale}.png").read_bytes()
         assert read_lmdb(tmp_path / f"taken/Set5/LRx{scale}.lmdb")["baby"] == original
+
+
+def make_self_ex(root: Path, folder: str, scale: int, size: tuple[int, int]) -> None:
+    """Write a folder of SelfExSR: both kinds of images beside results of other methods."""
+    for number in (1, 2):
+        name, truth = f"img_{number:03d}_SRF_{scale}", make_image(f"{folder} {number} {size}", *size)
+        save(root / folder / f"image_SRF_{scale}" / f"{name}_HR.png", truth)
+        save(root / folder / f"image_SRF_{scale}" / f"{name}_LR.png", made_low(truth, scale, scale))
+        save(root / folder / f"image_SRF_{scale}" / f"{name}_bicubic.png", truth)
+
+
+def test_selfexsr(tmp_path: Path) -> None:
+    make_self_ex(tmp_path / "root", "BSD100", 2, (50, 26))
+    make_self_ex(tmp_path / "root", "BSD100", 4, (48, 24))
+    assert benchmarks(tmp_path / "root", tmp_path / "out") == 0
+    for scale, size in ((2, (50, 26)), (4, (48, 24))):
+        truth = make_image(f"BSD100 1 {size}", *size)
+        for side, expected in (("HR", truth), ("LR", made_low(truth, scale, scale))):
+            stored = read_lmdb(tmp_path / f"out/B100/{side}x{scale}.lmdb")
+            assert stored.keys() == {"img_001", "img_002"}
+            np.testing.assert_array_equal(read_png(stored["img_001"]), expected)
+    assert not (tmp_path / "out/B100/HRx3.lmdb").exists()
+
+
+def test_urban100_of_selfexsr_is_that_of_the_literature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its ground truth at scale 2 is half as large as the one that published values are of."""
+    make_self_ex(tmp_path / "root", "Urban100", 2, (24, 36))
+    assert benchmarks(tmp_path / "root", tmp_path / "out") == 2
+    assert "image_SRF_4 is missing: the ground truth of Urban100" in capsys.readouterr().err
+    make_self_ex(tmp_path / "root", "Urban100", 4, (48, 72))
+    assert benchmarks(tmp_path / "root", tmp_path / "out") == 0
+    truth = make_image("Urban100 2 (48, 72)", 48, 72)
+    for scale in SCALES:
+        for side, expected in (("HR", truth), ("LR", made_low(truth, scale, scale))):
+            stored = read_lmdb(tmp_path / f"out/Urban100/{side}x{scale}.lmdb")
+            np.testing.assert_array_equal(read_png(stored["img_002"]), expected)

@@ -1,12 +1,16 @@
 """A small data set, a small option file and processes that use them."""
 
 import copy
+import io
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +196,20 @@ def install(wheel: Path, folder: Path) -> Path:
     line = f"import site; site.addsitedir({str(folder / 'site')!r})"
     (python_path / "sitecustomize.py").write_text(line, encoding="utf-8")
     return python_path
+
+
+@contextmanager
+def basicsr_log() -> Iterator[io.StringIO]:
+    """Collect what BasicSR's logger says; its own file is that of the first run of a process."""
+    logger, stream = logging.getLogger("basicsr"), io.StringIO()
+    handler, level = logging.StreamHandler(stream), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield stream
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def load(path: Path) -> Any:

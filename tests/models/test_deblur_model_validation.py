@@ -135,14 +135,23 @@ def test_names_of_images() -> None:
 
 def test_values_go_to_tensorboard(tmp_path: Path, loader: DataLoader[Any]) -> None:
     written: list[tuple[Any, ...]] = []
+    pictures: list[tuple[Any, ...]] = []
 
     class Writer:
         def add_scalar(self, *values: Any) -> None:
             written.append(values)
 
+        def add_image(self, tag: str, image: Any, iteration: int, dataformats: str) -> None:
+            pictures.append((tag, image, iteration, dataformats))
+
     model = build(tmp_path)
     model.validation(loader, 5, Writer())
     assert written == [("metrics/toy/psnr", model.metric_results["psnr"], 5)]
+    ((tag, image, iteration, layout),) = pictures
+    assert (tag, iteration, layout) == ("images/toy", 5, "HWC")
+    truth = loader.dataset[0]["gt"].permute(1, 2, 0).numpy()
+    shown = image[:, truth.shape[1] :]  # behind the restored image
+    assert np.abs(shown / 255 - truth).max() < 1 / 255
 
 
 def test_without_metrics_images_are_only_saved(tmp_path: Path, loader: DataLoader[Any]) -> None:

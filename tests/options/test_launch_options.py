@@ -173,7 +173,10 @@ def test_faults_of_values_that_do_not_fit_each_other_are_named_at_once(tmp_path:
 @pytest.mark.parametrize("model", ["DeblurModel", "SRModel"])
 @pytest.mark.parametrize("name", ["", "  ", ".", "..", "../datasets", "a/b", "/a", "a\\b", "a\0b"])
 def test_name_of_a_run_is_a_plain_folder_name(tmp_path: Path, name: str, model: str) -> None:
-    message = fault(tmp_path, training_options(tmp_path, tmp_path, name=name, model_type=model))
+    options = training_options(tmp_path, tmp_path, name=name, model_type=model)
+    if model == "SRModel":
+        options["train"]["pixel_opt"] = {"type": "L1Loss"}
+    message = fault(tmp_path, options)
     assert message == f"name: expected the name of a folder, without a path, not {name!r}"
 
 
@@ -316,7 +319,10 @@ def test_prefetching_to_a_gpu_needs_pinned_memory(tmp_path: Path, monkeypatch: p
 def test_sections_that_the_loop_reads_are_checked_for_every_model(
     tmp_path: Path, changes: dict[str, Any], expected: str
 ) -> None:
-    found = faults(tmp_path, training_options(tmp_path, tmp_path, model_type="SRModel", **changes))
+    found = faults(
+        tmp_path,
+        training_options(tmp_path, tmp_path, model_type="SRModel", train__pixel_opt={"type": "L1Loss"}, **changes),
+    )
     assert found[0].startswith(expected)
 
 
@@ -325,6 +331,7 @@ def test_keys_of_other_models_pass(tmp_path: Path) -> None:
         "network_d": {"type": "VGG"},
         "val__flip_seq": True,
         "train__gan_opt": {},
+        "train__pixel_opt": {"type": "L1Loss"},
         "path__pretrain_network_d": None,
     }
     opt = load(tmp_path, training_options(tmp_path, tmp_path, model_type="SRModel", **further))

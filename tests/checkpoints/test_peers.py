@@ -1,0 +1,84 @@
+"""Checkpoints of other projects, which spandrel recognises: as spandrel itself restores with them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deeprftv2_arch import Restorer
+from deeprftv2_arch.checkpoints.building import network_of_checkpoint
+from deeprftv2_arch.errors import CheckpointError
+
+spandrel = pytest.importorskip("spandrel")
+
+
+def nafnet() -> nn.Module:
+    from spandrel.architectures.NAFNet import NAFNet
+
+    network: nn.Module = NAFNet(width=8, middle_blk_num=1, enc_blk_nums=[1, 1], dec_blk_nums=[1, 1])
+    return network
+
+
+def hat() -> nn.Module:
+    from spandrel.architectures.HAT import HAT
+
+    network: nn.Module = HAT(
+        img_size=16,
+        embed_dim=12,
+        depths=[1],
+        num_heads=[2],
+        window_size=8,
+        upscale=2,
+        upsampler="pixelshuffle",
+        compress_ratio=3,
+        squeeze_factor=3,
+    )
+    return network
+
+
+def esrgan() -> nn.Module:
+    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
+
+    network: nn.Module = RRDBNet(num_filters=8, num_blocks=1, scale=4)
+    return network
+
+
+def compact() -> nn.Module:
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    network: nn.Module = SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2)
+    return network
+
+
+def swinir() -> nn.Module:
+    from spandrel.architectures.SwinIR import SwinIR
+
+    network: nn.Module = SwinIR(
+        img_size=16, embed_dim=12, depths=[2], num_heads=[2], window_size=8, upscale=2, upsampler="pixelshuffledirect"
+    )
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [nafnet, hat, esrgan, compact, swinir])
+def test_a_peer_restores_as_with_spandrel(build: Callable[[], nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    file = tmp_path / "peer.pth"
+    torch.save({"params": build().state_dict()}, file)
+    network = network_of_checkpoint(file)
+    theirs = spandrel.ModelLoader().load_from_file(file)
+    image = torch.rand(1, 3, 21, 30)
+    expected = theirs(image)
+    assert torch.equal(network(image), expected)
+    restored = Restorer.from_checkpoint(file, device="cpu")(image[0])
+    assert restored.shape == (3, 21 * theirs.scale, 30 * theirs.scale)
+    np.testing.assert_allclose(restored.numpy(), expected[0].numpy(), atol=1e-6)
+
+
+def test_weights_that_nobody_knows(tmp_path: Path) -> None:
+    torch.save({"params": {"something": torch.zeros(3)}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="holds weights of no network of this package"):
+        network_of_checkpoint(tmp_path / "x.pth")
