@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from ptflops import get_model_complexity_info
+from ptflops.pytorch_ops import conv_flops_counter_hook
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.layers.vs_block import STATES
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
@@ -31,6 +33,8 @@ NETWORKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "one-scale UNet, no FKE": ({**NAF, "units": 1, "scales": 1, "fke_blocks": ()}, "5.0", "25.81"),
     "1 unit, NAF+VS": ({"units": 1}, "15.0", "59.67"),
 }
+# ptflops knows modules by their exact type.
+OWN_CONVOLUTIONS = {PointwiseConv2d: conv_flops_counter_hook}
 SCAN_STEP_OPERATIONS = 7  # of one state at one position: delta A, exp, decay h, delta u B and its sum, C h and its sum
 SCAN_CHANNEL_OPERATIONS = 5  # of one channel at one position: bias, softplus, delta u, D u and its sum
 
@@ -78,7 +82,13 @@ def count(arguments: dict[str, Any], height: int = 256, width: int = 256) -> tup
         image = torch.empty(1, 3, height, width)
     with torch.no_grad():
         macs, parameters = get_model_complexity_info(
-            network, (3, height, width), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
+            network,
+            (3, height, width),
+            as_strings=False,
+            print_per_layer_stat=False,
+            verbose=False,
+            backend="pytorch",
+            custom_modules_hooks=OWN_CONVOLUTIONS,
         )
         with OperationCounter() as counter:
             network(image)

@@ -1,8 +1,9 @@
 """``python -m benchmarks.network``: how fast the whole network runs.
 
-On a CPU the forward pass is timed beside the same network written plainly and beside its convolutions and matrix
-products alone. On a GPU inference and training are timed in float32, TF32 and bf16, eager and compiled, beside eager
-float32 with mamba_ssm's scan where that is installed. The tables are printed and written as they come.
+On a CPU the forward pass is timed beside the same network written plainly, beside its convolutions and matrix products
+alone, and beside other networks that deblur (``pip install ".[benchmark]"``). On a GPU inference and training are timed
+in float32, TF32 and bf16, eager and compiled, beside eager float32 with mamba_ssm's scan where that is installed. The
+tables are printed and written as they come, and on a CPU a figure beside them.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import network_on_cpu, network_on_gpu
+from benchmarks import network_on_cpu, network_on_gpu, peers
 from benchmarks.environment import device_slug, environment_lines
 from benchmarks.sizes import Size, size
 
@@ -53,6 +54,12 @@ def main(arguments: list[str] | None = None) -> None:
         written += part
         if output is not None:
             output.write_text(written, encoding="utf-8")
+    if device.type == "cpu" and output is not None and not options.quick:
+        measured = peers.measure({name: NETWORKS[name] for name in options.networks}, CPU_ROUNDS)
+        part = peers.table(measured, CPU_ROUNDS)
+        print(part, end="", flush=True)
+        output.write_text(written + part, encoding="utf-8")
+        peers.draw(measured, output.with_suffix(".png"))
 
 
 def tables(networks: list[str], sizes: list[Size] | None, quick: bool, device: torch.device) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,7 +22,8 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
-from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError
+from deeprftv2_arch.common.stopping import Stopped, signals_stop
+from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError, escaped
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
 
@@ -337,11 +339,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status_of(work: Callable[[], None]) -> int:
     """Do what the command says; returns the exit status."""
     try:
-        work()
+        with signals_stop():
+            work()
     except DeepRFTv2Error as error:
-        sys.stderr.write(f"error: {error}\n")
+        lines = [escaped(line) for line in str(error).split("\n")]  # our own line ends stay
+        sys.stderr.write("error: " + "\n".join(lines) + "\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: run the same command again to go on\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)
+        sys.stderr.write(f"{known}: run the same command again to go on\n")
+        return known.exit_code
     return 0

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from datasets_prep.plan import Sample
 from datasets_prep.views import View
 from deeprftv2_arch.common.image_format import is_plain_jpeg, is_plain_png
-from deeprftv2_arch.common.image_metadata import quick_orientation, require_one_orientation
 from deeprftv2_arch.common.images import Image, decode, encode_png
 from deeprftv2_arch.common.imresize import imresize
+from deeprftv2_arch.common.orientation import quick_orientation, require_one_orientation
 from deeprftv2_arch.errors import PreparationError
 
 Encoded = tuple[dict[str, dict[str, bytes]], list[str]]

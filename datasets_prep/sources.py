@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deeprftv2_arch.common.image_format import EXTENSIONS, PNG_HEADER_BYTES, Header, read_header
-from deeprftv2_arch.common.image_metadata import LYING, quick_orientation
 from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info, read_value
+from deeprftv2_arch.common.orientation import LYING, quick_orientation
 from deeprftv2_arch.errors import PreparationError
 
 

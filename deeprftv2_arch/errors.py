@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+LONGEST_VALUE = 80  # characters of a value in a message
+LONGEST_MESSAGE = 2000  # characters
 _NAMED = 5
+_FROM_WORKER = "Caught "  # begins what PyTorch makes of an error of a worker
 
 
 class DeepRFTv2Error(Exception):
@@ -69,6 +72,32 @@ class WriteError(DeepRFTv2Error, RuntimeError):
         self.reason = reason
 
 
+class BusyError(DeepRFTv2Error, RuntimeError):
+    """Another process is writing the folder that is to be written."""
+
+
+def shown(value: object) -> str:
+    """Return a value from outside as a message prints it: in one line, escaped, and cut where it is long."""
+    return cut(repr(value), LONGEST_VALUE)
+
+
+def shortened(text: str, length: int = 200) -> str:
+    """Return a text as one line of at most ``length`` characters."""
+    return cut(escaped(" ".join(text[: 8 * length].split())), length)
+
+
+def escaped(text: str) -> str:
+    """Return a text in which what a terminal would obey, such as escape sequences and line ends, is written out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def cut(text: str, length: int) -> str:
+    """Return a text, or its begin and an ellipsis where it is longer."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
 def name_some(names: list[str]) -> str:
     """Name the first of many, for a message: ``a, b, c, d, e and 7 more``."""
     more = len(names) - _NAMED
@@ -76,6 +105,11 @@ def name_some(names: list[str]) -> str:
 
 
 def one_line(error: DeepRFTv2Error) -> str:
-    """Return an error's message; of one that PyTorch passed on from a loader's worker, without the traceback in it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
+    """Return an error's message as one line that is safe to print, whatever names from outside are in it.
+
+    Of an error that PyTorch passed on from a loader's worker the traceback in it is left out.
+    """
+    text = str(error).strip() or type(error).__name__
+    if text.startswith(_FROM_WORKER):
+        text = text.splitlines()[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
+    return cut(escaped(text), LONGEST_MESSAGE)

@@ -5,7 +5,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,18 @@ from deeprftv2_arch.checkpoints.recognition import describe, difference, mismatc
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from deeprftv2_arch.common.atomic import written_whole
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import LONGEST_VALUE, CheckpointError, shortened, shown
 
 # Where else than under the wanted key the weights may be, the first one counts; "state_dict" and "model" are other
 # programs' names.
 PARAM_KEYS = ("params", "params_ema", "state_dict", "model")
 TOP_LEVEL = "its top level"  # where the weights are in a file that has nothing else
+SUPPORTED = frozenset(
+    {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8, torch.int32, torch.int64}
+)
+MOST_WEIGHTS = 100_000  # twenty times those of the largest network here
+MOST_SHARED = 2  # times that weights may be as large as what they share, as where two have one storage
+LONGEST_LIST = 1 << 26  # bytes of the list of an archive's tensors
 TORN = "torn or no checkpoint; fetch or write it again"
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before a name
 COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within a name if a part alone was compiled
@@ -81,6 +87,8 @@ def _check_sums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
                 raise zipfile.BadZipFile("packed, which torch.save never does: a small file could fill the memory")
+            if any(part.file_size > LONGEST_LIST for part in archive.infolist() if part.filename.endswith("data.pkl")):
+                raise zipfile.BadZipFile("a list of millions of tensors")
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
@@ -112,14 +120,48 @@ def pick_params(checkpoint: Mapping[str, Any], key: str | None = "params") -> tu
             could fill the memory, however small the file is.
     """
     keys = PARAM_KEYS if key is None else (key, *PARAM_KEYS)
-    found = next((name for name in keys if isinstance(checkpoint.get(name), Mapping)), None)
+    found = next((name for name in keys if isinstance(checkpoint.get(name), Mapping) and checkpoint[name]), None)
     weights = checkpoint if found is None else checkpoint[found]
     if not weights or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
-        raise CheckpointError(f"no weights in the checkpoint: its keys are {', '.join(map(str, list(checkpoint)[:8]))}")
+        named = ", ".join(shortened(str(name), LONGEST_VALUE) for name in list(checkpoint)[:8])
+        raise CheckpointError(f"no weights in the checkpoint: its keys are {named}")
+    if len(weights) > MOST_WEIGHTS:
+        raise CheckpointError(f"holds {len(weights):,} weights; no more than {MOST_WEIGHTS:,} are read")
+    strange = next((name for name, value in weights.items() if not _is_supported(value)), None)
+    if strange is not None:
+        raise CheckpointError(
+            f"weights of type {_type(weights[strange])} are not supported ({shown(strange)}); convert them to float32"
+        )
     hollow = next((name for name, value in weights.items() if not _holds_its_values(value)), None)
     if hollow is not None:
-        raise CheckpointError(f"{hollow} announces more values than the file holds; fetch or write the file again")
+        named = shortened(hollow, LONGEST_VALUE)
+        raise CheckpointError(f"{named} announces more values than the file holds; fetch or write the file again")
+    announced, held = _sizes(weights.values())
+    if announced > MOST_SHARED * held:
+        raise CheckpointError(
+            f"its weights announce {announced:,} bytes and share {held:,}; fetch or write the file again"
+        )
     return bare_names(weights), found or TOP_LEVEL
+
+
+def _is_supported(tensor: Tensor) -> bool:
+    """Tell whether a tensor is of a type that networks here have as weights or, if of integers, as buffers."""
+    return tensor.dtype in SUPPORTED and not tensor.is_nested and not tensor.is_quantized
+
+
+def _type(tensor: Tensor) -> str:
+    nested = "nested " if tensor.is_nested else ""
+    return nested + str(tensor.dtype).removeprefix("torch.")
+
+
+def _sizes(tensors: Iterable[Tensor]) -> tuple[int, int]:
+    """Return how many bytes tensors have together, and how many their distinct storages hold."""
+    announced, storages = 0, {}
+    for tensor in tensors:
+        announced += tensor.numel() * tensor.element_size()
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+    return announced, sum(storages.values())
 
 
 def _holds_its_values(tensor: Tensor) -> bool:
@@ -187,6 +229,9 @@ def require_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
     Raises:
         CheckpointError: Weights are missing, left over or of another shape.
     """
+    for name, weight in state.items():
+        if name in expected and expected[name].is_floating_point() and not weight.is_floating_point():
+            raise CheckpointError(f"{path}: weights of type {_type(weight)} are not supported ({shown(name)})")
     problem = mismatch(expected, state)
     if problem:
         raise CheckpointError(

@@ -66,6 +66,7 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
         raise OptionError(f"--port: expected a number in 1..65535, got {args.port}")
 
     from deeprftv2_arch.demo.page import served
+    from deeprftv2_arch.restoring.image_files import silence_image_decoders
     from deeprftv2_arch.restoring.memory import parse_bytes
 
     max_upload = parse_bytes(args.max_upload)
@@ -74,7 +75,10 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
         memory_limit=args.memory_limit and parse_bytes(args.memory_limit),
         max_pixels=args.max_pixels,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that images are removed then, too
+    silence_image_decoders()
+    for name in ("SIGTERM", "SIGHUP"):  # so that images are removed then, too; Windows lacks the latter
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     with suppress(KeyboardInterrupt), served(restorer, args.host, args.port, max_upload) as address:
         yield f"{address} shows the page; Ctrl-C ends it"
         while True:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.commands.outcome import working_folder
 from deeprftv2_arch.launch.arguments import Arguments, add_common_arguments
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 
@@ -90,4 +91,4 @@ def _evaluate(args: argparse.Namespace) -> Iterator[str]:
         triplets=args.triplets,
         out=args.out,
     )
-    yield from evaluate(request, Path.cwd())
+    yield from evaluate(request, working_folder())

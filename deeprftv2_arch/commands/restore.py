@@ -9,6 +9,7 @@ from typing import Any
 from deeprftv2_arch.commands.network_arguments import add_network, restorer_of
 from deeprftv2_arch.errors import OptionError
 
+FORMATS = ("png", "jpg", "webp", "tif")
 FAILED = 1  # exit code where an input could not be restored
 
 DESCRIPTION = """\
@@ -19,24 +20,30 @@ for.
   python -m deeprftv2_arch restore holiday 'scans/**/*.png' -o restored --checkpoint net_g_latest.pth --compare
   python -m deeprftv2_arch restore clip.mov -o restored --checkpoint net_g_latest.pth
 
-Inputs are PNGs, JPEGs and videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as
-in the folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written
-outside of OUT, and what is in OUT already is not restored again.
+Inputs are images, videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as in the
+folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written outside of
+OUT, and what is in OUT already is not restored again. For a single file OUT may be the name of the result, such as
+photo_sharp.png.
 
-Images become PNGs, since a JPEG would lose again what was restored (--format jpg for small files): photo.png keeps
-its name, photo.jpg becomes photo.jpg.png, so that no other file's result is taken for its own. 8 and 16 bits, grey,
-alpha and colour profiles stay what they are. JPEGs are turned upright as their Exif data say; of these data nothing
-else is kept.
+Images are PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, and AVIF and HEIC with packages that are named where they are
+missing. They become PNGs, which lose nothing (--format jpg for small files): photo.jpg becomes photo.png, or
+photo.jpg.png if there is a photo.png or another photo.* beside it. 8 and 16 bits, grey, alpha, colour profiles, Exif
+and XMP stay what they are, upright; --strip leaves out Exif and XMP. What cannot be kept is said in a line, also where
+only the first frame or page is restored.
 
 Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame: clip.mov becomes
-clip.mov.mp4. With the program ffmpeg on the PATH they are H.264 with the sound of the original; without it they are
+clip.mp4. With the program ffmpeg on the PATH they are H.264 with the sound of the original; without it they are
 larger and silent. Their sizes are even: an odd last row or column is there twice.
 
 What does not fit into the memory is restored in overlapping tiles. An input that cannot be restored does not stop the
 others; all such are named at the end, and how many files of other kinds the folders hold.
 
+Several processes share the inputs: "torchrun --nproc_per_node 8 -m deeprftv2_arch restore ..." takes a GPU for each and
+tells of all together; --shard 3/8 is the third of eight jobs of an array. Each file is what one process makes of it.
+
 Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
-mistake in the command line, the option file or the checkpoint.
+mistake in the command line, the option file or the checkpoint. Ctrl-C (130) and SIGTERM (143) drop the file in work;
+the same command goes on with it.
 """
 
 
@@ -52,15 +59,25 @@ def add_restore(commands: Any) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="an image, a video, a folder, or a pattern in quotes"
     )
-    parser.add_argument("-o", "--out", required=True, type=_folder, metavar="OUT", help="folder of the results")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        type=_folder,
+        metavar="OUT",
+        help="folder of the results, or for one input the result's name",
+    )
     add_network(parser)
     parser.add_argument(
         "--format",
-        choices=("png", "jpg"),
-        default="png",
-        help="of the restored images (default: png, which loses nothing); JPEGs have quality 95 and 8 bits, and "
-        "images with alpha become PNGs all the same",
+        choices=FORMATS,
+        help="of the restored images (default: that of OUT's name, or png, which loses nothing); JPEGs and WebPs have "
+        "8 bits, and images with alpha become PNGs rather than JPEGs",
     )
+    parser.add_argument(
+        "--quality", type=int, default=95, metavar="N", help="of JPEGs and WebPs, 1 to 100 (default: %(default)s)"
+    )
+    parser.add_argument("--strip", action="store_true", help="leave out Exif data (such as places and times) and XMP")
     parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
     parser.add_argument(
         "--compare",
@@ -93,6 +110,9 @@ def add_restore(commands: Any) -> None:
         help="refuse images and frames that announce more pixels, which may be made to fill the memory (default: "
         "250,000,000)",
     )
+    parser.add_argument(
+        "--shard", metavar="K/N", help="restore every N-th file, from the K-th on: one of N jobs that share the inputs"
+    )
     parser.set_defaults(run=_restore)
 
 
@@ -107,11 +127,17 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
 
     from deeprftv2_arch.restoring.batch.plan import plan
     from deeprftv2_arch.restoring.batch.restore_files import restore_files
-    from deeprftv2_arch.restoring.image_files import MAX_PIXELS
+    from deeprftv2_arch.restoring.batch.shares import find_share, joined, of_all
+    from deeprftv2_arch.restoring.image_files import MAX_PIXELS, silence_image_decoders
     from deeprftv2_arch.restoring.kernels import last_estimator
     from deeprftv2_arch.restoring.videos.reading import silence_decoders
 
+    if not 1 <= args.quality <= 100:
+        raise OptionError(f"--quality: expected a number in 1..100, got {args.quality}")
+    share = find_share(args.shard)
     planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
+    if args.device is None:
+        args.device = share.device()
     restorer = restorer_of(
         args,
         tile=args.tile and tuple(args.tile),
@@ -120,15 +146,26 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     )
     if args.save_kernels:
         last_estimator(restorer.network)  # refused now rather than once for every image
-    _make_folder(args.out)
+    _make_folder(planned.folder)
     restorer.progress = True
     silence_decoders()
-    with logging_redirect_tqdm():  # so that no warning is written into a bar
-        outcome = restore_files(restorer, planned, args.out, args.overwrite)
-    for failure in outcome.failures:
+    silence_image_decoders()
+    with joined(share):
+        with logging_redirect_tqdm():  # so that no warning is written into a bar
+            outcome = restore_files(
+                restorer, share.of(planned), planned.folder, args.overwrite, args.quality, args.strip
+            )
+        whole = of_all(outcome, share)
+    if whole is None:
+        if outcome.stop is not None:
+            raise outcome.stop
+        return
+    for failure in whole.failures:
         sys.stderr.write(f"{failure}\n")
-    yield f"{args.out}: {outcome}"
-    if outcome.failures:
+    yield f"{args.out}: {whole}"
+    if outcome.stop is not None:
+        raise outcome.stop
+    if whole.failures:
         raise SystemExit(FAILED)
 
 

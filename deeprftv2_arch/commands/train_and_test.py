@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deeprftv2_arch.commands.outcome import errors_in_one_line
+from deeprftv2_arch.commands.outcome import errors_in_one_line, working_folder
 from deeprftv2_arch.launch.arguments import Arguments, add_run_arguments, arguments_of
 
 Action = Callable[[Arguments, Path], None]
@@ -61,9 +61,9 @@ def run_as_program(program: str, description: str, action: Action) -> None:
     add_run_arguments(parser)
     arguments = arguments_of(parser.parse_args())
     with errors_in_one_line(program):
-        action(arguments, Path.cwd())
+        action(arguments, working_folder())
 
 
 def _run(action: Action, args: argparse.Namespace) -> Iterator[str]:
-    action(arguments_of(args), Path.cwd())
+    action(arguments_of(args), working_folder())
     yield from ()

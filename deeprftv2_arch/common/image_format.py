@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from deeprftv2_arch.errors import PreparationError
 
 JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif")
-EXTENSIONS = (".png", *JPEG_EXTENSIONS)
+EXTENSIONS = (".png", *JPEG_EXTENSIONS)  # of data sets
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER_BYTES = 33  # the signature and the chunk that comes first
 PNG_WITH_ALPHA = (b"\x04", b"\x06")  # types of colour, grey and RGB, as byte 25 of the file says them
@@ -29,6 +29,10 @@ _PROFILE_PART = 65_519
 _START_OF_SCAN, _END, _FILL = 0xDA, 0xD9, 0xFF
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _NOT_FRAME = {0xC4, 0xC8, 0xCC}
+# Kinds of JPEGs that no decoder here knows, by the marker of their frame.
+_UNREADABLE = dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "a lossless JPEG")
+_UNREADABLE |= dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "a hierarchical JPEG") | {0xF7: "a JPEG-LS"}
+_ANCILLARY = 0x20  # bit of the first letter of a PNG's chunk, without which every reader has to know it
 # In the data of a scan 0xff is followed by 0 or by the number of a restart; anything else is the next segment.
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -78,6 +82,8 @@ def _read_jpeg_header(data: bytes | memoryview) -> Header:
     for marker, content in jpeg_segments(data):
         if marker == _START_OF_SCAN:
             break
+        if marker in _UNREADABLE:
+            raise PreparationError(f"is {_UNREADABLE[marker]}, a kind that cannot be read here; convert it to PNG")
         if 0xC0 <= marker <= 0xCF and marker not in _NOT_FRAME and len(content) >= 6:
             depth, height, width, channels = struct.unpack(">BHHB", content[:6])
             return Header(height, width, channels, depth, is_jpeg=True)
@@ -87,7 +93,8 @@ def _read_jpeg_header(data: bytes | memoryview) -> Header:
 def require_whole(data: bytes) -> None:
     """Look at the container, since some decoders return what they have of a truncated or damaged file.
 
-    A JPEG has no checksums, and must end with its end marker: what some phones put behind it counts as damage.
+    A JPEG has no checksums, and must end with its end marker: what some phones put behind it counts as damage. A PNG's
+    chunks that say something about the image, such as texts, may be damaged: the pixels are whole without them.
 
     Raises:
         PreparationError: ``data`` is not a whole PNG or JPEG; the message lacks the file's name.
@@ -105,9 +112,14 @@ def require_whole(data: bytes) -> None:
         end = position + 12 + length
         if end > len(data):
             raise PreparationError(f"is truncated after {len(data)} bytes")
-        if zlib.crc32(data[position + 4 : end - 4]) != struct.unpack(">I", data[end - 4 : end])[0]:
+        is_needed = not kind[0] & _ANCILLARY
+        if is_needed and not _has_right_checksum(data, position, end):
             raise PreparationError(f"is damaged (checksum of chunk {kind.decode('latin-1')} at byte {position})")
         position = end
+
+
+def _has_right_checksum(data: bytes, start: int, end: int) -> bool:
+    return zlib.crc32(data[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
 
 
 def is_plain_png(data: bytes) -> bool:
@@ -128,18 +140,33 @@ def png_announces_alpha(start: bytes) -> bool:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of every chunk of a whole PNG."""
+    """Yield kind and content of every chunk of a whole PNG, but those with a wrong checksum."""
     position, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", data[position : position + 8])
-        yield kind, data[position + 8 : position + 8 + length]
-        position += 12 + length
+        end = position + 12 + length
+        if _has_right_checksum(data, position, end):
+            yield kind, data[position + 8 : end - 4]
+        position = end
 
 
 def png_with_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
     """Return a PNG with one more chunk behind its header."""
-    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    return data[:PNG_HEADER_BYTES] + chunk + data[PNG_HEADER_BYTES:]
+    return data[:PNG_HEADER_BYTES] + png_chunk(kind, content) + data[PNG_HEADER_BYTES:]
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk with its length and its checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def pixels_of_png(data: bytes) -> bytes:
+    """Return a whole PNG with nothing but what its pixels need, so that no decoder stumbles over the rest.
+
+    Of an animated one that is the still image, which viewers show that do not know of animations.
+    """
+    needed = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+    return PNG_SIGNATURE + b"".join(png_chunk(kind, content) for kind, content in png_chunks(data) if kind in needed)
 
 
 def jpeg_segments(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:

@@ -29,8 +29,9 @@ import lmdb
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.image_format import Header, read_header
 from deeprftv2_arch.common.images import Image, encode_png
+from deeprftv2_arch.common.lmdb_pages import page_fault
 from deeprftv2_arch.common.partial_folder import PartialFolder
-from deeprftv2_arch.errors import PreparationError, WriteError
+from deeprftv2_arch.errors import PreparationError, WriteError, shown
 
 MAX_KEY_BYTES = 511
 BATCH_BYTES = 64 << 20
@@ -40,7 +41,9 @@ INITIAL_MAP_SIZE = 1 << 30
 
 _EMPTY_DATABASE_BYTES = 2 * mmap.PAGESIZE
 # From the last ".png (h,w,c) level" on, because a key may hold dots and spaces.
-_META_LINE = re.compile(r"(?P<key>.+)\.png \((?P<height>\d+),(?P<width>\d+),(?P<channels>\d+)\)( \d+)?")
+_META_LINE = re.compile(
+    r"(?P<key>.+)\.png \((?P<height>[0-9]{1,6}),(?P<width>[0-9]{1,6}),(?P<channels>[0-9]{1,6})\)( [0-9]{1,2})?"
+)
 
 
 def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
@@ -63,9 +66,11 @@ def read_meta_info(path: Path) -> dict[str, tuple[int, int, int]]:
     for number, line in enumerate(lines, 1):
         match = _META_LINE.fullmatch(line.strip())
         if match is None:
-            raise PreparationError(f"{meta}, line {number}: {line!r} is not '<key>.png (height,width,channels) level'")
+            raise PreparationError(
+                f"{meta}, line {number}: {shown(line)} is not '<key>.png (height,width,channels) level'"
+            )
         if match["key"] in shapes:
-            raise PreparationError(f"{meta}, line {number}: key {match['key']!r} is there twice")
+            raise PreparationError(f"{meta}, line {number}: key {shown(match['key'])} is there twice")
         shapes[match["key"]] = (int(match["height"]), int(match["width"]), int(match["channels"]))
     return shapes
 
@@ -80,15 +85,15 @@ def open_readonly(path: Path) -> lmdb.Environment:
     if data.is_file() and data.stat().st_size == 0:
         raise PreparationError(f"{path}: data.mdb is damaged (it is empty)")
     try:
-        database = lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
+        fault = page_fault(data) if data.is_file() else None
+    except OSError as error:
+        raise PreparationError(f"{path}: data.mdb cannot be read: {error.strerror}") from error
+    if fault is not None:  # reading it would kill the process
+        raise PreparationError(f"{path}: data.mdb is {fault}")
+    try:
+        return lmdb.open(str(path), readonly=True, lock=False, readahead=False, create=False)
     except lmdb.Error as error:
         raise PreparationError(f"{path}: cannot be opened as LMDB ({error})") from error
-    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
-    found = data.stat().st_size
-    if found < needed:  # reading the missing part would kill the process
-        database.close()
-        raise PreparationError(f"{path}: data.mdb is truncated ({found} of {needed} bytes)")
-    return database
 
 
 def read_value(path: Path, key: str) -> bytes:
@@ -102,6 +107,8 @@ def read_value(path: Path, key: str) -> bytes:
         try:
             with database.begin() as transaction:
                 data = transaction.get(key.encode("ascii"))
+        except UnicodeEncodeError:
+            data = None  # LmdbWriter takes ASCII alone
         except lmdb.Error as error:
             raise PreparationError(f"cannot be read: data.mdb is damaged ({error})") from error
     if data is None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PAUSE = 0.01  # seconds between two tries
+_LONGEST_NOTE = 200  # bytes
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what file systems say that have none
 
@@ -42,22 +43,28 @@ class FileLock:
     system without locks nobody is excluded.
 
     Args:
-        path: The file, which holds nothing.
+        path: The file.
         wait: Seconds to wait for another holder.
+        note: What the file says while it is held, for those who want to hold it; see :func:`note_of_holder`.
 
     Raises:
         BlockingIOError: Somebody else holds it.
         OSError: It cannot be made.
     """
 
-    def __init__(self, path: Path, wait: float = 0.0) -> None:
+    def __init__(self, path: Path, wait: float = 0.0, note: str = "") -> None:
         self.path = path
+        self._descriptor = -1
         deadline = time.monotonic() + wait
         while (descriptor := _try_to_hold(path)) is None:
             if time.monotonic() >= deadline:
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
             time.sleep(_PAUSE)
         self._descriptor = descriptor
+        _held.add(self)
+        if note:
+            os.ftruncate(descriptor, 0)  # what a killed holder has left
+            os.write(descriptor, note.encode())
 
     def release(self) -> None:
         """Let go of the file and remove it; a second time does nothing."""
@@ -66,11 +73,38 @@ class FileLock:
         # Removed while it is held: afterwards it might be somebody else's.
         with suppress(OSError):
             self.path.unlink()
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._let_go()
         if sys.platform == "win32":  # which removes no open file, neither ours before nor somebody else's now
             with suppress(OSError):
                 self.path.unlink()
+
+    def _let_go(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+        _held.discard(self)
+
+
+_held: set[FileLock] = set()
+
+
+def _leave_to_parent() -> None:
+    """Close in a forked process what its parent holds, or the system would keep that from others for both."""
+    for lock in tuple(_held):
+        lock._let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def note_of_holder(path: Path) -> str:
+    """Return what a lock file that somebody else holds says, cut to a line; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_NOTE).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def _try_to_hold(path: Path) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import cv2
 
+from deeprftv2_arch.common.stopping import signals_held, stop_if_asked
 from deeprftv2_arch.errors import PreparationError
 
 Item = TypeVar("Item")
@@ -64,6 +65,7 @@ def worker_processes(
     try:
         yield partial(_bounded_map, pool, ahead * number)
     except BrokenProcessPool as error:
+        stop_if_asked()  # which Slurm asks all processes of
         raise died from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -74,7 +76,8 @@ def _bounded_map(
 ) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
+        with signals_held():  # it may start a process
+            waiting.append(pool.submit(function, item))
         if len(waiting) == limit:
             yield waiting.popleft().result()
     while waiting:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deeprftv2_arch.common.image_metadata import require_one_orientation
 from deeprftv2_arch.common.images import Image, decode
+from deeprftv2_arch.common.orientation import require_one_orientation
 from deeprftv2_arch.data.image_stores import ImageDatabase, ImageFolder
 from deeprftv2_arch.data.pairing import SHOWN, pair_names
 from deeprftv2_arch.data.patches import (

@@ -8,12 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.demo.trial import has_kernels, try_image
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, one_line
+from deeprftv2_arch.restoring.image_kinds import IMAGE_EXTENSIONS
 from deeprftv2_arch.restoring.restorer import Restorer
 
 MINUTE, HOUR = 60, 3600  # seconds: how often images are looked through, and how old they get
 WAITING = 16  # images that may wait for their turn
+FORMATS = ("png", "jpg", "webp", "tif")  # of what is downloaded
 TALLEST = 640  # pixels of the screen for an image
 
 
@@ -81,10 +84,16 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
     def forget() -> list[Any]:
         return [None, "", gradio.DownloadButton(value=None, interactive=False), *([None] if estimates else [])]
 
-    def restore(upload: str, progress: Any = gradio.Progress(track_tqdm=True)) -> Iterator[list[Any]]:  # noqa: B008
+    def restore(upload: str, suffix: str, progress: Any = gradio.Progress(track_tqdm=True)) -> Iterator[list[Any]]:  # noqa: B008
         with TemporaryDirectory(dir=folder) as made:  # gradio has copied the files by the time that it asks for more
             try:
-                trial = try_image(restorer, Path(upload), Path(made))
+                trial = try_image(
+                    restorer,
+                    Path(upload),
+                    Path(made),
+                    f".{suffix}",
+                    lambda time: progress(0, desc=f"Restoring, {time}"),
+                )
             except DeepRFTv2Error as error:
                 message = one_line(error).replace(upload, Path(upload).name)
                 raise gradio.Error(html.escape(message), duration=None, print_exception=False) from error
@@ -95,14 +104,16 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
     with gradio.Blocks(title="DeepRFTv2", analytics_enabled=False, delete_cache=(MINUTE, HOUR)) as page:
         done = "restored" if restorer.upscale == 1 else f"enlarged {restorer.upscale} times"
         most = f"{max_upload / 2**20:.4g} MiB and {restorer.max_pixels:,} pixels"
-        gradio.Markdown(f"# DeepRFTv2\nDrop a PNG or a JPEG of up to {most} to have it {done}.")
+        network = html.escape(describe(restorer.network.state_dict()))
+        gradio.Markdown(f"# DeepRFTv2\nDrop an image of up to {most} to have it {done} by {network}.")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
-                upload = gradio.File(label="Image", file_types=[".png", ".jpg", ".jpeg"], height=150)
+                upload = gradio.File(label="Image", file_types=list(IMAGE_EXTENSIONS), height=150)
+                suffix = gradio.Dropdown(list(FORMATS), value="png", label="Format of the download")
                 text = gradio.HTML()
                 download = gradio.DownloadButton("Download", variant="primary", size="md", interactive=False)
                 if estimates:
-                    gradio.Markdown("Estimated kernels")
+                    gradio.Markdown("Estimated kernels: orange adds what lies there to a pixel, blue takes it away")
                     kernels = gradio.Image(format="png", show_label=False, interactive=False, buttons=[])
             with gradio.Column(scale=3):
                 slider = gradio.ImageSlider(
@@ -113,7 +124,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
         # The last image goes at once; when this one is done or refused, the next one can be dropped.
         restored = upload.upload(forget, outputs=results, **quiet).then(
             restore,
-            upload,
+            [upload, suffix],
             results,
             show_progress_on=slider,
             trigger_mode="multiple",

@@ -1,6 +1,7 @@
 """One image that somebody tries: what the page shows of it, and the file to keep."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 from deeprftv2_arch.common.images import AnyImage, ByteImage
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.batch.restore_files import about
+from deeprftv2_arch.restoring.conversion import PEAKS, has_alpha, is_grey
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.kernels import last_estimator
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -20,7 +23,7 @@ class Trial(NamedTuple):
     Attributes:
         before: PNG of the image, upright and as large as the restored one, without alpha.
         after: PNG of the restored one, without alpha.
-        restored: PNG of it with all that the image had: bits, alpha, colour profile.
+        restored: File of it with all that the image had: bits, alpha, colour profile.
         kernels: Image of the estimated kernels, (h, w, 3) RGB; None for a network without estimators.
         text: Name, sizes, tiles and seconds, a line each but for the last two.
     """
@@ -41,27 +44,38 @@ def has_kernels(restorer: Restorer) -> bool:
     return True
 
 
-def try_image(restorer: Restorer, path: Path, folder: Path) -> Trial:
+def try_image(
+    restorer: Restorer,
+    path: Path,
+    folder: Path,
+    suffix: str = ".png",
+    announce: Callable[[str], None] = lambda _: None,
+) -> Trial:
     """Restore an image for the page.
 
     Args:
         restorer: What restores it.
-        path: A PNG or a JPEG.
+        path: An image.
         folder: Where the files go.
+        suffix: Of the file to keep, which says its format; what has alpha becomes a PNG rather than a JPEG.
+        announce: Is told, before it is restored, how long that will take.
 
     Raises:
         DataError: See :class:`Restorer`.
     """
-    image, profile = read_image(path, restorer.max_pixels)
+    image, metadata = read_image(path, restorer.max_pixels)
+    if suffix == ".jpg" and has_alpha(image):
+        suffix = ".png"
+    announce(about(restorer.seconds_for(*image.shape[:2])))
     start = time.perf_counter()
     found = restorer.restore(image)
     seconds = time.perf_counter() - start
     restored = found.image
     enlarged = image.repeat(restorer.upscale, axis=0).repeat(restorer.upscale, axis=1)
-    before, after, kept = (folder / name for name in ("before.png", "after.png", f"{path.stem}_restored.png"))
-    write_image(before, over_white(enlarged), profile)
-    write_image(after, over_white(restored), profile)
-    write_image(kept, restored, profile)
+    before, after, kept = (folder / name for name in ("before.png", "after.png", f"{path.stem}_restored{suffix}"))
+    write_image(before, over_white(enlarged), metadata)
+    write_image(after, over_white(restored), metadata)
+    write_image(kept, restored, metadata)
     way = f"in {found.tiles}" if found.tiles else "whole"
     text = f"{path.name}\n{_size(image)} → {_size(restored)} pixels\nrestored {way} in {seconds:.1f} seconds"
     kernels = estimated_kernel_sheet(restorer.kernels(image, found.tiles)) if has_kernels(restorer) else None
@@ -69,13 +83,15 @@ def try_image(restorer: Restorer, path: Path, folder: Path) -> Trial:
 
 
 def over_white(image: AnyImage) -> AnyImage:
-    """Lay (H, W, 4) over white, so that in the slider no image shines through the other; others as they are."""
-    if image.ndim == 2 or image.shape[2] != 4:
+    """Lay what has alpha over white, so that in the slider no image shines through the other; others as they are."""
+    if not has_alpha(image):
         return image
-    peak = np.iinfo(image.dtype).max
-    opacity = image[:, :, 3:].astype(np.float32) / peak
-    laid_over: AnyImage = (opacity * image[:, :, :3] + (1 - opacity) * peak).round().astype(image.dtype)
-    return laid_over
+    peak = PEAKS[image.dtype]
+    opacity = image[:, :, -1:].astype(np.float32) / peak
+    laid_over: AnyImage = opacity * image[:, :, :-1] + (1 - opacity) * peak
+    if peak != 1:
+        laid_over = laid_over.round().astype(image.dtype)
+    return laid_over[:, :, 0] if is_grey(image) else laid_over
 
 
 def _size(image: AnyImage) -> str:

@@ -12,7 +12,9 @@ from torch import nn
 from deeprftv2_arch.errors import ExportError
 from deeprftv2_arch.export.files import new_file
 from deeprftv2_arch.export.fourier import irfft2, rfft2
+from deeprftv2_arch.export.metadata import metadata_of
 from deeprftv2_arch.export.program import traced
+from deeprftv2_arch.networks.protocol import traits_of
 
 OPSET = 18
 PACKAGES = ("onnx", "onnxscript")
@@ -52,8 +54,20 @@ def export_onnx(network: nn.Module, path: Path) -> None:
         )
         if model is None:
             raise ExportError("PyTorch's exporter made no ONNX model")
+        _name_axes(model.model, traits_of(network).upscale)
+        model.model.metadata_props.update(metadata_of(network))
         logger.info("writing the model")
         model.save(temporary, external_data=False)
+
+
+def _name_axes(model: Any, upscale: int) -> None:
+    """Name the two free axes of the input "height" and "width", and those of the output accordingly."""
+    (image,), (restored,) = model.graph.inputs, model.graph.outputs
+    names = "height", "width"
+    enlarged = [name if upscale == 1 else f"{upscale}*{name}" for name in names]
+    for value, axes in ((image, names), (restored, enlarged)):
+        batch, channels, *_ = value.shape
+        value.shape = type(value.shape)([batch, channels, *axes])
 
 
 def _replaced_operators() -> dict[Any, Callable[..., Any]]:

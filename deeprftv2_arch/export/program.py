@@ -1,6 +1,7 @@
 """A network as a program of ``torch.export``."""
 
 import copy
+import json
 import logging
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.fx.experimental import _config as tracing
 from deeprftv2_arch.errors import ExportError
 from deeprftv2_arch.export.any_size import AnySize
 from deeprftv2_arch.export.files import new_file
+from deeprftv2_arch.export.metadata import metadata_of
 from deeprftv2_arch.export.scan import chunked_scan_in_plain_operators
 from deeprftv2_arch.ops import scan_backend
 
@@ -26,7 +28,8 @@ def export_program(network: nn.Module, path: Path) -> None:
 
     The program maps one image (1, C, H, W) in 0..1 to the restored one, whole, as the network does in eval mode.
     Height and width are any that are larger than the network's multiple: 8 for DeepRFTv2 (4 with one scale), two
-    windows for ATD. It is on the device of the network and has its dtype.
+    windows for ATD. It is on the device of the network and has its dtype. The
+    result is not clamped to 0..1. What the file is, it says in its extra file "metadata.json" (:mod:`.metadata`).
 
     Args:
         network: A DeepRFTv2 or ATD; it is not changed.
@@ -40,7 +43,7 @@ def export_program(network: nn.Module, path: Path) -> None:
         program = traced(network)
         logger.info("writing the program")
         with temporary.open("wb") as file:
-            torch.export.save(program, file)
+            torch.export.save(program, file, extra_files={"metadata.json": json.dumps(metadata_of(network))})
 
 
 def traced(network: nn.Module) -> ExportedProgram:
@@ -53,7 +56,8 @@ def traced(network: nn.Module) -> ExportedProgram:
         oldest = ".".join(map(str, OLDEST_TORCH))
         raise ExportError(f"export needs PyTorch {oldest} or later, this is {torch.__version__}")
 
-    module = AnySize(copy.deepcopy(network).eval())
+    # A program whose parameters want gradients keeps all that they need, wherever it is called without no_grad.
+    module = AnySize(copy.deepcopy(network).eval().requires_grad_(False))
     weight = next(module.parameters())
     image = weight.new_zeros(1, module.channels, *(module.multiple * n - 1 for n in EXAMPLE))
     sizes = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}

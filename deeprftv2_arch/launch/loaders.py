@@ -10,6 +10,7 @@ import lmdb
 import torch
 from basicsr.data import build_dataloader
 from basicsr.utils.registry import DATASET_REGISTRY
+from pydantic import BaseModel
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
@@ -21,7 +22,7 @@ from deeprftv2_arch.options.sections import DataSection, TrainingKernelsSection
 
 logger = logging.getLogger(__name__)
 
-LoadersOfBasicSR = tuple[DataLoader[Any], Any, list[DataLoader[Any]], int, int]
+LoadersOfBasicSR = tuple[Any, Any, list[DataLoader[Any]], int, int]
 
 
 def build_datasets(opt: Options) -> dict[str, Any]:
@@ -72,7 +73,10 @@ def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -
     if isinstance(section, TrainingKernelsSection):
         sampler = KernelBatchSampler(redraw=section.redraw, batch_size=section.batch_size_per_gpu, **shared)
     else:
-        stages = [stage.model_dump() for stage in getattr(section, "patch_stages", ())]
+        stages = [
+            stage.model_dump() if isinstance(stage, BaseModel) else stage
+            for stage in getattr(section, "patch_stages", ())
+        ]
         _extend_last_stage(stages, start_iter, run.options.train.total_iter)
         sampler = ProgressiveBatchSampler(stages=stages, **shared)
     return DataLoader(
@@ -86,9 +90,11 @@ def training_loader(run: Run, process: Process, dataset: Any, start_iter: int) -
 
 def _extend_last_stage(stages: list[dict[str, Any]], start_iter: int, total_iter: int) -> None:
     """Let the last stage of a training that is resumed last as long as its ``total_iter`` now says."""
+    if start_iter == 0 or not stages:
+        return
     missing = total_iter - sum(stage["iters"] for stage in stages)
-    if start_iter > 0 and missing > 0 and stages:
-        stages[-1]["iters"] += missing
+    if missing > 0:
+        stages[-1] = stages[-1] | {"iters": stages[-1]["iters"] + missing}
         logger.warning("patch_stages: the last stage goes on for %d more iterations, to total_iter", missing)
 
 

@@ -4,20 +4,24 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from basicsr.utils import set_random_seed
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.common.folder_lock import folder_locked
+from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, shortened, shown
+from deeprftv2_arch.models.processes import from_first_process
 from deeprftv2_arch.options.loading import Run
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 29500
+LEFT_OVER = "unset what is left of another launcher"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def find_process(
     if launcher is None:
         if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys():
             launcher = "pytorch"
-        elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        elif _number(environment, "SLURM_STEP_NUM_TASKS", "1") > 1:
             launcher = "slurm"
     try:
         if launcher == "pytorch":
@@ -84,20 +88,42 @@ def find_process(
 
 
 def _torchrun_process(environment: Mapping[str, str]) -> Process:
-    rank, world_size, local_rank = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    rank, world_size, local_rank = (_number(environment, name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if not 0 <= rank < world_size:
+        raise OptionError(f"RANK={rank}: expected a number below WORLD_SIZE={world_size}; {LEFT_OVER}")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if not environment.get(name):
+            raise OptionError(f"{name}: is not set, though RANK is; start with torchrun, or {LEFT_OVER}")
+    _number(environment, "MASTER_PORT")
     return Process(rank, world_size, local_rank, "env://")
 
 
 def _slurm_process(port: int | None, environment: Mapping[str, str]) -> Process:
     nodes = environment.get("SLURM_STEP_NODELIST") or environment["SLURM_NODELIST"]
-    address = environment.get("MASTER_ADDR", first_host(nodes))
-    port = port or int(environment.get("MASTER_PORT", DEFAULT_PORT))
+    address = environment.get("MASTER_ADDR") or first_host(nodes)
+    port = port or _number(environment, "MASTER_PORT", str(DEFAULT_PORT))
+    tasks = "SLURM_STEP_NUM_TASKS" if environment.get("SLURM_STEP_NUM_TASKS") else "SLURM_NTASKS"
     return Process(
-        int(environment["SLURM_PROCID"]),
-        int(environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"]),
-        int(environment["SLURM_LOCALID"]),
+        _number(environment, "SLURM_PROCID"),
+        _number(environment, tasks),
+        _number(environment, "SLURM_LOCALID"),
         f"tcp://{address}:{port}",
     )
+
+
+def _number(environment: Mapping[str, str], name: str, default: str | None = None) -> int:
+    """Read a variable that holds a number; one that is empty counts as one that is not set.
+
+    Raises:
+        KeyError: It is not set and has no default.
+        OptionError: It holds something else.
+    """
+    text = environment.get(name) or default
+    if text is None:
+        raise KeyError(name)
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise OptionError(f"{name}={shown(text)}: expected a number; {LEFT_OVER}")
+    return int(text)
 
 
 def first_host(nodes: str) -> str:
@@ -143,16 +169,44 @@ def process_group(process: Process) -> Iterator[None]:
     if not process.distributed:
         yield
         return
-    dist.init_process_group(
-        "nccl" if use_gpu else "gloo",
-        init_method=process.init_method,
-        rank=process.rank,
-        world_size=process.world_size,
-        device_id=torch.device("cuda", torch.cuda.current_device()) if use_gpu else None,
-    )
+    try:
+        dist.init_process_group(
+            "nccl" if use_gpu else "gloo",
+            init_method=process.init_method,
+            rank=process.rank,
+            world_size=process.world_size,
+            device_id=torch.device("cuda", torch.cuda.current_device()) if use_gpu else None,
+        )
+    except (RuntimeError, ValueError) as error:  # of dist: a port that is taken, a machine that does not answer
+        raise OptionError(
+            f"the processes cannot find each other: {shortened(str(error))}; on one machine start with torchrun "
+            "--standalone, on several set another MASTER_PORT"
+        ) from error
     yield
     # Not after an error: the other processes may be waiting, and leaving is what lets the launcher stop them.
     dist.destroy_process_group()
+
+
+@contextmanager
+def only_run_in(folder: Path) -> Iterator[None]:
+    """Keep a folder from other runs for the time of a with-block; the first process of the run holds it for all.
+
+    To be entered ahead of anything that changes the folder, in every process of the group.
+
+    Raises:
+        DeepRFTv2Error: Another run writes it, or it cannot be made; in every process.
+    """
+    with ExitStack() as stack:
+        fault: object = None
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            try:
+                stack.enter_context(folder_locked(folder))
+            except DeepRFTv2Error as error:
+                fault = error
+        fault = from_first_process(fault)
+        if isinstance(fault, DeepRFTv2Error):
+            raise fault
+        yield
 
 
 def _choose_gpu(process: Process) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from basicsr.utils import check_resume
 
 from deeprftv2_arch.checkpoints.io import load_checkpoint
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.models.processes import from_first_process
+from deeprftv2_arch.models.state_check import is_whole_number
 from deeprftv2_arch.options.loading import Options
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES
 
@@ -77,5 +78,16 @@ def load_whole_state(path: Path, opt: Options) -> dict[str, Any]:
     state = load_checkpoint(path)
     if "iter" not in state:
         raise CheckpointError(f"{path}: not a training state; these are called <iteration>.state")
+    iteration = state["iter"]
+    if not is_whole_number(iteration) or (path.stem.isdecimal() and int(path.stem) != iteration):
+        raise CheckpointError(f"{path}: is of iteration {shown(iteration)}; take a state under its own name")
     load_checkpoint(Path(opt["path"]["models"]) / f"net_g_{state['iter']}.pth")
     return state
+
+
+def unvalidated(state: dict[str, Any] | None, opt: Options) -> set[str]:
+    """Return the names of the data sets that a run was to validate at the iteration of its state, and had not yet."""
+    if state is None or "validated" not in state or not opt.get("val") or state["iter"] % opt["val"]["val_freq"]:
+        return set()
+    names = {section["name"] for section in opt["datasets"].values() if section["phase"] == "val"}
+    return names - set(state["validated"])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.layers.res_block import ResBlock
 from deeprftv2_arch.ops.full_precision import without_autocast
 from deeprftv2_arch.ops.reversible import Memory, call
@@ -52,8 +53,8 @@ class SpatialKernelEstimator(FourierKernelEstimator):
 
     def __init__(self, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory) -> None:
         super().__init__(dim, counts, kind, first, memory)
-        self.stem = nn.Conv2d(dim, dim, 1, bias=False)
-        self.kernel_head = nn.Conv2d(dim, dim, 1)
+        self.stem = PointwiseConv2d(dim, dim, bias=False)
+        self.kernel_head = PointwiseConv2d(dim, dim)
 
     def to_sub_resnet(self, f: Tensor) -> Tensor:
         """Turn features f into the sub-resnet's input, (B, dim, H, W): pixels, not frequencies."""
@@ -91,7 +92,7 @@ class SourceKernelEstimator(FourierKernelEstimator):
         self, source_channels: int, dim: int, counts: Sequence[int], kind: BlockKind, first: bool, memory: Memory
     ) -> None:
         super().__init__(dim, counts, kind, first, memory)
-        self.to_kernel = nn.Conv2d(source_channels, dim, 1, bias=False)
+        self.to_kernel = PointwiseConv2d(source_channels, dim, bias=False)
 
     def deblur_from(self, source: Tensor, f: Tensor, previous: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
         """Deblur f (B, dim, H, W) by kernels estimated from the source (B, source_channels, H, W), H and W even."""

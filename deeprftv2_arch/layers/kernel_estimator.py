@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.layers.reversible_column import sub_resnet
 from deeprftv2_arch.layers.tiling import TileGrid
 from deeprftv2_arch.ops.fourier import irfft2, rfft2
@@ -64,13 +65,13 @@ class FourierKernelEstimator(nn.Module):
         self.keep = keeps_between_columns(memory)
         self.window: int | None = None
         self.window_overlap = 0
-        self.to_kernel = nn.Conv2d(dim, dim, 1, bias=False)
-        self.to_blurred = nn.Conv2d(dim, dim, 1, bias=False)
-        self.stem = nn.Conv2d(2 * dim, dim, 1, bias=False)
+        self.to_kernel = PointwiseConv2d(dim, dim, bias=False)
+        self.to_blurred = PointwiseConv2d(dim, dim, bias=False)
+        self.stem = PointwiseConv2d(2 * dim, dim, bias=False)
         self.sub_resnet = sub_resnet(dim, counts, kind, first, memory)
         self.norm = LayerNorm2d(dim)
-        self.kernel_head = nn.Conv2d(dim, 2 * dim, 1)
-        self.merge = nn.Conv2d(2 * dim, dim, 1, bias=False)
+        self.kernel_head = PointwiseConv2d(dim, 2 * dim)
+        self.merge = PointwiseConv2d(2 * dim, dim, bias=False)
 
     def forward(self, f: Tensor, previous: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
         """Deblur features.

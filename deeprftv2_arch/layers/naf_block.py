@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.layer_norm import LayerNorm2d
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.ops.strips import by_strips
 
 
@@ -27,15 +28,15 @@ class NAFBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = LayerNorm2d(channels)
-        self.expand = nn.Conv2d(channels, 2 * channels, 1)
+        self.expand = PointwiseConv2d(channels, 2 * channels)
         self.depthwise = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
         self.channel_attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels, 1))
-        self.project = nn.Conv2d(channels, channels, 1)
+        self.project = PointwiseConv2d(channels, channels)
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
         self.ffn_norm = LayerNorm2d(channels)
-        self.ffn_expand = nn.Conv2d(channels, 2 * channels, 1)
-        self.ffn_project = nn.Conv2d(channels, channels, 1)
+        self.ffn_expand = PointwiseConv2d(channels, 2 * channels)
+        self.ffn_project = PointwiseConv2d(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
+
 
 def downsample(in_channels: int, out_channels: int, bias: bool = False) -> nn.Conv2d:
     """Build a 2x2 convolution of stride 2: (B, in, H, W) -> (B, out, H/2, W/2)."""
@@ -10,4 +12,4 @@ def downsample(in_channels: int, out_channels: int, bias: bool = False) -> nn.Co
 
 def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
     """Build a 1x1 convolution without bias and a PixelShuffle: (B, in, H, W) -> (B, out, 2H, 2W)."""
-    return nn.Sequential(nn.Conv2d(in_channels, 4 * out_channels, 1, bias=False), nn.PixelShuffle(2))
+    return nn.Sequential(PointwiseConv2d(in_channels, 4 * out_channels, bias=False), nn.PixelShuffle(2))

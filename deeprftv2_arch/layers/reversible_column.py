@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.block_stack import BlockKind, block_stack
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.layers.resample import downsample, upsample
 from deeprftv2_arch.ops.reversible import Memory, call, check_memory_mode, column_step, keeps_between_columns
 
@@ -39,7 +40,7 @@ class ColumnLevel(nn.Module):
         super().__init__()
         self.keep = keeps_between_columns(memory)
         self.before = before or nn.Identity()
-        self.fuse = nn.Conv2d(2 * channels, channels, 1) if linked else None
+        self.fuse = PointwiseConv2d(2 * channels, channels) if linked else None
         self.blocks = blocks
         self.after = after or nn.Identity()
 

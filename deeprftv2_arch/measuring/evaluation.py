@@ -10,7 +10,7 @@ import cv2
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import EvaluationError
-from deeprftv2_arch.launch.processes import begin_process, process_group
+from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
 from deeprftv2_arch.measuring.evaluated_network import Tiles, build_chosen_network, load_chosen_weights
 from deeprftv2_arch.measuring.evaluation_report import as_csv, evaluation_report, file_name
 from deeprftv2_arch.measuring.evaluator import Evaluator
@@ -77,11 +77,13 @@ def evaluate(request: Request, root: Path) -> Iterator[str]:
         if process.rank == 0:
             _make_folder(folder)
         workers = default_workers(evaluator.tasks) if request.workers is None else request.workers
-        with measuring_processes(workers) as map_:
-            results = [evaluator.measured(name, map_) for name in datasets]
-        # Another process that ended with an error could make the launcher stop this one before it has written.
-        if process.rank == 0:
-            yield from _report(evaluator, results, folder, request.triplets)
+        # A test of this name would put the whole folder aside.
+        with only_run_in(run.folder if request.out is None else folder / "evaluation"):
+            with measuring_processes(workers) as map_:
+                results = [evaluator.measured(name, map_) for name in datasets]
+            # Another process that ended with an error could make the launcher stop this one before it has written.
+            if process.rank == 0:
+                yield from _report(evaluator, results, folder, request.triplets)
 
 
 def _report(evaluator: Evaluator, results: list[SetResult], folder: Path, triplets: bool) -> Iterator[str]:

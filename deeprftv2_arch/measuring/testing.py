@@ -11,7 +11,7 @@ from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.launch.image_sizes import check_sizes_for_niqe
 from deeprftv2_arch.launch.loaders import build_datasets
 from deeprftv2_arch.launch.pipeline import replaced
-from deeprftv2_arch.launch.processes import begin_process, process_group
+from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
 from deeprftv2_arch.measuring.report import Report, provenance, write_reports
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.metrics.results import baseline_means, means
@@ -37,7 +37,7 @@ def run_testing(arguments: Arguments, root: Path) -> None:
     run = load_options(arguments, root, is_train=False)
     process = begin_process(run, arguments.launcher)
     opt = run.to_basicsr() | process.for_basicsr()
-    with process_group(process):
+    with process_group(process), only_run_in(run.folder):
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         check_sizes_for_niqe(run, build_datasets(opt))
         # Chosen here, since BasicSR's own models look for one key alone.

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader
 
 from deeprftv2_arch.checkpoints.io import save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.processes import gathered, mean_over_processes
+from deeprftv2_arch.models.state_check import state_faults
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
@@ -55,6 +56,7 @@ class TrainingModel(SRModel, ABC):
         options_type: What these are.
         weights: Where the weights that were loaded last are from; None without any.
         sample_kind: What a batch is made of, for messages.
+        iteration: The last one that was done, here or before what was resumed; None before the first.
 
     Raises:
         OptionError: An option has no meaning.
@@ -62,6 +64,7 @@ class TrainingModel(SRModel, ABC):
     """
 
     weights: Weights | None = None
+    iteration: int | None = None
     sample_kind = "images"
     options_type: type[ModelOptions] = ModelOptions
 
@@ -96,6 +99,7 @@ class TrainingModel(SRModel, ABC):
         self.setup_optimizers()
         self.setup_schedulers()
         self._last_saved: tuple[int, int] | None = None
+        self._validated: tuple[int, list[str]] = (0, [])
 
     @property
     def recipe(self) -> Any:
@@ -171,13 +175,43 @@ class TrainingModel(SRModel, ABC):
             if self.ema_decay > 0 and math.isfinite(self.log_dict["grad_norm"]):  # if not, the scaler skips the step
                 self.model_ema(self.ema_decay)
         scaler.update()
+        self.iteration = current_iter
+
+    def rehearse(self, data: dict[str, Any]) -> None:
+        """Do a step on a batch, but for the change of the weights, and undo all that it leaves.
+
+        So what would fail in the first step fails here. Nothing is compiled for it.
+
+        Args:
+            data: The batch.
+        """
+        net = self.get_bare_model(self.net_g)
+        before, random_numbers = deepcopy(net.state_dict()), random_state()
+        self.feed_data(data)
+        with torch.compiler.set_stance("force_eager"):
+            total: Any = sum(self.compute_losses().values())
+            total.backward()
+        self.net_g.zero_grad(set_to_none=True)
+        net.load_state_dict(before)  # running means of a normalisation
+        restore_random_state(random_numbers)
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Save network and training state; not while steps are being skipped, so that the last good ones stay."""
         if self.guard.skipped > 0 and current_iter != -1:
             get_root_logger().warning("Iteration %d was skipped and is not saved", current_iter)
             return
+        # The state of an earlier run that came as far must not be taken for that of the network that is written first.
+        if self.opt["rank"] == 0:
+            self._state_path(current_iter).unlink(missing_ok=True)
         super().save(epoch, current_iter)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether network and state of the last iteration are saved."""
+        return self._last_saved is not None and self._last_saved[1] == self.iteration
+
+    def _state_path(self, iteration: int) -> Path:
+        return Path(self.opt["path"]["training_states"]) / f"{iteration}.state"
 
     @master_only
     def save_network(
@@ -216,17 +250,24 @@ class TrainingModel(SRModel, ABC):
             "schedulers": [plain(scheduler.state_dict()) for scheduler in self.schedulers],
             "grad_scaler": self.precision.scaler.state_dict(),
             "best_metric_results": getattr(self, "best_metric_results", {}),
+            "validated": self._validated[1] if self._validated[0] == current_iter else [],
             "random_states": random_states,
         }
-        save_atomically(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+        save_atomically(state, self._state_path(current_iter))
 
     def validation(
         self, dataloader: DataLoader[Any], current_iter: int, tb_logger: Any, save_img: bool = False
     ) -> None:
         """Validate; see ``nondist_validation``."""
         super().validation(dataloader, current_iter, tb_logger, save_img)
-        # BasicSR saves an iteration before it validates it; the state shall know the best results up to there.
-        if self.is_train and self._last_saved is not None and self._last_saved[1] == current_iter:
+        if not self.is_train:
+            return
+        dataset: Any = dataloader.dataset
+        names = self._validated[1] if self._validated[0] == current_iter else []
+        self._validated = current_iter, [*names, dataset.opt["name"]]
+        # BasicSR saves an iteration before it validates it. The state then says what is still to be validated, so that
+        # a run that is killed in between does so first; afterwards it knows the best results up to there.
+        if self._last_saved is not None and self._last_saved[1] == current_iter:
             self.save_training_state(*self._last_saved)
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
@@ -240,6 +281,7 @@ class TrainingModel(SRModel, ABC):
         """
         # BasicSR reads states to the GPU, where an optimiser would also look for its step counts, one by one.
         resume_state = plain(resume_state)
+        self.require_fitting(resume_state)
         wanted = self._recipe()
         try:
             super().resume_training(resume_state)
@@ -256,6 +298,9 @@ class TrainingModel(SRModel, ABC):
                     value,
                     wanted.get(name),
                 )
+        self.iteration = resume_state["iter"]
+        self._last_saved = resume_state["epoch"], resume_state["iter"]
+        self._validated = resume_state["iter"], list(resume_state.get("validated", []))
         if resume_state.get("grad_scaler"):
             self.precision.scaler.load_state_dict(resume_state["grad_scaler"])
         metrics = self.options.val.metrics or {}
@@ -272,6 +317,20 @@ class TrainingModel(SRModel, ABC):
                 "The training state has random states of %d processes and this run %d processes: they start anew",
                 len(random_states),
                 self.opt["world_size"],
+            )
+
+    def require_fitting(self, resume_state: dict[str, Any]) -> None:
+        """Refuse a training state that is damaged or another training's, before any of it is taken.
+
+        Raises:
+            CheckpointError: It is.
+        """
+        fault = next(state_faults(resume_state, self.optimizers, self.schedulers), None)
+        if fault is not None:
+            raise CheckpointError(
+                f"the training state of iteration {shown(resume_state.get('iter'))} does not fit the network and "
+                f"optimiser of the option file ({fault}); resume with the options that it was saved with, or from "
+                "another state"
             )
 
     def _recipe(self) -> dict[str, Any]:

@@ -154,7 +154,7 @@ class ValidatingModel(SRModel):
         if self.opt["is_train"]:
             return folder / name / f"{name.name}_{current_iter}.png"
         suffix = self.measuring.suffix or self.opt["name"]
-        return folder / dataset.opt["name"] / name.parent / f"{name.name}_{suffix}.png"
+        return folder / str(dataset.opt["name"]) / name.parent / f"{name.name}_{suffix}.png"
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and ``gt`` (B, 3, H, W), and ``lq_path``."""

@@ -13,6 +13,7 @@ from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import BlockKind
 from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
 from deeprftv2_arch.layers.local_pooling import use_local_pooling
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.layers.resample import downsample
 from deeprftv2_arch.layers.reversible_column import sub_decoder, sub_encoder
@@ -84,7 +85,7 @@ class SubUNet(nn.Module):
         dim, blocks, kinds, memory = settings.dim, settings.blocks, settings.kinds, settings.memory
         self.keep = keeps_between_columns(memory)
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
-        self.merge = None if settings.first else nn.Conv2d(2 * dim, dim, 1)
+        self.merge = None if settings.first else PointwiseConv2d(2 * dim, dim)
         self.encoder = sub_encoder(dim, blocks, kinds, settings.linked, memory)
         self.decoder = sub_decoder(dim, blocks, kinds, memory)
         self.decoded_head = nn.Conv2d(dim, 3, 3, padding=1)
@@ -171,7 +172,7 @@ class DMSUNet(nn.Module):
             self.half_scale = SubUNet(half)
             self.full_to_half = nn.ModuleList(downsample(width, width) for width in widths)
             self.half_to_latent = downsample(full.dim, widths[-1])
-            self.fuse_latent = nn.Conv2d(2 * widths[-1], widths[-1], 1)
+            self.fuse_latent = PointwiseConv2d(2 * widths[-1], widths[-1])
 
     def forward(
         self, pyramid: Sequence[Tensor], previous: Sequence[ScaleFeatures] | None

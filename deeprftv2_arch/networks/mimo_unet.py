@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.block_stack import block_stack
+from deeprftv2_arch.layers.pointwise import PointwiseConv2d
 from deeprftv2_arch.layers.pyramid import SCALES, image_pyramid
 from deeprftv2_arch.layers.resample import downsample, upsample
 from deeprftv2_arch.layers.tiling import run_in_tiles
@@ -52,9 +53,9 @@ class MIMOUNet(nn.Module):
         finer = list(pairwise(widths))
         self.embed = nn.ModuleList(nn.Conv2d(3, dim, 3, padding=1, bias=False) for _ in widths)
         self.down = nn.ModuleList(downsample(fine, coarse) for fine, coarse in finer)
-        self.fuse = nn.ModuleList(nn.Conv2d(width + dim, width, 1, bias=False) for width in widths[1:])
+        self.fuse = nn.ModuleList(PointwiseConv2d(width + dim, width, bias=False) for width in widths[1:])
         self.up = nn.ModuleList(upsample(coarse, fine) for fine, coarse in finer)
-        self.skip = nn.ModuleList(nn.Conv2d(2 * width, width, 1, bias=False) for width in widths[:-1])
+        self.skip = nn.ModuleList(PointwiseConv2d(2 * width, width, bias=False) for width in widths[:-1])
         self.encoder = nn.ModuleList(
             block_stack("NAF", width, count) for width, count in zip(widths, blocks, strict=True)
         )

@@ -7,8 +7,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.options.option_file import shortened
+from deeprftv2_arch.errors import OptionError, shortened
 
 
 def build_network(section: Mapping[str, Any], where: str, device: str = "cpu") -> nn.Module:

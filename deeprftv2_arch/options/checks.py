@@ -13,13 +13,13 @@ from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 from torch import nn, optim
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.common.path_parts import is_path_part
+from deeprftv2_arch.errors import OptionError, shown
 from deeprftv2_arch.metrics.metric_values import needs_ground_truth
 from deeprftv2_arch.options.building import arguments_in, construct
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.late_refusals import logger_faults, paired_image_faults, single_image_faults
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES, OTHER, model_type_named
-from deeprftv2_arch.options.option_file import shown
 from deeprftv2_arch.options.sections import (
     DataSection,
     OptimisationSection,
@@ -70,6 +70,7 @@ def check_options(
     faults = [
         *section_faults(options, content, file),
         *name_faults(content.get("name"), f"{file}: name"),
+        *name_faults(_mapping(content.get("val")).get("suffix") or None, f"{file}: val: suffix"),
         *model_faults(content.get("model_type"), f"{file}: model_type"),
         *data_faults(content.get("datasets"), content.get("model_type"), f"{file}: datasets", is_train),
     ]
@@ -124,8 +125,8 @@ def _loss_faults_of_basicsr(train: Mapping[str, Any], where: str) -> Iterator[st
 
 
 def name_faults(name: object, where: str) -> Iterator[str]:
-    """Check the name of a run: it becomes a folder, and BasicSR renames what is there already."""
-    if isinstance(name, str) and (not name.strip() or name in (".", "..") or re.search(r"[/\\\0]", name)):
+    """Check what becomes the name of a folder, or a part of a file's: it must not lead elsewhere."""
+    if isinstance(name, str) and not is_path_part(name):
         yield f"{where}: expected the name of a folder, without a path, not {shown(name)}"
 
 
@@ -146,6 +147,7 @@ def data_faults(data: object, model: object, where: str, is_train: bool) -> Iter
         if not isinstance(phase, str) or not re.fullmatch(pattern, phase):
             yield f"{place}: data sets are called {names} or val_<anything> here"
         elif isinstance(section, Mapping):
+            yield from name_faults(section.get("name"), f"{place}: name")
             kind = section.get("type")
             unknown = list(_name_faults(kind, DATASET_REGISTRY, f"{place}: type"))
             if unknown:

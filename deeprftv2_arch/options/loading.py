@@ -14,14 +14,14 @@ from torch import nn
 from deeprftv2_arch.checkpoints.io import TOP_LEVEL, find_params, require_fit
 from deeprftv2_arch.checkpoints.stages import read_stage
 from deeprftv2_arch.data.patches import height_and_width
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import OptionError, shortened
 from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.ops.scan.backends import choose_backend, set_backend_of_options
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.building import build_network
 from deeprftv2_arch.options.checks import check_options
 from deeprftv2_arch.options.model_types import ModelType, model_type_named, patch_sizes
-from deeprftv2_arch.options.option_file import Content, change_options, read_option_file, shortened
+from deeprftv2_arch.options.option_file import Content, change_options, read_option_file
 from deeprftv2_arch.options.sections import DataSection, RunOptions
 from deeprftv2_arch.options.training_file import as_testing, is_training_file
 from deeprftv2_arch.options.validation import raise_faults

@@ -8,13 +8,12 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import LONGEST_VALUE, OptionError, shortened, shown
 
 Content = dict[str, Any]
 
 PLUGIN = "plugin"  # the key that names modules to import
 MOST_NODES = 100_000  # values that a file holds when its aliases are unfolded
-LONGEST_VALUE = 80  # characters of a value in a message
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _NAME_TAG = f"{_STANDARD_TAG}python/name:"
@@ -25,20 +24,6 @@ _PLAIN_TAGS = frozenset(
         *("seq", "map", "set", "omap", "pairs", "merge"),
     )
 )
-
-
-def shown(value: object) -> str:
-    """Return a value as a message prints it: in one line, and cut where it is long."""
-    return _cut(repr(value), LONGEST_VALUE)
-
-
-def shortened(text: str, length: int = 200) -> str:
-    """Return a text as one line of at most ``length`` characters."""
-    return _cut(" ".join(text[: 8 * length].split()), length)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def read_option_file(path: Path) -> Content:

@@ -27,6 +27,7 @@ Positive: TypeAlias = Annotated[int, Strict(), Ge(1)]
 # BasicSR's own option files write such numbers as !!float 5e3.
 Count: TypeAlias = Annotated[int, Strict(), Ge(1), BeforeValidator(whole_number)]
 NotNegative: TypeAlias = Annotated[int, Strict(), Ge(0)]
+Seed: TypeAlias = Annotated[int, Strict(), Ge(0), Lt(2**31)]  # numpy takes 32 bits, and every rank the next one
 # Something registered, by its `type`, with its arguments.
 Registered: TypeAlias = Annotated[
     Mapping[str, Any],
@@ -324,7 +325,7 @@ class RunOptions(Section):
         None, description="!!python/name: of a module to import, or a list of them; that of this project loads it."
     )
     scale: Positive = Field(1, description="How many times larger than the degraded image the restored one is.")
-    manual_seed: NotNegative = Field(0, description="Of weights, order and patches: the run repeats with it.")
+    manual_seed: Seed = Field(0, description="Of weights, order and patches: the run repeats with it.")
     dist_params: DistributedSection | None = Field(None, description="How the processes of Slurm find each other.")
     find_unused_parameters: Switch = Field(False, description="Of DistributedDataParallel.")
     scan_backend: Literal["auto", "mamba", "triton", "numba", "torch", "reference"] = Field(
@@ -493,7 +494,7 @@ class ModelOptions(Section):
     path: PathSection = Field(description="Where weights come from.")
     train: OptimisationSection | None = Field(None, description="The recipe; null in a test.")
     val: MeasuringSection = Field(MeasuringSection(), description="How the network is measured.")
-    manual_seed: NotNegative = Field(0, description="Of the run.")
+    manual_seed: Seed = Field(0, description="Of the run.")
     find_unused_parameters: Switch = Field(False, description="Of DistributedDataParallel.")
     scan_backend: Text = Field("auto", description="Backend of selective scans.")
 

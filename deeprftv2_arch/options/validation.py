@@ -17,8 +17,7 @@ from annotated_types import Ge, Lt
 from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, Required
 
-from deeprftv2_arch.errors import OptionError, OptionFileError
-from deeprftv2_arch.options.option_file import LONGEST_VALUE, shortened, shown
+from deeprftv2_arch.errors import LONGEST_VALUE, OptionError, OptionFileError, shortened, shown
 
 Section = TypeVar("Section", bound=BaseModel)
 

@@ -976,39 +976,16 @@ OF_PHOTOGRAPHS: Values = {
 }
 PHOTOGRAPHS: dict[str, Values] = {
     "DeepRFTv2_T_photos": {
-        "heading": "DeepRFTv2-T, the small network for hand-held photographs whose weights the package brings along "
-        "(docs/model_card_T.md).",
+        "heading": "DeepRFTv2-T, a small network for hand-held photographs (docs/deeprftv2_t.md).",
         "note": "It learns from sharp photographs alone, which are blurred while it asks for them, first by short "
-        "paths of the camera and then by longer ones. The learning rate is held to the end and the averaged weights "
-        "are the result; DeepRFTv2_T_photos_longer.yml goes on from there.",
-        "longer": False,
-        "paths": "[2.5, 14]",
-        "curriculum": "{longest: 9, pairs: 14286}",
-        "stages": [(1167, 64)],
-        "start": None,
-        "warmup_iter": 50,
-        "lr": "2e-3",
-        "hold": 1167,
-        "t_max": 1000,
-        "losses": {
-            "l1": "L1Loss, loss_weight: 1.0, reduction: mean",
-            "frequency": "FrequencyLoss, loss_weight: 0.01",
-        },
-        "val_freq": 500,
-        "save_checkpoint_freq": 250,
-    },
-    "DeepRFTv2_T_photos_longer": {
-        "heading": "DeepRFTv2-T trained for longer, from the weights that the package brings along "
-        "(DeepRFTv2_T_photos.yml made them).",
-        "note": "The mean squared error learns longer paths sooner than the paper's losses do "
-        "(docs/model_card_T.md). The learning rate is held for 40,000 iterations and then falls for 20,000. Each takes "
+        "paths of the camera and then by longer ones. The mean squared error learns longer paths sooner than the "
+        "paper's losses do. The learning rate is held for 40,000 iterations and then falls for 20,000. Each takes "
         "0.3 s on one quiet core, so 5 hours in all; to stop sooner or later, change hold and, with it, total_iter and "
         "the last stage, and resume from any state before the fall.",
-        "longer": True,
         "paths": "[2, 30]",
         "curriculum": "{longest: 13, pairs: 240000}",
         "stages": [(30000, 64), (30000, 96)],
-        "start": "deeprftv2_arch/weights/deeprftv2_t.safetensors",
+        "start": None,
         "warmup_iter": 200,
         "lr": "1e-3",
         "hold": 40000,

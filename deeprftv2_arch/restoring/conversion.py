@@ -27,9 +27,9 @@ def check_image(image: AnyImage) -> None:
     if image.dtype not in PEAKS:
         raise DataError(f"an image is of uint8, uint16 or floating point, not {image.dtype}; convert it first")
     flat = image.ndim == 2
-    has_channels = image.ndim == 3 and image.shape[2] in (1, 3, 4)
+    has_channels = image.ndim == 3 and 1 <= image.shape[2] <= 4
     if not (flat or has_channels) or not image.size:
-        raise DataError(f"an image has the shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}")
+        raise DataError(f"an image has the shape (H, W) or (H, W, 1 to 4), not {image.shape}")
     if PEAKS[image.dtype] == 1:
         check_range(float(image.min()), float(image.max()))
 
@@ -45,11 +45,11 @@ def check_range(lowest: float, highest: float) -> None:
 
 
 def to_tensor(image: AnyImage) -> Tensor:
-    """Turn (H, W), (H, W, 1) or (H, W, 3 or 4) into (1, 3, H, W), float32 in 0..1.
+    """Turn (H, W) or (H, W, 1 to 4) into (1, 3, H, W), float32 in 0..1.
 
     Grey comes into all three channels; alpha is left out.
     """
-    colours = image[:, :, None] if image.ndim == 2 else image[:, :, :3]
+    colours = image[:, :, None] if image.ndim == 2 else image[:, :, : 1 if is_grey(image) else 3]
     scaled = np.divide(colours, PEAKS[image.dtype], dtype=np.float32)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
 
@@ -61,7 +61,7 @@ def to_image(restored: Tensor, like: AnyImage) -> AnyImage:
     """
     peak = PEAKS[like.dtype]
     channels = restored[0]
-    if like.ndim == 2 or like.shape[2] == 1:
+    if is_grey(like):
         red, green, blue = channels.split(1)
         channels = red + (green - red + (blue - red)) / 3  # their mean; exact where they are equal
     channels.clamp_(0, 1)
@@ -70,12 +70,22 @@ def to_image(restored: Tensor, like: AnyImage) -> AnyImage:
     image = np.ascontiguousarray(channels.permute(1, 2, 0).numpy().astype(like.dtype))
     if like.ndim == 2:
         return image[:, :, 0]
-    return np.dstack([image, _alpha(like, image)]) if like.shape[2] == 4 else image
+    return np.dstack([image, _alpha(like, image)]) if has_alpha(like) else image
+
+
+def is_grey(image: AnyImage) -> bool:
+    """Tell whether an image is grey, be it with alpha."""
+    return image.ndim == 2 or image.shape[2] in (1, 2)
+
+
+def has_alpha(image: AnyImage) -> bool:
+    """Tell whether the last channel of an image is alpha."""
+    return image.ndim == 3 and image.shape[2] in (2, 4)
 
 
 def _alpha(like: AnyImage, restored: AnyImage) -> AnyImage:
     height, width = restored.shape[:2]
-    alpha = np.ascontiguousarray(like[:, :, 3])
+    alpha = np.ascontiguousarray(like[:, :, -1])
     if alpha.shape == (height, width):
         return alpha
     if PEAKS[like.dtype] != 1:

@@ -1,12 +1,13 @@
 """Restoring images of any kind and any size with a trained network."""
 
 import logging
+import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import TypeVar
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
+from deeprftv2_arch.checkpoints.recognition import describe
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import run_in_tiles
@@ -24,15 +26,18 @@ from deeprftv2_arch.restoring.image_files import MAX_PIXELS, read_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_options
 from deeprftv2_arch.restoring.memory import budget, image_bytes, is_out_of_memory, parse_bytes, tiles_that_fit
+from deeprftv2_arch.restoring.pillow_images import from_pil, is_pil_image, to_pil
+from deeprftv2_arch.restoring.pretrained import pretrained_file
 from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, tiles_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
 
 KERNEL_WINDOW = 256  # pixels
 LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
 MOMENT = 2.0  # seconds after which a bar shows how many tiles are done
 
 logger = logging.getLogger(__name__)
-
-ImageOrTensor = TypeVar("ImageOrTensor", AnyImage, Tensor)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Restorer:
         memory_limit: The most bytes to take, also as "3G" or "500M": resident memory of the whole process or, on a GPU,
             tensors on it. By default 80 % of what is free. How much a tile takes is estimated from measurements.
         max_pixels: The most pixels of a file that is decoded.
+        dtype: In what the network computes where that loses little: float32, or bfloat16 (on any device) or float16 (on
+            a GPU), by PyTorch's autocast. Spectra and scans stay in float32.
 
     Attributes:
         progress: Whether a bar shows how many tiles of an image are done; False at first.
@@ -86,6 +93,7 @@ class Restorer:
         tile: tuple[int, int] | None = None,
         memory_limit: int | str | None = None,
         max_pixels: int = MAX_PIXELS,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         if tile is not None and memory_limit is not None:
             raise OptionError("tile and memory_limit: give one of them, since the limit chooses the tiles")
@@ -97,9 +105,11 @@ class Restorer:
         if max_pixels < 1:
             raise OptionError(f"max_pixels: expected a number above 0, got {max_pixels}")
         self.max_pixels = max_pixels
+        self.dtype = _precision(dtype, self.device)
         self.progress = False
         # Size of tiles that fitted after larger ones had not, so that no later image fails in those first.
         self._largest: int | None = None
+        self._seconds_per_pixel: float | None = None  # of the last run of the network
 
     @classmethod
     def from_checkpoint(
@@ -110,6 +120,7 @@ class Restorer:
         tile: tuple[int, int] | None = None,
         memory_limit: int | str | None = None,
         max_pixels: int = MAX_PIXELS,
+        dtype: torch.dtype = torch.float32,
     ) -> "Restorer":
         """Build from trained weights alone: which network they are of is found from their names and shapes.
 
@@ -119,12 +130,13 @@ class Restorer:
             tile: See the class.
             memory_limit: See the class.
             max_pixels: See the class.
+            dtype: See the class.
 
         Raises:
             CheckpointError: The file cannot be read, or its weights belong to no network of this package.
             OptionError: See the class.
         """
-        return cls(network_of_checkpoint(Path(checkpoint)), device, tile, memory_limit, max_pixels)
+        return cls(network_of_checkpoint(Path(checkpoint)), device, tile, memory_limit, max_pixels, dtype)
 
     @classmethod
     def from_options(
@@ -136,6 +148,7 @@ class Restorer:
         tile: tuple[int, int] | None = None,
         memory_limit: int | str | None = None,
         max_pixels: int = MAX_PIXELS,
+        dtype: torch.dtype = torch.float32,
     ) -> "Restorer":
         """Build the network of an option file for training or testing, with the weights in a file.
 
@@ -153,23 +166,64 @@ class Restorer:
             if tile is None and memory_limit is None:
                 tile = (traits.tile, traits.tile_overlap)
             network.use_tiles(None)
-        return cls(network, device, tile, memory_limit, max_pixels)
+        return cls(network, device, tile, memory_limit, max_pixels, dtype)
 
-    def __call__(self, image: Path | str | ImageOrTensor) -> ImageOrTensor | AnyImage:
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: Path | str,
+        *,
+        device: torch.device | str | None = None,
+        tile: tuple[int, int] | None = None,
+        memory_limit: int | str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        dtype: torch.dtype = torch.float32,
+    ) -> "Restorer":
+        """Build from weights that come with this package, by their name, or from a file as ``from_checkpoint`` does.
+
+        Raises:
+            CheckpointError: It is neither a name of ``PRETRAINED`` nor a file; see also ``from_checkpoint``.
+            OptionError: See the class.
+        """
+        network = network_of_checkpoint(pretrained_file(name_or_path))
+        return cls(network, device, tile, memory_limit, max_pixels, dtype)
+
+    def __repr__(self) -> str:
+        """Say which network restores, where and in what precision."""
+        kind = describe(self.network.state_dict())
+        name = type(self.network).__name__ if kind == "no network of this package" else kind
+        tiles = f", {self.tile}" if self.tile else ""
+        return f"<Restorer: {name}, on {self.device} in {str(self.dtype).removeprefix('torch.')}{tiles}>"
+
+    @overload
+    def __call__(self, image: Path | str) -> AnyImage: ...
+
+    @overload
+    def __call__(self, image: AnyImage) -> AnyImage: ...
+
+    @overload
+    def __call__(self, image: Tensor) -> Tensor: ...
+
+    @overload
+    def __call__(self, image: "PilImage") -> "PilImage": ...
+
+    def __call__(self, image: "Path | str | AnyImage | Tensor | PilImage") -> "AnyImage | Tensor | PilImage":
         """Restore one image, or each of a batch.
 
         Args:
             image: One of
 
-                * the path of a PNG or a JPEG, which is turned upright as its Exif data say,
-                * a NumPy array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGB with alpha, of uint8, uint16, or
-                  floating point in 0..1,
-                * a tensor (C, H, W) or (B, C, H, W) of the same channels and types, on any device.
+                * the path of an image, which is turned upright as its Exif data say,
+                * a NumPy array (H, W) or (H, W, 1), grey, (H, W, 2), grey with alpha, (H, W, 3), RGB, or (H, W, 4), RGB
+                  with alpha, of uint8, uint16, or floating point in 0..1,
+                * a tensor (C, H, W) or (B, C, H, W) of the same channels and types, on any device,
+                * an image of Pillow, of mode 1, L, LA, P, RGB, RGBA, I;16 or F (in 0..1).
 
-                Whatever the type, the network works in float32.
+                On a GPU the images of a batch are restored in one pass, as far as they fit into the memory.
 
         Returns:
-            The same kind, shape but for the enlargement, type and device; of a path an array as its file is stored.
+            The same kind, shape but for the enlargement, type and device; of a path an array as its file is stored; of
+            modes 1 and P images of modes L, RGB or RGBA.
             Floats are clamped to 0..1. Grey comes back as grey; alpha as it was, or enlarged bicubically.
 
         Raises:
@@ -181,18 +235,41 @@ class Restorer:
         if isinstance(image, np.ndarray):
             return self.restore(image).image
         if isinstance(image, str | Path):
-            return self(read_image(Path(image), self.max_pixels)[0])
-        raise DataError(f"an image is a path, a NumPy array or a tensor, not a {type(image).__name__}")
+            return self.restore(read_image(Path(image), self.max_pixels).image).image
+        if is_pil_image(image):
+            return to_pil(self.restore(from_pil(image)).image)
+        raise DataError(
+            f"an image is a path, a NumPy array, a tensor or an image of Pillow, not a {type(image).__name__}"
+        )
 
     def _restore_tensor(self, images: Tensor) -> Tensor:
-        if images.dim() not in (3, 4) or images.shape[-3] not in (1, 3, 4) or not images.numel():
+        if images.dim() not in (3, 4) or not 1 <= images.shape[-3] <= 4 or not images.numel():
             shape = tuple(images.shape)
-            raise DataError(f"a tensor of images is (C, H, W) or (B, C, H, W) with 1, 3 or 4 channels, not {shape}")
-        if images.dim() == 4:
-            return torch.stack([self._restore_tensor(image) for image in images])
-        image = images.detach().cpu().permute(1, 2, 0)
-        array = (image.float() if image.dtype == torch.bfloat16 else image).numpy()
-        return torch.from_numpy(self(array)).permute(2, 0, 1).to(images.device, images.dtype)
+            raise DataError(f"a tensor of images is (C, H, W) or (B, C, H, W) with 1 to 4 channels, not {shape}")
+        if images.dim() == 3:
+            return self._restore_tensor(images[None])[0]
+        arrays = [_as_array(image) for image in images]
+        for array in arrays:
+            check_image(array)
+        restored = self._restore_batch(torch.cat([to_tensor(array) for array in arrays]))
+        results = [to_image(one[None], array) for one, array in zip(restored, arrays, strict=True)]
+        channels_first = torch.stack([torch.from_numpy(result).permute(2, 0, 1) for result in results])
+        return channels_first.to(images.device, images.dtype)
+
+    @torch.no_grad()
+    def _restore_batch(self, x: Tensor) -> Tensor:
+        """Restore (B, 3, H, W) in one pass where that is faster and fits into the memory, else one after the other."""
+        if len(x) > 1 and self._takes_batches():
+            height, width = x.shape[2:]
+            at_once = self._first_tiles(height * len(x), width, self.tile)  # as much memory as an image so high takes
+            if at_once is None or max(height, width) <= at_once.size:
+                restored = self._attempt(x, None)
+                if restored is not None:
+                    return _require_finite(restored)
+        return torch.cat([self.restore_tensor(one[None])[0] for one in x])
+
+    def _takes_batches(self) -> bool:
+        return self.device.type == "cuda"  # a CPU is busy with one image
 
     def restore(self, image: AnyImage, tiles: Tiles | None = None) -> Restored:
         """Restore one image, and say in which tiles.
@@ -224,11 +301,28 @@ class Restorer:
             tiles = restored.tiles or Tiles(max(image.shape[:2]), 0)
 
     @torch.no_grad()
-    def kernels(self, image: AnyImage, tiles: Tiles | None = None) -> NDArray[np.float32]:
+    def seconds_for(self, height: int, width: int) -> float:
+        """Estimate how long an image of this size will take, from the last run or, before the first, from a small one.
+
+        A network that runs for the first time, or on a size for the first time, may take longer.
+        """
+        if self._seconds_per_pixel is None:
+            side = min(KERNEL_WINDOW // 2, height, width)
+            for _ in range(2):  # what the first one loads and compiles does not count
+                self._run(torch.zeros(1, 3, side, side))
+        again = 1.0
+        if self.tile is not None and max(height, width) > self.tile.size:
+            again = (self.tile.size / (self.tile.size - self.tile.overlap)) ** 2
+        return (self._seconds_per_pixel or 0.0) * height * width * again
+
+    @torch.no_grad()
+    def kernels(
+        self, image: "Path | str | AnyImage | Tensor | PilImage", tiles: Tiles | None = None
+    ) -> NDArray[np.float32]:
         """Return the blur kernels that the network estimates in the middle of an image.
 
         Args:
-            image: A NumPy array as above.
+            image: A path, a NumPy array, a tensor (C, H, W) or (1, C, H, W), or an image of Pillow, as above.
             tiles: Those in which the image was restored, whose kernels are to be seen; by default those that were
                 asked for, if any.
 
@@ -238,11 +332,19 @@ class Restorer:
 
         Raises:
             OptionError: The network has no estimators.
+            DataError: The image is none of these, or cannot be read.
         """
-        check_image(image)
+        if isinstance(image, str | Path):
+            image = read_image(Path(image), self.max_pixels).image
+        elif isinstance(image, Tensor):
+            if image.dim() not in (3, 4) or (image.dim() == 4 and len(image) != 1):
+                raise DataError(f"kernels are of one image, (C, H, W) or (1, C, H, W), not {tuple(image.shape)}")
+            image = _as_array(image if image.dim() == 3 else image[0])
+        array = from_pil(image) if is_pil_image(image) else cast(AnyImage, image)
+        check_image(array)
         tiles = tiles or self.tile
         sizes = [KERNEL_WINDOW, tiles and tiles.size, traits_of(self.network).tile]
-        x = middle(to_tensor(image), min(size for size in sizes if size))
+        x = middle(to_tensor(array), min(size for size in sizes if size))
         return estimated_kernels(self.network, lambda: self._run(x))
 
     @torch.no_grad()
@@ -269,8 +371,7 @@ class Restorer:
             logger.warning("Out of memory with an image of %dx%d; trying %s", width, height, tried)
             self._largest = tried.size
             restored = self._attempt(x, tried)
-        if not restored.isfinite().all():
-            raise DataError("the network's output is not finite")
+        _require_finite(restored)
         return restored, tried if tried and max(height, width) > tried.size else None
 
     def _first_tiles(self, height: int, width: int, wanted: Tiles | None) -> Tiles | None:
@@ -311,10 +412,37 @@ class Restorer:
 
     def _run(self, x: Tensor) -> Tensor:
         """Run the network on the device; a network of one channel works on colours one by one."""
+        start = time.perf_counter()
         x = x.to(self.device)
         one_by_one = traits_of(self.network).channels == 1
-        restored: Tensor = self.network(x.transpose(0, 1)).transpose(0, 1) if one_by_one else self.network(x)
-        return restored.float().cpu()
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            restored: Tensor = self.network(x.flatten(0, 1)[:, None] if one_by_one else x)
+        if one_by_one:
+            restored = restored[:, 0].unflatten(0, x.shape[:2])
+        result = restored.float().cpu()
+        self._seconds_per_pixel = (time.perf_counter() - start) / (len(x) * x.shape[2] * x.shape[3])
+        return result
+
+
+def _as_array(image: Tensor) -> AnyImage:
+    """Turn (C, H, W) into (H, W, C)."""
+    image = image.detach().cpu().permute(1, 2, 0)
+    array: AnyImage = (image.float() if image.dtype == torch.bfloat16 else image).numpy()
+    return array
+
+
+def _require_finite(restored: Tensor) -> Tensor:
+    if not restored.isfinite().all():
+        raise DataError("the network's output is not finite")
+    return restored
+
+
+def _precision(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    possible = [torch.float32, torch.bfloat16] + [torch.float16] * (device.type == "cuda")
+    if dtype not in possible:
+        names = ", ".join(str(one) for one in possible)
+        raise OptionError(f"dtype: {dtype} cannot be used on {device.type}; choose one of {names}")
+    return dtype
 
 
 def _device(device: torch.device | str | None) -> torch.device:

@@ -192,7 +192,7 @@ def test_payload_is_named_and_not_executed(tmp_path: Path, form: str) -> None:
 
 def test_other_content_is_named(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(CheckpointError, match="holds a list, not a dictionary"):
+    with pytest.raises(CheckpointError, match=r"holds a list, not a dictionary"):
         load_checkpoint(tmp_path / "list.pth")
     torch.save({"epoch": 3, "optimizers": []}, tmp_path / "3.state")
     with pytest.raises(
@@ -298,3 +298,38 @@ def test_what_fits_may_be_loaded_alone() -> None:
     assert "1.weight (9, 9) instead of (3, 2)" in left_out
     assert "unexpected, e.g. more" in left_out
     assert load_into(net, net.state_dict(), Path("a.pth"), strict=False) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.complex64, torch.int16])
+def test_types_that_are_no_weights_are_one_line(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"params": {"w\n": torch.zeros(3).to(dtype)}}, path)
+    with pytest.raises(CheckpointError, match=r"weights of type .* are not supported") as caught:
+        load_params(path)
+    assert str(dtype).removeprefix("torch.") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_integers_in_place_of_weights_are_refused_and_buffers_are_not() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+    state = network.state_dict()
+    load_into(network, dict(state), Path("a.pth"))
+    with pytest.raises(CheckpointError, match=r"weights of type int64 are not supported \('0.bias'\)"):
+        load_into(network, state | {"0.bias": torch.ones(1, dtype=torch.int64)}, Path("a.pth"))
+
+
+def test_weights_that_unfold_one_storage_are_refused() -> None:
+    shared = torch.zeros(1000)
+    tied = {"a": shared, "b": shared}
+    assert pick_params({"params": tied})[0].keys() == tied.keys()
+    with pytest.raises(CheckpointError, match=r"announce 1,200,000 bytes and share 4,000"):
+        pick_params({"params": {str(number): shared for number in range(300)}})
+
+
+def test_a_million_weights_are_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"holds 1,000,000 weights; no more than 100,000 are read"):
+        pick_params({"params": dict.fromkeys(map(str, range(1_000_000)), torch.zeros(1))})
+
+
+def test_empty_average_does_not_hide_the_weights() -> None:
+    assert pick_params({"params": {"w": torch.zeros(1)}, "params_ema": {}}, "params_ema")[1] == "params"

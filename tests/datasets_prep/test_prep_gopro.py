@@ -499,8 +499,7 @@ def test_damaged_database_as_a_source(tmp_path: Path, capsys: pytest.CaptureFixt
     for options in ((), ("--dry-run",)):
         assert prepare(tmp_path / "repack", tmp_path / "out", "--splits", "test", *options) == 2
         error = capsys.readouterr().err
-        for frame in FRAMES:
-            assert f"{source}: GOPR0384_11_00-{frame} cannot be read: data.mdb is damaged (" in error
+        assert f"{source}: data.mdb is damaged (page " in error
     # What is wrong with the whole file is said once.
     (source / "data.mdb").write_bytes(whole[:-4096])
     assert prepare(tmp_path / "repack", tmp_path / "out", "--splits", "test") == 2

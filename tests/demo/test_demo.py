@@ -95,6 +95,19 @@ def test_enlarged_image_and_network_without_estimators(tmp_path: Path) -> None:
     assert "restored whole in" in trial.text
 
 
+def test_format_to_keep_and_time_told_before(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", noise(20, 30, 3))
+    write_image(tmp_path / "alpha.png", noise(20, 30, 4))
+    restorer = Restorer(Identity(), "cpu")
+    told: list[str] = []
+    for name, suffix, kept in (("a", ".webp", "a_restored.webp"), ("a", ".jpg", "a_restored.jpg"), ("a", ".tif", None)):
+        trial = try_image(restorer, tmp_path / f"{name}.png", tmp_path, suffix, told.append)
+        assert trial.restored.name == kept or kept is None
+        assert read(trial.restored).shape == (20, 30, 3)
+    assert try_image(restorer, tmp_path / "alpha.png", tmp_path, ".jpg").restored.name == "alpha_restored.png"
+    assert told == ["less than a second"] * 3
+
+
 def test_image_is_shown_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -379,7 +392,8 @@ def test_page_in_a_browser(tmp_path: Path, checkpoint: Path) -> None:
         assert [sent_past_the_page(address, bytes(size)) for size in (300_000, 300_001)] == [200, 413]
         with browser(tmp_path / "profile", downloads) as driver:
             page = Page(driver, address, downloads)
-            assert "up to 0.2861 MiB and 40,000 pixels to have it restored." in page.shows("Drop a PNG or a JPEG of")
+            text = page.shows("Drop an image of")
+            assert "up to 0.2861 MiB and 40,000 pixels to have it restored by DeepRFTv2" in text
             assert not page.offers_download()
             check_restored(page, tmp_path / "the deep one.png", restorer)
             check_restored(page, tmp_path / "lying.jpg", restorer)

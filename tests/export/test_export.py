@@ -1,5 +1,6 @@
 """Exported networks against the networks themselves, at sizes that tracing never saw; refusals; the command."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import deeprftv2_arch
 from deeprftv2_arch.__main__ import build_parser
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, ExportError, OptionError, WriteError
 from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
@@ -89,12 +91,28 @@ def network(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield network
 
 
+def scale(network: nn.Module) -> int:
+    return int(getattr(network, "upscale", 1))
+
+
+def check_metadata(found: dict[str, str], network: nn.Module) -> None:
+    assert found["network"].startswith(type(network).__name__)
+    assert found["scale"] == str(scale(network))
+    assert found["version"] == deeprftv2_arch.__version__
+    assert found["licence"] == "Apache-2.0"
+    assert found["output"] == "of the same range, not clamped"
+
+
 @pytest.mark.slow
 @needs_export
 def test_a_program_runs_without_this_package(tmp_path: Path, network: Any) -> None:
     export_program(network, tmp_path / "network.pt2")
     images = [torch.rand(1, 3, *size) for size in SIZES]
     torch.save(images, tmp_path / "images.pth")
+    extra = {"metadata.json": ""}
+    loaded = torch.export.load(tmp_path / "network.pt2", extra_files=extra)
+    check_metadata(json.loads(extra["metadata.json"]), network)
+    assert not any(parameter.requires_grad for parameter in loaded.module().parameters())  # fast without no_grad
     script = (
         "import sys, torch; program = torch.export.load('network.pt2').module();"
         "torch.save([program(x) for x in torch.load('images.pth')], 'restored.pth');"
@@ -118,6 +136,11 @@ def test_an_onnx_model_restores_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     pytest.importorskip("onnxscript")
     export_onnx(network, tmp_path / "network.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    check_metadata(session.get_modelmeta().custom_metadata_map, network)
+    assert session.get_inputs()[0].shape == [1, 3, "height", "width"]
+    assert session.get_outputs()[0].shape[2:] == (
+        ["height", "width"] if scale(network) == 1 else ["2*height", "2*width"]
+    )
     for size in SIZES:
         image = torch.rand(1, 3, *size)
         (restored,) = session.run(["restored"], {"picture": image.numpy()})

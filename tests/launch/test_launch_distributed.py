@@ -9,7 +9,7 @@ from deeprftv2_arch.launch.processes import Process, find_process, first_host
 
 pytestmark = pytest.mark.slow
 
-TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 SRUN: dict[str, Any] = {
     "SLURM_PROCID": "6",
     "SLURM_STEP_NUM_TASKS": "8",
@@ -53,6 +53,27 @@ def test_port_of_the_option_file_comes_first() -> None:
 def test_launcher_that_has_not_started_the_process(launcher: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         find_process(launcher, None, {})
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (TORCHRUN | {"WORLD_SIZE": "abc"}, "WORLD_SIZE='abc': expected a number; unset what is left"),
+        (TORCHRUN | {"RANK": "8"}, "RANK=8: expected a number below WORLD_SIZE=8; unset what is left"),
+        (TORCHRUN | {"RANK": ""}, "RANK is not set; start with torchrun"),
+        (TORCHRUN | {"MASTER_ADDR": ""}, "MASTER_ADDR: is not set, though RANK is; start with torchrun"),
+        (TORCHRUN | {"MASTER_PORT": "x"}, "MASTER_PORT='x': expected a number"),
+        (SRUN | {"SLURM_PROCID": "\x1b[31m"}, r"SLURM_PROCID='\\x1b\[31m': expected a number"),
+        (SRUN | {"SLURM_STEP_NUM_TASKS": "many"}, "SLURM_STEP_NUM_TASKS='many': expected a number"),
+    ],
+)
+def test_variables_left_over_are_named(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        find_process(None, None, environment)
+
+
+def test_empty_variables_of_slurm_are_none() -> None:
+    assert find_process(None, None, {"SLURM_STEP_NUM_TASKS": "", "SLURM_PROCID": ""}) == Process()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Training and testing through the launchers, as a user starts them."""
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -23,6 +24,7 @@ from launch_helpers import (
 )
 
 from deeprftv2_arch.commands.train_and_test import run_as_program, train
+from deeprftv2_arch.common.folder_lock import folder_locked
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
 from deeprftv2_arch.launch.arguments import Arguments
@@ -128,7 +130,7 @@ def test_auto_resume_reads_state_and_network_once(
     read: list[str] = []
     monkeypatch.setattr(resume, "load_checkpoint", lambda path: read.append(path.name) or load(path))
     opt = {"auto_resume": True, "path": {key: str(folder / key) for key in ("models", "training_states")}}
-    opt |= {"network_g": {}, "is_train": True}
+    opt |= {"network_g": {}, "is_train": True, "datasets": {"train": {"type": "DeblurPairDataset"}}}
     state = resume.load_resume_state(opt)
     assert state is not None
     assert state["iter"] == 3
@@ -315,7 +317,7 @@ def test_error_in_a_worker_is_one_line_too(
     options = training_options(tmp_path / "data", images[1], datasets__train__num_worker_per_gpu=1)
     message = what_the_user_reads(tmp_path, options, monkeypatch, capsys)
     last = message.splitlines()[-1]
-    assert last.startswith(f"train: error: {tmp_path / 'data' / 'blur'}")
+    assert last.startswith(f"train: error: datasets: train: data: {tmp_path / 'data' / 'blur'}")
     assert "Traceback" not in message
 
 
@@ -377,3 +379,18 @@ def test_training_begins_with_given_weights(images: tuple[Path, Path], tmp_path:
     )
     folder = train_here(tmp_path, options)
     assert torch.equal(weights_of(folder, "latest"), weights_of(alone, 6))
+
+
+def test_second_run_of_a_name_is_refused_before_anything_is_renamed(images: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "experiments" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "result").write_text("of the run that goes on")
+    options = write_options(tmp_path / "run.yml", training_options(*images))
+    with folder_locked(folder):
+        code, output = run(*TRAIN, "-opt", options, cwd=tmp_path)
+    assert code == 2
+    lines = [line for line in output.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    assert f"process {os.getpid()} on {socket.gethostname()} is writing there" in lines[0]
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+    assert [path.name for path in folder.iterdir()] == ["result"]

@@ -55,6 +55,6 @@ def test_wandb_without_the_function_that_basicsr_asks_for(monkeypatch: pytest.Mo
         ("wandb.sdk.lib", None),
         ("wandb.sdk.lib.runid", runid),
     ):
-        monkeypatch.setitem(sys.modules, name, module or SimpleNamespace())  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, name, module or SimpleNamespace())
     repair_wandb()
     assert wandb.util.generate_id() == "id"

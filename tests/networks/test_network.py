@@ -7,6 +7,7 @@ import torch
 from oracle_deeprftv2 import random_state, restore
 from ptflops import get_model_complexity_info
 
+from benchmarks.complexity import OWN_CONVOLUTIONS
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
@@ -53,7 +54,13 @@ def test_macs_are_the_published_ones(name: str) -> None:
         network = DeepRFTv2(**arguments)
     with torch.no_grad():
         macs, _ = get_model_complexity_info(
-            network, (3, 256, 256), as_strings=False, print_per_layer_stat=False, verbose=False, backend="pytorch"
+            network,
+            (3, 256, 256),
+            as_strings=False,
+            print_per_layer_stat=False,
+            verbose=False,
+            backend="pytorch",
+            custom_modules_hooks=OWN_CONVOLUTIONS,
         )
     assert macs / 1e9 == pytest.approx(published, abs=1e-3)
 

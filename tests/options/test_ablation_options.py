@@ -10,6 +10,7 @@ from basicsr.archs import build_network
 from launch_helpers import REPOSITORY
 from ptflops import get_model_complexity_info
 
+from benchmarks.complexity import OWN_CONVOLUTIONS
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.options.loading import load_options
 from deeprftv2_arch.options.option_file import read_option_file
@@ -165,6 +166,7 @@ def test_table_6_has_the_macs_that_the_paper_prints(row: int) -> None:
             print_per_layer_stat=False,
             verbose=False,
             backend="pytorch",
+            custom_modules_hooks=OWN_CONVOLUTIONS,
         )
     printed = STRUCTURAL.get(row, ROWS[row][-1])
     digits = len(printed.split(".")[1])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from launch_helpers import data_section, evaluation_options, training_options, write_options
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import OptionError, shown
 from deeprftv2_arch.launch.arguments import parse_arguments
 from deeprftv2_arch.options import sections
 from deeprftv2_arch.options.loading import Options, load_options
@@ -91,7 +91,7 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"datasets__train__num_worker_per_gpu": -1}, "datasets: train: num_worker_per_gpu: expected a whole number"),
         ({"num_gpu": -3}, "num_gpu: expected a whole number from 0 on or 'auto', not -3"),
         ({"num_gpu": "all"}, "num_gpu: expected a whole number from 0 on or 'auto', not 'all'"),
-        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on, not -1"),
+        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on and below 2147483648, not -1"),
         ({"train__losses": {"l1.0": {"type": "L1Loss"}}}, "train: losses: l1.0: expected letters, digits and"),
         ({"train__losses": {"": {"type": "L1Loss"}}}, "train: losses: : expected letters, digits and underscores"),
         ({"train__losses": {1: {"type": "L1Loss"}}}, "train: losses: 1: expected letters, digits and underscores"),
@@ -178,6 +178,31 @@ def test_name_of_a_run_is_a_plain_folder_name(tmp_path: Path, name: str, model: 
         options["train"]["pixel_opt"] = {"type": "L1Loss"}
     message = fault(tmp_path, options)
     assert message == f"name: expected the name of a folder, without a path, not {name!r}"
+
+
+@pytest.mark.parametrize("name", ["../../../x", "/x", "a/b", "", "a\nb", "\x1b[2J", "x" * 300])
+def test_names_of_data_sets_are_plain_folder_names(tmp_path: Path, name: str) -> None:
+    message = fault(tmp_path, training_options(tmp_path, tmp_path, datasets__val__name=name))
+    assert message == f"datasets: val: name: expected the name of a folder, without a path, not {shown(name)}"
+
+
+def test_suffix_of_saved_images_is_a_part_of_their_names(tmp_path: Path) -> None:
+    message = fault(tmp_path, training_options(tmp_path, tmp_path, val__suffix="/../x"))
+    assert message == "val: suffix: expected the name of a folder, without a path, not '/../x'"
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["model_type", "network_g__type", "datasets__train__type", "train__losses__l1__type", "train__optim_g__type"],
+)
+def test_type_that_is_a_list_is_named(tmp_path: Path, place: str) -> None:
+    found = faults(tmp_path, training_options(tmp_path, tmp_path, **{place: []}))
+    assert f"{place.replace('__', ': ')}: expected text, not []" in found
+
+
+def test_seed_beyond_those_of_numpy_is_refused(tmp_path: Path) -> None:
+    message = fault(tmp_path, training_options(tmp_path, tmp_path, manual_seed=2**31))
+    assert message == "manual_seed: expected a whole number from 0 on and below 2147483648, not 2147483648"
 
 
 def test_name_of_a_run_from_the_command_line(tmp_path: Path) -> None:

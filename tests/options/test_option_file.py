@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.options.option_file import LONGEST_VALUE, MOST_NODES, change_options, read_option_file, shown
+from deeprftv2_arch.errors import LONGEST_VALUE, OptionError, shown
+from deeprftv2_arch.options.option_file import MOST_NODES, change_options, read_option_file
 
 # What each would leave behind, were it run.
 PROGRAMS = (

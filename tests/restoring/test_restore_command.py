@@ -68,14 +68,14 @@ def write_mixed(folder: Path) -> dict[str, np.ndarray]:
     }.items():
         assert cv2.imwrite(str(folder / "image.png"), swapped(image))
         (folder / "image.png").rename(folder / name)
-        expected[name if name.endswith(".png") else f"{name}.png"] = image
+        expected[Path(name).with_suffix(".png").name] = image
     flat = np.full((16, 24, 3), 200, np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(flat).save(folder / "turned.jpg", exif=exif)
     Image.fromarray(flat).save(folder / "photo.JPEG")
     Image.fromarray(flat[:, :, 0]).save(folder / "grey.jpg")
-    expected |= {"turned.jpg.png": flat.swapaxes(0, 1), "photo.JPEG.png": flat, "grey.jpg.png": flat[:, :, 0]}
+    expected |= {"turned.png": flat.swapaxes(0, 1), "photo.png": flat, "grey.jpg.png": flat[:, :, 0]}
     (folder / "text.png").write_text("no image", encoding="utf-8")
     (folder / "empty.jpg").touch()
     (folder / "broken.jpg").write_bytes((folder / "turned.jpg").read_bytes()[:-40])
@@ -210,19 +210,24 @@ def test_inputs_with_mistakes_do_not_stop_the_others(
     np.testing.assert_array_equal(cv2.imread(str(out / "b.png")), cv2.imread("photos/holiday/b.png"))
 
 
-def test_no_result_is_taken_for_that_of_another_file(tmp_path: Path, checkpoint: Path) -> None:
+def test_no_result_is_taken_for_that_of_another_file(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(folder / "x.jpg")
     assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 0
     write_image(folder / "x.png", noise(9, 9, 3))
     write_image(folder / "x.PNG", noise(7, 9, 3))
-    assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 0
-    assert {name: cv2.imread(str(out / name)).shape[:2] for name in files(out)} == {
-        "x.jpg.png": (8, 8),
-        "x.png": (9, 9),
-        "x.PNG.png": (7, 9),
-    }
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 1
+    assert f"x.png: is newer than {out}/x.png, which stays as it is; --overwrite" in capsys.readouterr().err
+
+    def shapes() -> dict[str, tuple[int, ...]]:
+        return {name: cv2.imread(str(out / name)).shape[:2] for name in files(out)}
+
+    assert shapes() == {"x.jpg.png": (8, 8), "x.png": (8, 8), "x.PNG.png": (7, 9)}
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint, "--overwrite") == 0
+    assert shapes() == {"x.jpg.png": (8, 8), "x.png": (9, 9), "x.PNG.png": (7, 9)}
 
 
 def test_only_files_are_done(
@@ -243,13 +248,12 @@ def test_only_files_are_done(
 def test_summary_tells_tiles_and_other_kinds(
     tmp_path: Path, photos: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("b.BMP", "c.bmp", "d.tif", "e.webp", "f.gif", "g.heic", "h.txt", ".hidden"):
+    for name in ("b.PSD", "c.psd", "d.exr", "e.hdr", "f.cr2", "g.jxl", "h.txt", ".hidden"):
         (photos / name).touch()
     out = tmp_path / "out"
     assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 30, 8) == 0
     assert (
-        capsys.readouterr().out
-        == f"{out}: 3 restored, 7 of other kinds left out (.bmp, .gif, .heic, .tif, .txt, ...)\n"
+        capsys.readouterr().out == f"{out}: 3 restored, 7 of other kinds left out (.cr2, .exr, .hdr, .jxl, .psd, ...)\n"
     )
     assert restore(photos, "-o", out, "--checkpoint", checkpoint, "--tile", 22, 8, "--overwrite") == 0
     assert f"{out}: 3 restored (3 in tiles, the smallest of 22 pixels), 7 of other" in capsys.readouterr().out
@@ -446,16 +450,75 @@ def test_folder_that_cannot_be_written(
 # Names and kernels
 
 
-def test_names_of_outputs_depend_on_the_source_alone(tmp_path: Path) -> None:
-    for name in ("x.png", "x.jpg", "x.JPG", "y.jpeg", "z.PNG", ".hidden.png"):
+def test_names_that_a_person_expects_and_no_two_alike(tmp_path: Path) -> None:
+    for name in ("x.png", "x.jpg", "x.JPG", "y.jpeg", "z.PNG", "w.tif", "w.webp", "v.gif", "v.mov", ".hidden.png"):
         (tmp_path / name).touch()
     (tmp_path / ".thumbnails").mkdir()
     (tmp_path / ".thumbnails" / "z.png").touch()
-    names = {"x.png": "x.png", "x.jpg": "x.jpg.png", "x.JPG": "x.JPG.png", "y.jpeg": "y.jpeg.png", "z.PNG": "z.PNG.png"}
+    names = {"x.png": "x.png", "x.jpg": "x.jpg.png", "x.JPG": "x.JPG.png", "y.jpeg": "y.png", "z.PNG": "z.png"}
+    names |= {"w.tif": "w.tif.png", "w.webp": "w.webp.png", "v.gif": "v.png", "v.mov": "v.mp4"}
     jobs = plan([str(tmp_path)], Path("out"), compare=True).jobs
     assert {job.source.name: job.target.name for job in jobs} == names
-    for name, target in names.items():
+    for name, target in names.items():  # whatever else is restored
         assert [job.target for job in plan([str(tmp_path / name)], Path("out")).jobs] == [Path("out", target)]
+
+
+def test_inputs_of_several_folders_claim_no_name_twice(tmp_path: Path) -> None:
+    for name in ("a/x.jpg", "b/x.tif", "c/\u00e9.jpg", "d/e\u0301.jpeg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    jobs = plan([str(path) for path in tmp_path.rglob("*.*")], Path("out")).jobs
+    assert {job.target.name for job in jobs} == {"x.jpg.png", "x.tif.png", "\u00e9.jpg.png", "e\u0301.jpeg.png"}
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e4"])
+def test_names_of_255_bytes_get_names_that_fit(tmp_path: Path, checkpoint: Path, letter: str) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    stem = (letter * 251).encode()[:250].decode()
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(folder / f"{stem}.jpg")
+    Image.fromarray(np.full((8, 8, 3), 60, np.uint8)).save(folder / f"{stem}.gif")
+    assert restore(folder, "-o", out, "--checkpoint", checkpoint, "--compare", "--save-kernels") == 0
+    assert len(files(out)) == 6
+    for name in files(out):
+        assert len(name.encode()) <= 255
+        assert name.startswith(letter * 100)
+        assert name.endswith((".png", "_compare.png", "_kernels.png"))
+
+
+def test_name_of_the_result(tmp_path: Path, photos: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = tmp_path / "new" / "photo_sharp.png"
+    settings = ("--checkpoint", checkpoint)
+    assert restore(photos / "a.png", "-o", one, *settings, "--compare") == 0
+    assert files(tmp_path / "new") == ["photo_sharp.png", "photo_sharp_compare.png"]
+    assert one.read_bytes() == (photos / "a.png").read_bytes()
+    for ending, kind in ((".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP"), (".tiff", "TIFF")):
+        assert restore(photos / "a.png", "-o", one.with_suffix(ending), *settings) == 0
+        with Image.open(one.with_suffix(ending)) as stored:
+            assert stored.format == kind
+    several = tmp_path / "several.png"
+    assert restore(photos / "a.png", photos / "holiday" / "b.png", "-o", several, *settings) == 0
+    assert files(several) == ["a.png", "b.png"]
+    capsys.readouterr()
+    assert restore(photos / "a.png", "-o", tmp_path / "x.png", *settings, "--format", "jpg") == 2
+    assert "x.png: ends in .png, but --format is jpg; change one of them" in capsys.readouterr().err
+    assert restore(photos / "a.png", "-o", tmp_path / "x.mp4", *settings) == 2
+    assert "a.png becomes no such file; end the name in .png, .jpg, .jpeg, .webp" in capsys.readouterr().err
+    write_image(photos / "alpha.png", noise(8, 8, 4))
+    assert restore(photos / "alpha.png", "-o", tmp_path / "x.jpg", *settings) == 1
+    assert "x.jpg: a JPEG has no alpha; write a PNG" in capsys.readouterr().err
+
+
+def test_exif_is_kept_and_stripped(tmp_path: Path, checkpoint: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", 6
+    Image.fromarray(np.full((16, 24, 3), 90, np.uint8)).save(tmp_path / "a.jfif", "JPEG", exif=exif)
+    for words, kept in (((), {0x010F: "a camera", 0x0112: 1}), (("--strip",), {})):
+        out = tmp_path / f"out{len(words)}"
+        assert restore(tmp_path / "a.jfif", "-o", out, "--checkpoint", checkpoint, *words) == 0
+        with Image.open(out / "a.png") as stored:
+            assert dict(stored.getexif()) == kept
+            assert stored.size == (16, 24)
 
 
 def test_jpegs_keep_their_names_where_they_stay_jpegs(tmp_path: Path) -> None:
@@ -465,7 +528,7 @@ def test_jpegs_keep_their_names_where_they_stay_jpegs(tmp_path: Path) -> None:
     assert {job.source.name: [path.name for path in job.outputs()] for job in jobs} == {
         "x.jpg": ["x.jpg", "x_compare.jpg", "x_kernels.png"],
         "x.png": ["x.png.jpg", "x.png_compare.jpg", "x.png_kernels.png"],
-        "y.jpeg": ["y.jpeg.jpg", "y.jpeg_compare.jpg", "y.jpeg_kernels.png"],
+        "y.jpeg": ["y.jpg", "y_compare.jpg", "y_kernels.png"],
         "z.mp4": ["z.mp4", "z_compare.mp4", "z.mp4_kernels.png"],
     }
 
@@ -488,19 +551,17 @@ def test_jpegs_are_written_where_they_are_asked_for(
     palette.save(folder / "clear.png", transparency=3)
     palette.save(folder / "palette.png")
     assert restore(folder, "-o", out, "--checkpoint", checkpoint, "--format", "jpg") == 0
-    assert files(out) == [
-        *("alpha.png", "clear.png", "deep.png.jpg", "grey.png.jpg", "palette.png.jpg", "photo.jpeg.jpg")
-    ]
+    assert files(out) == [*("alpha.png", "clear.png", "deep.jpg", "grey.jpg", "palette.jpg", "photo.jpg")]
     for name in ("alpha.png", "clear.png"):
         restored = cv2.imread(str(out / name), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(restored, cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED))
         assert restored.shape == (8, 8, 4)
     for name, expected in (("photo.jpeg", eight), ("deep.png", eight), ("grey.png", eight[:, :, 0])):
-        with Image.open(out / f"{name}.jpg") as stored:
+        with Image.open((out / name).with_suffix(".jpg")) as stored:
             assert stored.format == "JPEG"
             assert np.abs(np.asarray(stored).astype(int) - expected).max() <= 6
             assert stored.info.get("icc_profile") == (profile if name == "photo.jpeg" else None)
-            assert len(stored.getexif()) == 0
+            assert dict(stored.getexif()) == ({0x010F: "a camera"} if name == "photo.jpeg" else {})
 
 
 def test_kernels_are_those_that_multiply_the_spectrum() -> None:

@@ -139,7 +139,7 @@ def test_frames_rate_and_sound_are_kept(
 ) -> None:
     clip = write_clip_with_sound(tmp_path / name, *sound)
     assert str(restore(identity, tmp_path / "out", clip)) == "1 restored"
-    restored = tmp_path / "out" / (name if name == "clip.mp4" else f"{name}.mp4")
+    restored = tmp_path / "out" / (f"{Path(name).stem}.mp4")
     assert files(tmp_path / "out") == [restored.name]
     before, after = streams(clip), streams(restored)
     assert after["video"]["nb_read_frames"] == before["video"]["nb_read_frames"] == str(FRAMES)
@@ -197,7 +197,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path: Path, identity: Restorer) 
     clip = write_clip(tmp_path / "clip.avi")
     run_ffmpeg("-i", clip, "-vf", "setsar=16/15", "-c:v", "libx264", tmp_path / "wide.mkv")
     restore(identity, tmp_path / "out", tmp_path / "wide.mkv")
-    assert streams(tmp_path / "out" / "wide.mkv.mp4")["video"]["sample_aspect_ratio"] == "16:15"
+    assert streams(tmp_path / "out" / "wide.mp4")["video"]["sample_aspect_ratio"] == "16:15"
 
 
 @needs_ffmpeg
@@ -206,8 +206,8 @@ def test_names_are_only_names(tmp_path: Path, identity: Restorer, name: str, mon
     write_clip(tmp_path / "clip.avi").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert restore(identity, Path("out"), Path(name)).failures == []
-    assert files(tmp_path / "out") == [f"{name}.mp4"]
-    require_same(read_frames(tmp_path / "out" / f"{name}.mp4"), read_frames(tmp_path / name))
+    assert files(tmp_path / "out") == [f"{Path(name).stem}.mp4"]
+    require_same(read_frames(tmp_path / "out" / f"{Path(name).stem}.mp4"), read_frames(tmp_path / name))
 
 
 @needs_ffmpeg
@@ -233,10 +233,10 @@ def test_without_ffmpeg_videos_are_silent_and_it_is_said(
     assert str(outcome) == f"1 restored, {lost}"
     assert caplog.messages == [f"{clip}: sound, if there is any, is lost, since there is no program ffmpeg on the PATH"]
     assert str(restore(identity, tmp_path / "out", clip)).startswith("0 restored, 1 done before")
-    capture = cv2.VideoCapture(str(tmp_path / "out" / "clip.avi.mp4"))
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
     assert capture.get(cv2.CAP_PROP_FPS) == 25
     capture.release()
-    require_same(read_frames(tmp_path / "out" / "clip.avi.mp4"), read_frames(clip), bound=28)
+    require_same(read_frames(tmp_path / "out" / "clip.mp4"), read_frames(clip), bound=28)
 
 
 def test_file_that_opencv_cannot_write_is_an_error(
@@ -283,13 +283,13 @@ def test_enlarged_video_of_odd_size_with_comparison(tmp_path: Path, either_way: 
 def test_what_is_done_is_left_alone_unless_asked(tmp_path: Path, identity: Restorer, either_way: str) -> None:
     clip, out = write_clip(tmp_path / "clip.avi"), tmp_path / "out"
     out.mkdir()
-    (out / "clip.avi.mp4").write_bytes(b"somebody's")
-    assert (restore(identity, out, clip).done, files(out)) == (1, ["clip.avi.mp4"])
-    assert (out / "clip.avi.mp4").read_bytes() == b"somebody's"
+    (out / "clip.mp4").write_bytes(b"somebody's")
+    assert (restore(identity, out, clip).done, files(out)) == (1, ["clip.mp4"])
+    assert (out / "clip.mp4").read_bytes() == b"somebody's"
     assert restore(identity, out, clip, compare=True).restored == 1
-    assert (out / "clip.avi.mp4").read_bytes() == b"somebody's"
+    assert (out / "clip.mp4").read_bytes() == b"somebody's"
     assert restore(identity, out, clip, overwrite=True).restored == 1
-    assert len(read_frames(out / "clip.avi.mp4")) == FRAMES
+    assert len(read_frames(out / "clip.mp4")) == FRAMES
 
 
 class Interrupted(nn.Module):
@@ -363,7 +363,7 @@ def test_broken_videos_are_lines_and_the_others_restored(
         "empty.webm: is empty",
     ):
         assert f"{folder}/{failure}" in output.err
-    assert files(out) == ["clip.mkv.mp4", "clip.mp4", "image.png", "whole.avi.mp4"]
+    assert files(out) == ["clip.mkv.mp4", "clip.mp4", "image.png", "whole.mp4"]
 
 
 @needs_ffmpeg
@@ -412,10 +412,10 @@ def test_links_lead_nowhere(tmp_path: Path, identity: Restorer, either_way: str)
     clip, out, precious = write_clip(tmp_path / "clip.avi"), tmp_path / "out", tmp_path / "precious.txt"
     precious.write_text("precious", encoding="utf-8")
     out.mkdir()
-    (out / "clip.avi.mp4").symlink_to(precious)
+    (out / "clip.mp4").symlink_to(precious)
     assert restore(identity, out, clip, overwrite=True).restored == 1
     assert precious.read_text(encoding="utf-8") == "precious"
-    assert not (out / "clip.avi.mp4").is_symlink()
+    assert not (out / "clip.mp4").is_symlink()
 
 
 # Names, kernels, tiles
@@ -426,8 +426,8 @@ def test_names_of_videos_and_images_do_not_meet(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     jobs = plan([str(tmp_path)], Path("out"), compare=True, kernels=True).jobs
     assert {job.source.name: [path.name for path in job.outputs()] for job in jobs} == {
-        "IMG_1.jpg": ["IMG_1.jpg.png", "IMG_1.jpg_compare.png", "IMG_1.jpg_kernels.png"],
-        "IMG_1.MOV": ["IMG_1.MOV.mp4", "IMG_1.MOV_compare.mp4", "IMG_1.MOV_kernels.png"],
+        "IMG_1.jpg": ["IMG_1.png", "IMG_1_compare.png", "IMG_1_kernels.png"],
+        "IMG_1.MOV": ["IMG_1.mp4", "IMG_1_compare.mp4", "IMG_1.MOV_kernels.png"],
         "x.mp4": ["x.mp4", "x_compare.mp4", "x.mp4_kernels.png"],
         "x.avi": ["x.avi.mp4", "x.avi_compare.mp4", "x.avi_kernels.png"],
     }
@@ -446,7 +446,7 @@ def test_kernels_are_those_of_the_middle_frame(
     restorer = Restorer(Identity(), "cpu")
     monkeypatch.setattr(restorer, "kernels", kernels)
     restore(restorer, tmp_path / "out", clip, kernels=True)
-    assert files(tmp_path / "out") == ["clip.mkv.mp4", "clip.mkv_kernels.png"]
+    assert files(tmp_path / "out") == ["clip.mkv_kernels.png", "clip.mp4"]
     assert len(seen) == 1
     assert psnr(seen[0], moving_image(4)) > 45
 

@@ -30,8 +30,9 @@ from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
-from deeprftv2_arch.restoring import memory
+from deeprftv2_arch.restoring import memory, pretrained
 from deeprftv2_arch.restoring import restorer as restorer_module
+from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
 from deeprftv2_arch.restoring.tiles import Tiles
@@ -184,20 +185,130 @@ def test_network_of_one_channel_restores_colours_one_by_one() -> None:
     ("image", "message"),
     [
         (np.zeros((4, 4), np.int32), "uint8, uint16 or floating point, not int32"),
-        (np.zeros((4, 4, 2), np.uint8), r"\(H, W, 4\), not \(4, 4, 2\)"),
+        (np.zeros((4, 4, 5), np.uint8), r"\(H, W, 1 to 4\), not \(4, 4, 5\)"),
         (np.zeros((0, 4), np.uint8), r"not \(0, 4\)"),
         (np.full((4, 4), 128, np.float32), "0..1, not 128 to 128; scale"),
         (np.full((4, 4), np.nan, np.float32), "not nan to nan"),
-        (torch.zeros(4, 4), r"\(C, H, W\) or \(B, C, H, W\) with 1, 3 or 4 channels, not \(4, 4\)"),
-        (torch.zeros(2, 4, 4), r"channels, not \(2, 4, 4\)"),
+        (torch.zeros(4, 4), r"\(C, H, W\) or \(B, C, H, W\) with 1 to 4 channels, not \(4, 4\)"),
+        (torch.zeros(5, 4, 4), r"channels, not \(5, 4, 4\)"),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "uint8, uint16 or floating point, not int32"),
         (torch.full((3, 4, 4), torch.inf), "not inf to inf"),
-        ([[0.0]], "a path, a NumPy array or a tensor, not a list"),
+        ([[0.0]], "a path, a NumPy array, a tensor or an image of Pillow, not a list"),
     ],
 )
 def test_what_is_no_image_is_refused(image: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Restorer(Identity(), "cpu")(image)  # type: ignore[type-var]
+        Restorer(Identity(), "cpu")(image)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F"])
+def test_images_of_pillow_come_back(mode: str) -> None:
+    if mode in ("I;16", "F"):
+        image = Image.fromarray(noise(9, 11, dtype=np.uint16 if mode == "I;16" else np.float32))
+    else:
+        image = Image.fromarray(noise(9, 11, 4)).convert(mode)
+    restored = Restorer(Enlarging(2), "cpu")(image)
+    expected = image.convert({"1": "L", "P": "RGB"}.get(mode, mode))
+    assert (restored.mode, restored.size) == (expected.mode, (22, 18))
+    colours = slice(0, {"LA": 1, "RGBA": 3}.get(mode))
+    found, given = (np.asarray(one).reshape(one.height, one.width, -1)[..., colours] for one in (restored, expected))
+    np.testing.assert_array_equal(found[::2, ::2], given)
+
+
+def test_mode_of_pillow_that_is_not_restored() -> None:
+    with pytest.raises(DataError, match="mode CMYK is not restored; convert it to RGB"):
+        Restorer(Identity(), "cpu")(Image.new("CMYK", (4, 4)))
+
+
+def test_batch_in_one_pass_is_what_each_image_becomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    class Watched(ShortSighted):
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(tuple(x.shape))
+            if len(x) > limit:
+                raise MemoryError
+            return super().forward(x)
+
+    limit = 9
+    restorer, images = Restorer(Watched(), "cpu"), torch.rand(3, 1, 40, 50)
+    one_by_one = restorer(images)
+    assert sizes == [(1, 3, 40, 50)] * 3
+    monkeypatch.setattr(restorer, "_takes_batches", lambda: True)  # as on a GPU
+    for most, expected in ((9, [3]), (2, [3, 1, 1, 1])):
+        limit = most
+        sizes.clear()
+        torch.testing.assert_close(restorer(images), one_by_one, rtol=0, atol=1e-6)
+        assert [size[0] for size in sizes] == expected
+
+
+def test_time_is_estimated_from_a_small_run_and_then_from_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            clock[0] += 2e-3 * x.shape[2] * x.shape[3]
+            return x
+
+    restorer = Restorer(Slow(), "cpu")
+    assert restorer.seconds_for(1000, 2000) == pytest.approx(4000)
+    assert clock[0] == pytest.approx(2 * 2e-3 * 128**2)
+    assert Restorer(Slow(), "cpu", (64, 32)).seconds_for(1000, 2000) == pytest.approx(16_000)
+    clock[0] = 0.0
+    restorer(noise(10, 20))
+    assert restorer.seconds_for(10, 20) == pytest.approx(clock[0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "less than a second"), (42.4, "about 42 s"), (600, "about 10 min"), (9000, "about 2.5 h")],
+)
+def test_time_in_words(seconds: float, words: str) -> None:
+    assert about(seconds) == words
+
+
+def test_precision(tmp_path: Path) -> None:
+    path = save_identity(tmp_path / "net.pth")
+    seen = []
+    restorer = Restorer.from_checkpoint(path, device="cpu", dtype=torch.bfloat16)
+    convolution = next(part for part in restorer.network.modules() if isinstance(part, nn.Conv2d))
+    convolution.register_forward_hook(lambda *called: seen.append(called[2].dtype))
+    restored = restorer(noise(16, 24, 3))
+    assert seen == [torch.bfloat16]
+    assert restored.dtype == np.uint8
+    with pytest.raises(
+        OptionError, match=r"dtype: torch\.float16 cannot be used on cpu; choose one of torch\.float32,"
+    ):
+        Restorer(Identity(), "cpu", dtype=torch.float16)
+
+
+def test_what_a_restorer_says_of_itself(tmp_path: Path) -> None:
+    restorer = Restorer.from_pretrained(save_identity(tmp_path / "net.pth"), device="cpu", tile=(64, 8))
+    assert re.fullmatch(r"<Restorer: DeepRFTv2.*, on cpu in float32, tiles of 64 that share 8 pixels>", repr(restorer))
+    assert repr(Restorer(Identity(), "cpu")) == "<Restorer: Identity, on cpu in float32>"
+
+
+def test_pretrained_weights_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_identity(tmp_path / "net.pth")
+    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": path})
+    image = noise(16, 24, 3)
+    for name in ("small", path, str(path)):
+        np.testing.assert_array_equal(Restorer.from_pretrained(name, device="cpu")(image), image)
+    with pytest.raises(CheckpointError, match=r"^large: there is no such file, .*with this package: small$"):
+        Restorer.from_pretrained("large")
+
+
+def test_kernels_of_every_kind_of_image(tmp_path: Path) -> None:
+    restorer = Restorer.from_checkpoint(save_identity(tmp_path / "net.pth"), device="cpu")
+    image = noise(16, 24, 3)
+    write_image(tmp_path / "a.png", image)
+    expected = restorer.kernels(image)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    for same in (tensor, tensor[None], Image.fromarray(image), tmp_path / "a.png"):
+        np.testing.assert_array_equal(restorer.kernels(same), expected)
+    with pytest.raises(DataError, match="kernels are of one image"):
+        restorer.kernels(torch.rand(2, 3, 16, 24))
 
 
 def test_output_that_is_not_finite_is_refused() -> None:
@@ -602,7 +713,10 @@ def test_jpeg_is_whole_or_truncated(tmp_path: Path, settings: dict[str, object])
     for whole in (data + b"a short film behind the end", data[:2] + b"\xff\xff" + data[2:]):
         path.write_bytes(whole)
         assert read_image(path)[0].shape == (64, 48, 3)
-    for length in (len(data) - 2, len(data) // 2, 700):
+    if "progressive" not in settings:  # all pixels are there, whatever is not said of them
+        path.write_bytes(data[:-2])
+        assert np.abs(read_image(path)[0].astype(int) - np.asarray(Image.open(BytesIO(data)))).max() <= 3
+    for length in (len(data) - 2 - ("progressive" not in settings) * 8, len(data) // 2, 700):
         path.write_bytes(data[:length])
         with pytest.raises(DataError, match=r"photo\.jpg: is (truncated|a JPEG without)"):
             read_image(path)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from deeprftv2_arch.common.images import AnyImage
+from deeprftv2_arch.restoring.conversion import PEAKS
 
 GAP = 8  # pixels
 
@@ -19,5 +20,5 @@ def side_by_side(before: AnyImage, after: AnyImage) -> AnyImage:
     """
     upscale = after.shape[0] // before.shape[0]
     enlarged = before.repeat(upscale, axis=0).repeat(upscale, axis=1)
-    gap = np.full((after.shape[0], GAP, *after.shape[2:]), np.iinfo(after.dtype).max, after.dtype)
+    gap = np.full((after.shape[0], GAP, *after.shape[2:]), PEAKS[after.dtype], after.dtype)
     return np.concatenate([enlarged, gap, after], axis=1)

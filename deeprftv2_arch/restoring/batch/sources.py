@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deeprftv2_arch.common.image_format import EXTENSIONS
+from deeprftv2_arch.restoring.image_kinds import IMAGE_EXTENSIONS
 from deeprftv2_arch.restoring.videos.reading import VIDEO_EXTENSIONS
 
 WILDCARDS = frozenset("*?[")
@@ -90,7 +90,7 @@ def _in_folder(path: Path, results: Path, sources: Sources) -> Iterator[Path]:
         for name in sorted(names):
             if _is_hidden(name):
                 continue
-            if name.lower().endswith((*EXTENSIONS, *VIDEO_EXTENSIONS)):
+            if name.lower().endswith((*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)):
                 yield Path(folder, name)
             else:
                 sources.other_kinds.append(Path(folder, name))

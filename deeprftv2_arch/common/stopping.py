@@ -1,0 +1,144 @@
+"""SIGTERM and Ctrl-C: they end a command at once, or, where it says so, at the next good moment.
+
+Ctrl-C goes to every process of a terminal, SIGTERM is what Slurm, containers and ``timeout`` send. A signal is always
+noted before it is raised: an exception that a signal handler raises is swallowed where Python calls back, as in the
+hooks of a fork, and what works in steps looks for the note between them.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+REPEATED = 1.0  # seconds in which another signal is the same one: torchrun passes on what the terminal sent, too
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to end.
+
+    Attributes:
+        number: Of the signal.
+        note: What there is to say about what was done until then; may be empty.
+        at_once: Whether it was raised wherever the process was, and not where it looked for a signal.
+    """
+
+    def __init__(self, number: int, note: str = "", at_once: bool = False) -> None:
+        super().__init__(note)
+        self.number = number
+        self.note = note
+        self.at_once = at_once
+
+    @property
+    def exit_code(self) -> int:
+        """What shells report of a program that the signal ended."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        word = WORDS.get(signal.Signals(self.number), "stopped")
+        return f"{word}: {self.note}" if self.note else word
+
+
+class _Watch:
+    """Notes signals, and raises :class:`Stopped` unless the first of them is to wait."""
+
+    def __init__(self) -> None:
+        self.noted: int | None = None
+        self.since = 0.0
+        self.is_waiting = False
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        is_first, age = self.noted is None, time.monotonic() - self.since
+        if is_first:
+            self.noted, self.since = number, time.monotonic()
+        if self.is_waiting and (is_first or age < REPEATED):
+            return
+        raise Stopped(number, at_once=True)
+
+
+_watch: _Watch | None = None
+
+
+@contextmanager
+def signals_stop() -> Iterator[None]:
+    """Have SIGINT and SIGTERM raise :class:`Stopped` within a with-block; in the main thread, the only one that can."""
+    global _watch
+    if threading.current_thread() is not threading.main_thread() or _watch is not None:
+        yield
+        return
+    _watch = _Watch()
+    before = {number: signal.signal(number, _watch.take) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        _watch = None
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Only note a first signal within a with-block, for :func:`stop_if_asked`; a second one ends the block at once.
+
+    Raises:
+        Stopped: There was a signal before; or there is a second one in the block.
+    """
+    stop_if_asked()
+    if _watch is None or _watch.is_waiting:
+        yield
+        return
+    _watch.is_waiting = True
+    try:
+        yield
+    finally:
+        _watch.is_waiting = False
+
+
+def asked_to_stop() -> int | None:
+    """Return the number of the signal that asked this process to end, if one has."""
+    return None if _watch is None else _watch.noted
+
+
+def stop_if_asked() -> None:
+    """End here if a signal has asked for it.
+
+    Raises:
+        Stopped: One has.
+    """
+    number = asked_to_stop()
+    if number is not None:
+        raise Stopped(number)
+
+
+def _leave_signals_to_parent() -> None:
+    """In a forked worker: Ctrl-C is the parent's to handle, and SIGTERM, by which the parent ends it, ends it."""
+    global _watch
+    if _watch is not None:
+        _watch = None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_signals_to_parent)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold Ctrl-C back within a with-block, and from all processes that are started in it, for good.
+
+    For processes that are started anew: until they have read their program they cannot say that it is not for them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

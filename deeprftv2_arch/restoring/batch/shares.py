@@ -1,0 +1,105 @@
+"""Several processes that share what there is to restore: those of torchrun, or the jobs of an array.
+
+Which file is whose depends on the names of all results alone. So every process plans everything, restores its share,
+and writes what one process would have written.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.batch.plan import Plan
+from deeprftv2_arch.restoring.batch.restore_files import Outcome
+
+PATIENCE = timedelta(days=30)  # with the others' work, before their outcomes are added up
+
+
+@dataclass(frozen=True)
+class Share:
+    """Every ``count``-th file, from the one of a number on.
+
+    Attributes:
+        number: From 0.
+        count: How many shares there are.
+        local_rank: The process on its machine; None where no launcher has started it.
+    """
+
+    number: int = 0
+    count: int = 1
+    local_rank: int | None = None
+
+    def of(self, plan: Plan) -> Plan:
+        """Return this share of a plan; what is wrong with inputs, and left out, belongs to the first one."""
+        mine = plan.jobs[self.number :: self.count]
+        return replace(plan, jobs=mine) if self.number == 0 else Plan(plan.folder, mine)
+
+    def device(self) -> str | None:
+        """Return the GPU of this process; None where the user's choice or the default is right."""
+        if self.local_rank is None or not torch.cuda.is_available():
+            return None
+        return f"cuda:{self.local_rank % torch.cuda.device_count()}"
+
+
+def find_share(words: str | None, environment: Mapping[str, str] = os.environ) -> Share:
+    """Tell from ``--shard K/N``, or else from torchrun's variables, which share is this process's.
+
+    Raises:
+        OptionError: The words are no share, or both are given.
+    """
+    launched = {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys()
+    if words is None:
+        if not launched:
+            return Share()
+        try:
+            rank, count, local_rank = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        except ValueError:
+            raise OptionError(
+                "RANK, WORLD_SIZE and LOCAL_RANK are no numbers; start with torchrun or unset them"
+            ) from None
+        return Share(rank, count, local_rank)
+    if launched:
+        raise OptionError("--shard: torchrun shares the inputs already; leave one of them out")
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", words, re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise OptionError(f"--shard: expected K/N, such as 2/8 for the second of eight shares, got {words!r}")
+    return Share(int(match[1]) - 1, int(match[2]))
+
+
+@contextmanager
+def joined(share: Share) -> Iterator[None]:
+    """Join the processes that torchrun has started, so that their outcomes can be added up."""
+    if share.local_rank is None:
+        yield
+        return
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    yield
+    # Not after an error: the others may be waiting, and leaving is what lets the launcher stop them.
+    dist.destroy_process_group()
+
+
+def of_all(outcome: Outcome, share: Share) -> Outcome | None:
+    """Return the outcome of all processes together to the first one, None to the others."""
+    if share.local_rank is None:
+        return outcome
+    outcomes: list[Outcome] | None = [outcome] * share.count if share.number == 0 else None
+    dist.gather_object(outcome, outcomes)
+    if outcomes is None:
+        return None
+    whole = Outcome()
+    for one in outcomes:
+        whole.restored += one.restored
+        whole.done += one.done
+        whole.failures += one.failures
+        whole.tiles += one.tiles
+        whole.silent += one.silent
+        whole.left_out += one.left_out
+        whole.elsewhere += one.elsewhere
+        whole.left += one.left
+    return whole

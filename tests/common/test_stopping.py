@@ -1,0 +1,65 @@
+"""Signals that end a command: at once, or when it looks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from deeprftv2_arch.common import stopping
+from deeprftv2_arch.common.stopping import Stopped, asked_to_stop, signals_stop, signals_wait, stop_if_asked
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(1)
+
+
+def test_signal_ends_at_once_and_is_noted() -> None:
+    with signals_stop():
+        assert asked_to_stop() is None
+        with pytest.raises(Stopped, match="terminated") as caught:
+            send(signal.SIGTERM)
+    assert caught.value.exit_code == 143
+    assert asked_to_stop() is None
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_first_signal_waits_and_a_later_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    with signals_stop():
+        with signals_wait():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)  # torchrun passes on what came from the terminal
+            time.sleep(0.01)
+            with pytest.raises(Stopped, match="interrupted") as caught:
+                stop_if_asked()
+            assert (caught.value.exit_code, caught.value.at_once) == (130, False)
+            monkeypatch.setattr(stopping, "REPEATED", 0.0)
+            with pytest.raises(Stopped) as caught:
+                send(signal.SIGTERM)
+            assert caught.value.at_once
+        with pytest.raises(Stopped), signals_wait():
+            pass
+
+
+FORKING = """
+import os, signal, sys, time
+from multiprocessing import get_context
+from deeprftv2_arch.common.stopping import signals_stop
+with signals_stop():
+    child = get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    time.sleep(0.2)
+    os.kill(child.pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert child.is_alive()
+    child.terminate()
+    child.join(10)
+    assert child.exitcode == -signal.SIGTERM
+"""
+
+
+def test_forked_workers_leave_ctrl_c_to_their_parent() -> None:
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=30)

@@ -1,0 +1,72 @@
+"""Training states that are damaged or another training's: one line, and nothing of them is taken."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from deblur_model_helpers import build, train
+from launch_helpers import differences
+
+from deeprftv2_arch.errors import CheckpointError
+
+Damage = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("trained")
+    model = build(folder, {})
+    train(model, [1])
+    model.save(0, 1)
+    return model, torch.load(folder / "training_states" / "1.state", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda state: state.update(iter="1"), "iter is no number"),
+        (lambda state: state.update(iter=True), "iter is no number"),
+        (lambda state: state.pop("epoch"), "epoch is no number"),
+        (lambda state: state.pop("optimizers"), "optimizers are no list of states"),
+        (lambda state: state.update(optimizers=[]), "has 0 optimizers, and this training 1"),
+        (lambda state: state["optimizers"].append({}), "has 2 optimizers, and this training 1"),
+        (lambda state: state["optimizers"][0].pop("param_groups"), "the optimiser is another one"),
+        (lambda state: state["optimizers"][0]["param_groups"][0]["params"].pop(), "or of another network"),
+        (lambda state: state["optimizers"][0]["param_groups"][0].update(lr="a"), "lr is missing or no number"),
+        (lambda state: state["optimizers"][0]["param_groups"][0].update(betas=[0.9]), "betas is missing"),
+        (lambda state: state["optimizers"][0].update(state={}), "the optimiser has no moments"),
+        (lambda state: state["optimizers"][0]["state"][0].pop("step"), "no number of steps for weight 0"),
+        (lambda state: state["optimizers"][0]["state"][0].pop("exp_avg"), "exp_avg of weight 0 is missing"),
+        (lambda state: state["optimizers"][0]["state"][0].update(exp_avg_sq=torch.ones(1)), "exp_avg_sq of weight 0"),
+        (lambda state: state["optimizers"][0]["state"].update({10**6: {}}), "the optimiser is of another network"),
+        (lambda state: state["schedulers"][0].pop("T_max"), "the schedule is another one: T_max is missing"),
+        (lambda state: state["schedulers"][0].update(base_lrs="x"), "base_lrs is damaged"),
+        (lambda state: state["schedulers"][0].update(last_epoch=-1), "does not say where it is"),
+        (lambda state: state.update(grad_scaler={"scale": 1.0}), "grad_scaler is damaged"),
+        (lambda state: state.update(best_metric_results={"val": {"psnr": 3}}), "best_metric_results are damaged"),
+        (lambda state: state.update(best_metric_results=[]), "best_metric_results are damaged"),
+        (lambda state: state.update(validated=3), "validated is damaged"),
+        (lambda state: state.update(random_states=[{}]), "random_states are damaged"),
+        (lambda state: state["random_states"][0]["python"].update(numbers=[1]), "random_states are damaged"),
+        (lambda state: state["random_states"][0].update(torch=torch.ones(3)), "random_states are damaged"),
+    ],
+)
+def test_damaged_state_is_refused_whole(trained: tuple[Any, dict[str, Any]], damage: Damage, fault: str) -> None:
+    model, whole = trained
+    state = copy.deepcopy(whole)
+    damage(state)
+    before = copy.deepcopy(model.optimizer_g.state_dict())
+    with pytest.raises(CheckpointError, match=fault) as caught:
+        model.resume_training(state)
+    assert "\n" not in str(caught.value)
+    assert differences(before, model.optimizer_g.state_dict()) == []
+
+
+def test_whole_state_is_taken(trained: tuple[Any, dict[str, Any]]) -> None:
+    model, whole = trained
+    model.resume_training(copy.deepcopy(whole))
+    assert model.iteration == 1
+    assert (Path(model.opt["path"]["training_states"]) / "1.state").is_file()

@@ -1,0 +1,49 @@
+"""Two restorations of one folder at a time."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deeprftv2_arch.restoring.batch import restore_files as module
+from deeprftv2_arch.restoring.batch.plan import Job, Plan
+
+
+def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: Counter[str] = Counter()
+
+    def restore(restorer: Any, job: Job, *_: Any) -> None:
+        time.sleep(0.01)
+        assert job.target is not None
+        done[job.source.name] += 1
+        job.target.write_text("restored")
+
+    monkeypatch.setattr(module, "_restore_one", restore)
+    monkeypatch.setattr(Job, "is_outdated", lambda _: False)
+    jobs = [Job(Path(f"{number}.png"), tmp_path / f"{number}.png") for number in range(20)]
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda _: module.restore_files(Any, Plan(tmp_path, jobs=jobs), tmp_path), range(2))
+    assert done == Counter(f"{number}.png" for number in range(20))
+    for outcome in one, other:
+        assert outcome.restored + outcome.done + outcome.elsewhere == 20
+    assert one.restored + other.restored == 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{number}.png" for number in range(20))
+
+
+def test_job_that_its_other_process_left_undone_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(Path("a.png"), tmp_path / "a.png")
+    monkeypatch.setattr(module, "_restore_one", lambda *_: None)
+    original, tries = module._locked, []
+
+    def locked(*arguments: Any, **more: Any) -> Any:
+        tries.append(more)
+        if len(tries) == 1:
+            raise BlockingIOError
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(module, "_locked", locked)
+    outcome = module.restore_files(Any, Plan(tmp_path, jobs=[job]), tmp_path)
+    assert (outcome.restored, outcome.elsewhere, len(tries)) == (1, 0, 2)

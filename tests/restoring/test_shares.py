@@ -1,0 +1,77 @@
+"""Files that several processes share: each once, each as one process makes it, and one summary of all."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from restoring_helpers import noise, run_command, save_identity
+
+from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.batch.plan import plan
+from deeprftv2_arch.restoring.batch.shares import Share, find_share
+from deeprftv2_arch.restoring.image_files import write_image
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(5):
+        write_image(folder / f"{number}.png", noise(10 + number, 12, 3))
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_which_share_this_is() -> None:
+    assert find_share(None, {}) == Share(0, 1)
+    assert find_share("2/3", {}) == Share(1, 3)
+    launched = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+    assert find_share(None, launched) == Share(5, 8, 1)
+    for words in ("0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", ""):
+        with pytest.raises(OptionError, match="--shard: expected K/N, such as 2/8"):
+            find_share(words, {})
+    with pytest.raises(OptionError, match="torchrun shares the inputs already"):
+        find_share("1/2", launched)
+    with pytest.raises(OptionError, match="RANK, WORLD_SIZE and LOCAL_RANK are no numbers"):
+        find_share(None, launched | {"WORLD_SIZE": "abc"})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_every_file_is_in_one_share(photos: Path, count: int) -> None:
+    whole = plan([str(photos), "nothing.png"], Path("out"))
+    shares = [Share(number, count).of(whole) for number in range(count)]
+    assert sorted(job.source for share in shares for job in share.jobs) == sorted(job.source for job in whole.jobs)
+    assert sum(len(share.failures) for share in shares) == 1
+
+
+def test_shards_make_what_one_process_makes(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save_identity(tmp_path / "net.pth")
+    one, shared = tmp_path / "one", tmp_path / "shared"
+    assert run_command("restore", photos, "-o", one, "--checkpoint", checkpoint) == 1
+    codes = [
+        run_command("restore", photos, "-o", shared, "--checkpoint", checkpoint, "--shard", f"{number}/2")
+        for number in (1, 2)
+    ]
+    assert sorted(codes) == [0, 1]
+    assert f"{shared}: 3 restored\n" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in shared.iterdir()} == {
+        path.name: path.read_bytes() for path in one.iterdir()
+    }
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_share_and_tell_of_all(tmp_path: Path, photos: Path) -> None:
+    checkpoint, out = save_identity(tmp_path / "net.pth"), tmp_path / "out"
+    words = ["-m", "deeprftv2_arch", "restore", photos, "-o", out, "--checkpoint", checkpoint]
+    run = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, words)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout == f"{out}: 5 restored, 1 failed\n"
+    assert run.stderr.count("broken.jpg: is neither a PNG nor a JPEG") == 1
+    assert sorted(path.name for path in out.iterdir()) == [f"{number}.png" for number in range(5)]
