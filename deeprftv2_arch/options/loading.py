@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,7 @@ def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bo
         _set_debug(content, is_train)
         options, data = check_options(content, str(arguments.opt), is_train, evaluates)
     run = Run(arguments.opt, root, is_train, arguments.auto_resume, options, data, content)
-    faults = [*_file_faults(run), *_prefetching_faults(run), *_logger_faults(run), *_network_faults(run, evaluates)]
+    faults = [*_file_faults(run), *_prefetching_faults(run), *_network_faults(run, evaluates)]
     raise_faults([f"{run.file}: {fault}" for fault in faults])
     _check_scan_backend(options)
     return run
@@ -162,20 +161,6 @@ def _prefetching_faults(run: Run) -> Iterator[str]:
         yield "datasets: train: prefetch_mode: cuda needs a GPU, and this run is on the CPU; set null or cpu"
     elif getattr(train, "pin_memory", None) is not True:
         yield "datasets: train: pin_memory: prefetch_mode cuda needs true here"
-
-
-def _logger_faults(run: Run) -> Iterator[str]:
-    """Name what BasicSR's loop would only miss after it has made or renamed folders."""
-    section = getattr(run.options, "logger", None)
-    if section is None or "debug" in run.options.name:
-        return
-    if section.use_tb_logger and find_spec("tensorboard") is None:
-        yield "logger: use_tb_logger: needs the package tensorboard; pip install tensorboard, or set false"
-    if (section.wandb or {}).get("project") is not None:
-        if not section.use_tb_logger:
-            yield "logger: use_tb_logger: wandb needs true here"
-        if find_spec("wandb") is None:
-            yield "logger: wandb: needs the package wandb; pip install wandb, or set project: null"
 
 
 def _network_faults(run: Run, evaluates: bool) -> Iterator[str]:

@@ -130,7 +130,7 @@ def test_auto_resume_reads_state_and_network_once(
     read: list[str] = []
     monkeypatch.setattr(resume, "load_checkpoint", lambda path: read.append(path.name) or load(path))
     opt = {"auto_resume": True, "path": {key: str(folder / key) for key in ("models", "training_states")}}
-    opt |= {"network_g": {}, "is_train": True}
+    opt |= {"network_g": {}, "is_train": True, "datasets": {"train": {"type": "DeblurPairDataset"}}}
     state = resume.load_resume_state(opt)
     assert state is not None
     assert state["iter"] == 3
@@ -317,7 +317,7 @@ def test_error_in_a_worker_is_one_line_too(
     options = training_options(tmp_path / "data", images[1], datasets__train__num_worker_per_gpu=1)
     message = what_the_user_reads(tmp_path, options, monkeypatch, capsys)
     last = message.splitlines()[-1]
-    assert last.startswith(f"train: error: {tmp_path / 'data' / 'blur'}")
+    assert last.startswith(f"train: error: datasets: train: data: {tmp_path / 'data' / 'blur'}")
     assert "Traceback" not in message
 
 

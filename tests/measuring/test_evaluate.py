@@ -104,7 +104,7 @@ def test_all_images_that_cannot_be_measured_are_named_at_the_end(
         main(monkeypatch, tmp_path, options, "--partial", "--workers", "0")
     assert ended.value.code == 2
     faults = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert [fault.split()[0] for fault in faults] == [
+    assert [fault.removeprefix("datasets: test: GoPro-test: ").split()[0] for fault in faults] == [
         str(data / "blur" / "b.png"),
         str(data / "blur" / "c.png"),
         str(data / "sharp" / "e.png"),
