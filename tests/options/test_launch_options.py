@@ -46,15 +46,13 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"network_g__dim": "8"}, "network_g: dim: expected a whole number, not '8'"),
         (
             {"train__total_iter": "1e5"},
-            "train: total_iter: expected a whole number from 1 on, not '1e5' (write 100000,",
+            "train: total_iter: expected a whole number, not '1e5' (write 100000,",
         ),
         (
             {"train__total_iter": 1e5},
-            "train: total_iter: expected a whole number from 1 on, not 100000.0 (write 100000)",
+            "train: total_iter: expected a whole number, not 100000.0 (write 100000)",
         ),
-        ({"train__total_iter": "1e-3"}, "train: total_iter: expected a whole number from 1 on, not '1e-3'"),
-        ({"num_gpu": 16**4000 * -1}, "num_gpu: expected a whole number from 0 on or 'auto', not -0x1000"),
-        ({16**4000: 1}, "expected text as a key, not 0x1000"),
+        ({"train__total_iter": "1e-3"}, "train: total_iter: expected a whole number, not '1e-3'"),
         ({"network_g__dim": 7}, "network_g: DeepRFTv2: dim must be an even number of channels, got 7"),
         ({"network_g__blocks": [1, 1.5, 1]}, "network_g: blocks: item 2: expected a whole number, not 1.5"),
         ({"network_g__full_kinds": ["NAF", "naf", "NAF"]}, "network_g: full_kinds: item 2: expected 'NAF' or"),
@@ -102,7 +100,7 @@ def fault(tmp_path: Path, options: dict[str, Any], *words: str, is_train: bool =
         ({"datasets__train__num_worker_per_gpu": -1}, "datasets: train: num_worker_per_gpu: expected a whole number"),
         ({"num_gpu": -3}, "num_gpu: expected a whole number from 0 on or 'auto', not -3"),
         ({"num_gpu": "all"}, "num_gpu: expected a whole number from 0 on or 'auto', not 'all'"),
-        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on, not -1"),
+        ({"manual_seed": -1}, "manual_seed: expected a whole number from 0 on and below 2147483648, not -1"),
         ({"train__losses": {"l1.0": {"type": "L1Loss"}}}, "train: losses: l1.0: expected letters, digits and"),
         ({"train__losses": {"": {"type": "L1Loss"}}}, "train: losses: : expected letters, digits and underscores"),
         ({"train__losses": {1: {"type": "L1Loss"}}}, "train: losses: 1: expected letters, digits and underscores"),
@@ -170,6 +168,15 @@ def test_what_a_network_refuses_is_named_with_the_other_faults(tmp_path: Path) -
         "unknown key 'nmae'; did you mean 'name'?",
         "network_g: DeepRFTv2: dim must be an even number of channels, got 7",
     ]
+
+
+def test_long_numbers_are_shortened(tmp_path: Path) -> None:
+    path, number = tmp_path / "run.yml", f"0x1{'0' * 4000}"
+    path.write_text(f"num_gpu: -{number}\n{number}: 1\ntrain: {{{number}: 1}}\n", encoding="utf-8")
+    with pytest.raises(OptionError) as caught:
+        load_options(parse_arguments(["-opt", str(path)]), tmp_path, is_train=True)
+    assert "num_gpu: expected a whole number from 0 on or 'auto', not -0x1000" in str(caught.value)
+    assert "expected text as a key, not 0x1000" in str(caught.value) or "unknown key 0x1000" in str(caught.value)
 
 
 def test_what_is_not_checked_is_said(tmp_path: Path) -> None:
