@@ -172,7 +172,7 @@ def test_what_a_network_refuses_is_named_with_the_other_faults(tmp_path: Path) -
 
 def test_long_numbers_are_shortened(tmp_path: Path) -> None:
     path, number = tmp_path / "run.yml", f"0x1{'0' * 4000}"
-    path.write_text(f"num_gpu: -{number}\n{number}: 1\ntrain: {{{number}: 1}}\n", encoding="utf-8")
+    path.write_text(f"num_gpu: -{number}\n? {number}\n: 1\ntrain:\n  ? {number}\n  : 1\n", encoding="utf-8")
     with pytest.raises(OptionError) as caught:
         load_options(parse_arguments(["-opt", str(path)]), tmp_path, is_train=True)
     assert "num_gpu: expected a whole number from 0 on or 'auto', not -0x1000" in str(caught.value)
