@@ -141,7 +141,7 @@ def model_faults(name: object, where: str) -> Iterator[str]:
     """Check that a ``model_type`` is registered."""
     if isinstance(name, str):
         for fault in _name_faults(name, MODEL_REGISTRY, where):
-            yield f"{fault}; what depends on it was not checked"
+            yield f"{fault} (what depends on it was not checked)"
 
 
 def data_faults(data: object, model: object, where: str, is_train: bool) -> Iterator[str]:
@@ -159,7 +159,7 @@ def data_faults(data: object, model: object, where: str, is_train: bool) -> Iter
             kind = section.get("type")
             unknown = list(_name_faults(kind, DATASET_REGISTRY, f"{place}: type"))
             if unknown:
-                yield from (f"{fault}; the rest of this section was not checked" for fault in unknown)
+                yield from (f"{fault} (the rest of this section was not checked)" for fault in unknown)
                 continue
             yield from section_faults(_data_section(phase, section), section, place)
             if takes is not None and kind in DATA_SET_TYPES and kind not in takes:

@@ -266,9 +266,11 @@ def _advice(value: object, expected: str) -> str:
     """Return what to say behind a number that YAML reads as text, or as a fraction where a whole one is expected."""
     if expected.startswith("a whole number") and isinstance(value, str | float):
         try:
-            return f" (write {shown(int(float(value)))})" if float(value).is_integer() else ""
+            number = float(value)
         except ValueError:
             return ""
+        quotes = ", without quotes" if isinstance(value, str) else ""
+        return f" (write {shown(int(number))}{quotes})" if number.is_integer() else ""
     if isinstance(value, str) and "number" in expected:
         try:
             float(value)

@@ -124,6 +124,25 @@ def test_copy_writes_a_file_and_the_schema(
     assert (here / "schema.json").read_text(encoding="utf-8") == schema_text()
 
 
+def test_copy_into_a_folder_that_is_not_there(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for destination, folder in (("x/y/", "x/y"), ("x/", "x"), ("x/new.yml", "x")):
+        with pytest.raises(SystemExit, match="2"):
+            run_main(["options", "copy", "DeepRFTv2_GoPro", destination], monkeypatch)
+        assert f"error: {folder}: there is no such folder; make it first" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_ends_a_command_quietly() -> None:
+    command = [sys.executable, "-m", "deeprftv2_arch", "options", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=REPOSITORY) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_copy_replaces_nothing(here: Path) -> None:
     (here / "mine.yml").write_text("mine")
     (here / "schema.json").write_text("mine")
