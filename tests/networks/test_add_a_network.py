@@ -25,7 +25,7 @@ def blocks(language: str, beginning: str = "") -> list[str]:
 
 
 def run(folder: Path, *command: str, path: Path = REPOSITORY, code: int = 0) -> str:
-    """Run a command in a folder whose modules, and those of ``path``, Python finds; return its output, errors first."""
+    """Run a command in a folder whose modules, and those of ``path``, Python finds; return errors and output."""
     found = os.pathsep.join([str(folder), str(path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, "PYTHONPATH": found}, capture_output=True, text=True, check=False
