@@ -60,4 +60,4 @@ def test_six_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     report = json.loads(Path("results/own_pictures/report.json").read_text(encoding="utf-8"))
     assert report["sets"]["mine-val"]["pictures"] == 20
     assert report["weights"]["file"] == str(tmp_path / "experiments/own_pictures/models/net_g_latest.pth")
-    assert cv2.imread("restored/photo.jpg.png").shape == (32, 32, 3)
+    assert cv2.imread("restored/photo.png").shape == (32, 32, 3)
