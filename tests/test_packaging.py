@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import cv2
-
 import pytest
 import torch
 from launch_helpers import REPOSITORY, TINY_NETWORK, build_wheel, install, run, write_images

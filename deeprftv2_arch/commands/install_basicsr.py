@@ -23,7 +23,7 @@ HELP = Path(__file__).parents[1] / "basicsr_build"  # the interpreter that build
 def add_install_basicsr(commands: Any) -> None:
     """Add ``install-basicsr`` to the commands of ``python -m deeprftv2_arch``."""
     parser = commands.add_parser(
-        "install-basicsr", help="install BasicSR, for training and measuring, also on Python 3.13", description=DESCRIPTION
+        "install-basicsr", help="install BasicSR, which trains and measures, on any Python", description=DESCRIPTION
     )
     parser.set_defaults(run=_install)
 

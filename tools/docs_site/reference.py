@@ -44,7 +44,7 @@ def recipes_page() -> str:
     return "\n".join(
         [
             "# The option files\n",
-            "`deeprftv2 options copy NAME` writes one as a new file to change; a checkout has all of them in `options/`.",
+            "`deeprftv2 options copy NAME` writes one as a new file to change; a checkout has all in `options/`.",
             "What their keys mean: [Options](options.md).\n",
             "| name | what for |",
             "|---|---|",
