@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import datasets_prep.command_line
@@ -60,7 +60,7 @@ def options_page(schema: Schema) -> str:
         schema: The JSON schema of option files, ``options/schema.json``.
     """
     definitions: Mapping[str, Schema] = schema["$defs"]
-    registered = ("Network", "Loss", "Metric")
+    registered = {"Network": "Networks", "Loss": "Losses", "Metric": "Metrics"}
     lines = [
         "# Options",
         "Made from the models by which option files are checked, and from the signatures and docstrings of networks,",
@@ -74,11 +74,13 @@ def options_page(schema: Schema) -> str:
         lines.append(f"## {title}\n")
         for name in chosen:
             lines += _section(name, definitions[name])
-    for kind in registered:
-        lines.append(f"## {kind}s {{#{kind}}}\n")
+    for kind, title in registered.items():
+        lines.append(f"## {title} {{#{kind}}}\n")
         for case in definitions[kind]["allOf"]:
             name = case["if"]["properties"]["type"]["const"]
-            lines += _table(f"type: {name}", f"arg-{name}", case["then"]["properties"], None, {})
+            arguments = case["then"]["properties"]
+            required = [key for key, value in arguments.items() if "default" not in value]
+            lines += _table(f"type: {name}", f"type-{name}", arguments, required, {})
     return "\n".join(lines)
 
 
@@ -131,7 +133,12 @@ def _section(name: str, section: Schema) -> list[str]:
 
 
 def _table(
-    title: str, anchor: str, properties: Schema, required: Any, described: Mapping[str, str], introduction: str = ""
+    title: str,
+    anchor: str,
+    properties: Schema,
+    required: Collection[str],
+    described: Mapping[str, str],
+    introduction: str = "",
 ) -> list[str]:
     """Return a heading and a table of keys.
 
@@ -139,16 +146,13 @@ def _table(
         title: The heading.
         anchor: Where links to it lead.
         properties: The schemas of the keys.
-        required: The keys that have no default; None where whatever has no default in its schema has none.
+        required: The keys that must be there.
         described: What keys mean whose schema does not say it.
         introduction: The text between heading and table.
     """
     rows = []
     for key, schema in properties.items():
-        has_default = "default" in schema
-        default = f"`{_value(schema['default'])}`" if has_default else "" if required is None else "none"
-        if required is not None and not has_default:
-            default = "**required**" if key in required else "none"
+        default = "**required**" if key in required else f"`{_value(schema['default'])}`" if "default" in schema else ""
         meaning = _prose(schema.get("description") or described.get(key, ""))
         rows.append(f"| `{key}` | {_type(schema)} | {default} | {meaning} |")
     lines = [f"### {title} {{#{anchor}}}\n", f"{introduction}\n" if introduction else ""]
