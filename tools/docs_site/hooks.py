@@ -20,6 +20,7 @@ from tools.docs_site import reference
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT_PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 RESULTS = "benchmarks/results"
+RESULTS_PLACE = "benchmarks/"  # in the site
 RESULTS_PAGE = "benchmarks.md"
 MORE = "More"
 
@@ -37,7 +38,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     made |= {page: (CHECKOUT / name).read_text(encoding="utf-8") for name, page in ROOT_PAGES.items()}
     for path in sorted((CHECKOUT / RESULTS).iterdir()):
-        page = _page_of(f"{RESULTS}/{path.name}")
+        page = f"{RESULTS_PLACE}{path.name}"
         if path.suffix == ".md":
             made[page] = f"# {path.stem}\n\n{path.read_text(encoding='utf-8')}"
         elif path.suffix == ".png":
@@ -83,7 +84,7 @@ def _page_of(path: str) -> str | None:
         return ROOT_PAGES[path]
     if path == RESULTS:
         return RESULTS_PAGE
-    for folder, place in (("docs/", ""), (f"{RESULTS}/", "benchmarks/")):
+    for folder, place in (("docs/", ""), (f"{RESULTS}/", RESULTS_PLACE)):
         if path.startswith(folder):
             return f"{place}{path.removeprefix(folder)}"
     return None
@@ -94,8 +95,8 @@ def _origin_of(page: str) -> str:
     for name, made in ROOT_PAGES.items():
         if page == made:
             return name
-    if page.startswith("benchmarks/"):
-        return f"{RESULTS}/{page.removeprefix('benchmarks/')}"
+    if page.startswith(RESULTS_PLACE):
+        return f"{RESULTS}/{page.removeprefix(RESULTS_PLACE)}"
     return page if page.startswith("reference/") else f"docs/{page}"
 
 

@@ -185,7 +185,7 @@ def _type(schema: Schema) -> str:
     if "patternProperties" in schema:
         inner = [*schema.get("properties", {}).values(), *schema["patternProperties"].values()]
         return " or ".join(dict.fromkeys(_type(one) for one in inner))
-    kind = schema.get("type", "anything")
+    kind = str(schema.get("type", "anything"))
     if kind == "array":
         if "prefixItems" in schema:
             return f"[{', '.join(_type(item) for item in schema['prefixItems'])}]"
