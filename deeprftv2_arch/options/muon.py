@@ -64,16 +64,19 @@ class Muon(Optimizer):
         super().__init__([group for group in (matrices, others) if group["params"]], {"weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
-        """Do one step. ``closure`` must be None: it is there for PyTorch's interface."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Do one step; ``closure``, which PyTorch's interface has, is called first, and its loss returned."""
+        loss = None
         if closure is not None:
-            raise ValueError("Muon takes no closure")
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             step = self._step_of_matrix if "momentum" in group else self._step_of_other
             for weight in group["params"]:
                 if weight.grad is not None:
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.sub_(step(group, weight, weight.grad))
+        return loss
 
     def _step_of_matrix(self, group: dict[str, Any], weight: Tensor, gradient: Tensor) -> Tensor:
         state = self.state[weight]
@@ -81,7 +84,7 @@ class Muon(Optimizer):
             state["momentum_buffer"] = torch.zeros_like(weight)
         momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
         ahead = gradient.lerp(momentum, group["momentum"]).flatten(1)  # Nesterov's
-        size = group["lr"] * 0.2 * math.sqrt(max(ahead.shape))
+        size: float = group["lr"] * 0.2 * math.sqrt(max(ahead.shape))
         return size * orthogonal(ahead).view_as(weight)
 
     def _step_of_other(self, group: dict[str, Any], weight: Tensor, gradient: Tensor) -> Tensor:
@@ -90,10 +93,10 @@ class Muon(Optimizer):
             state.update(step=0, exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight))
         state["step"] += 1
         first, second = group["betas"]
-        mean = state["exp_avg"].lerp_(gradient, 1 - first)
+        mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - first)
         square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        rate = group["lr"] / (1 - first ** state["step"])
-        scale = (square / (1 - second ** state["step"])).sqrt_().add_(group["eps"])
+        rate: float = group["lr"] / (1 - first ** state["step"])
+        scale: Tensor = (square / (1 - second ** state["step"])).sqrt_().add_(group["eps"])
         return rate * mean / scale
 
 
@@ -112,7 +115,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
         (N, M), with singular values of about 0.7..1.2, but for those that were below 0.01 of the Frobenius norm.
     """
     tall = matrix.shape[0] > matrix.shape[1]
-    values = matrix.T if tall else matrix
+    values: Tensor = matrix.T if tall else matrix
     values = values / (values.norm() + 1e-7)
     a, b, c = QUINTIC
     for _ in range(ROUNDS):

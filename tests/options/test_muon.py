@@ -82,4 +82,4 @@ def test_goes_on_from_its_state() -> None:
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"momentum": 1.0}, {"betas": (0.9, 1.0)}])
 def test_refuses_impossible_numbers(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="Muon"):
-        Muon([nn.Parameter(torch.zeros(1))], **wrong)  # type: ignore[arg-type]
+        Muon([nn.Parameter(torch.zeros(1))], **wrong)
