@@ -104,13 +104,16 @@ def moved(image: NDArray[Any], length: float, angle: float) -> NDArray[Any]:
             )
         )
     mean = np.clip(np.mean(exposures, axis=0), 0, PEAKS[image.dtype])
-    return (mean if image.dtype.kind == "f" else np.rint(mean)).astype(image.dtype)
+    result: NDArray[Any] = (mean if image.dtype.kind == "f" else np.rint(mean)).astype(image.dtype)
+    return result
 
 
 def transfer(size: tuple[int, int], length: float, angle: float) -> NDArray[np.float64]:
     """Return sinc(length f), a motion's transfer function of the frequency f along it, (H, W), 0 in the middle."""
     y, x = np.meshgrid(*(np.fft.fftshift(np.fft.fftfreq(side)) for side in size), indexing="ij")
-    return np.sinc(length * (x * np.cos(np.deg2rad(angle)) - y * np.sin(np.deg2rad(angle))))
+    frequency = x * np.cos(np.deg2rad(angle)) - y * np.sin(np.deg2rad(angle))
+    strength: NDArray[np.float64] = np.sinc(length * frequency)
+    return strength
 
 
 def _compared(angles: NDArray[np.float64], gains: NDArray[np.float64], length: float) -> Turning:
