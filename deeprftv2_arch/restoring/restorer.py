@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
@@ -22,6 +21,7 @@ from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import run_in_tiles
 from deeprftv2_arch.networks.protocol import TiledNetwork, traits_of
 from deeprftv2_arch.restoring.conversion import check_image, to_image, to_tensor
+from deeprftv2_arch.restoring.devices import find_device, lacking_operator
 from deeprftv2_arch.restoring.image_files import MAX_PIXELS, read_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_options
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 KERNEL_WINDOW = 256  # pixels
-LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
 MOMENT = 2.0  # seconds after which a bar shows how many tiles are done
 
 logger = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ class Restorer:
     ) -> None:
         if tile is not None and memory_limit is not None:
             raise OptionError("tile and memory_limit: give one of them, since the limit chooses the tiles")
-        self.device = _device(device)
+        self.device = find_device(device)
         self.network = network.to(self.device).eval()
         self.upscale = traits_of(network).upscale
         self.tile = None if tile is None else check_tiles(tile)
@@ -405,6 +404,8 @@ class Restorer:
                     disable=not self.progress,
                 ),
             )
+        except NotImplementedError as error:
+            raise lacking_operator(error, self.device) from error
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -443,14 +444,3 @@ def _precision(dtype: torch.dtype, device: torch.device) -> torch.dtype:
         names = ", ".join(str(one) for one in possible)
         raise OptionError(f"dtype: {dtype} cannot be used on {device.type}; choose one of {names}")
     return dtype
-
-
-def _device(device: torch.device | str | None) -> torch.device:
-    try:
-        found = torch.empty(1, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
-        if found.type == "meta":
-            raise RuntimeError("it computes nothing")
-        return found
-    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for a device
-        reason = shorten(str(error), LONGEST_REASON, placeholder=" ...")
-        raise OptionError(f"device: {device} cannot be used here ({reason}); choose cpu or cuda") from error
