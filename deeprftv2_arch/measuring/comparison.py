@@ -1,7 +1,6 @@
 """Several networks under one protocol: one table with what papers report, one file of all images, one JSON."""
 
 import csv
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -9,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.checkpoints.building import is_of_checkpoint
 from deeprftv2_arch.checkpoints.recognition import name_of
 from deeprftv2_arch.measuring.costs import COUNTED_ON, Costs
 from deeprftv2_arch.measuring.evaluation_report import (
@@ -58,18 +58,20 @@ class Measured:
 
 
 def names_of(evaluators: Sequence[Evaluator]) -> list[str]:
-    """Name each network so that no other is called the same: by what it is and its file, else by the file's path."""
-    kinds = [name_of(evaluator.network) for evaluator in evaluators]
-    files = [Path(evaluator.weights.file) if evaluator.weights else None for evaluator in evaluators]
-    short = [f"{kind} ({file.name})" if file else kind for kind, file in zip(kinds, files, strict=True)]
-    long = [f"{kind} ({file})" if file else kind for kind, file in zip(kinds, files, strict=True)]
+    """Name each network so that no other is called the same.
+
+    By what it is and where it comes from: its checkpoint, or the run of its option file; where that is not enough, by
+    the path of its weights, and at last by a number.
+    """
+    short, long = [], []
+    for evaluator in evaluators:
+        options, weights = evaluator.options, evaluator.weights
+        source = Path(options.network_g["checkpoint"]).name if is_of_checkpoint(options.network_g) else options.name
+        short.append(f"{name_of(evaluator.network)} ({source})")
+        long.append(f"{name_of(evaluator.network)} ({weights.file})" if weights else short[-1])
     named = [brief if short.count(brief) == 1 else whole for brief, whole in zip(short, long, strict=True)]
-    seen: Counter[str] = Counter()
-    for number, name in enumerate(named):
-        seen[name] += 1
-        if seen[name] > 1:
-            named[number] = f"{name}, {seen[name]}"
-    return named
+    earlier = [named[:number].count(name) for number, name in enumerate(named)]
+    return [f"{name}, {before + 1}" if before else name for name, before in zip(named, earlier, strict=True)]
 
 
 class Comparison:

@@ -219,9 +219,9 @@ def test_networks_of_option_files_and_checkpoints_stand_side_by_side(
     command_line.main()
     lines = capsys.readouterr().out.split("# tiny_test\n")[1].splitlines()
     mean = (flat_psnr(10) + flat_psnr(40)) / 2
-    assert lines[3].startswith("| Identity, whole, partial, 2 of 1,111 (GoPro-test) | 0.000 | 0.00 | ")
+    assert lines[3].startswith("| Identity (tiny_test), whole, partial, 2 of 1,111 (GoPro-test) | 0.000 | 0.00 | ")
     assert f"| {mean:.2f} / " in lines[3]
-    assert lines[4].startswith("| SRVGGNetCompact (plain.pth), whole, ")
+    assert lines[4].startswith("| SRVGGNetCompact (tiny_test), whole, ")
     assert lines[5].startswith("| DeepRFTv2 (ours.pth), whole, ")
     assert "| somebody | - | - | - | 34.70 / - |" in lines
     latex = (tmp_path / "table.tex").read_text(encoding="utf-8").splitlines()
