@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
-from deeprftv2_arch.checkpoints.recognition import describe
+from deeprftv2_arch.checkpoints.recognition import NO_NETWORK_OF_OURS, describe, name_of
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import run_in_tiles
@@ -190,7 +190,7 @@ class Restorer:
     def __repr__(self) -> str:
         """Say which network restores, where and in what precision."""
         kind = describe(self.network.state_dict())
-        name = type(self.network).__name__ if kind == "no network of this package" else kind
+        name = name_of(self.network) if kind == NO_NETWORK_OF_OURS else kind
         tiles = f", {self.tile}" if self.tile else ""
         return f"<Restorer: {name}, on {self.device} in {str(self.dtype).removeprefix('torch.')}{tiles}>"
 
