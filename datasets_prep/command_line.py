@@ -22,6 +22,7 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
+from deeprftv2_arch.common.full_disk import is_full_disk
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError, escaped
 
@@ -344,6 +345,11 @@ def _status_of(work: Callable[[], None]) -> int:
     except DeepRFTv2Error as error:
         lines = [escaped(line) for line in str(error).split("\n")]  # our own line ends stay
         sys.stderr.write("error: " + "\n".join(lines) + "\n")
+        return 2
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        sys.stderr.write(f"error: {escaped(str(error.filename))}: {error.strerror}; make room there\n")
         return 2
     except KeyboardInterrupt as stop:
         known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)

@@ -50,12 +50,18 @@ def main() -> None:
 
 
 def _print(text: str) -> None:
-    """Print a text; end quietly where nobody reads on, as behind ``| head``."""
+    """Print a text; end quietly where nobody reads on, as behind ``| head``.
+
+    Raises:
+        OSError: The output goes to a file that cannot be written.
+    """
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:  # where nobody reads on, or the output goes to a full disk
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush fails at its end
+        if not isinstance(error, BrokenPipeError):
+            raise
         raise SystemExit(NOBODY_READS) from None
 
 
