@@ -329,12 +329,20 @@ def _request(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Re
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    return _status_of(lambda: _act(arguments))
+
+
+def _act(arguments: Sequence[str] | None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.data_set is None and not hasattr(options, "truth"):
-        return _status_of(lambda: synthetic_blur.run(options, _say))
+        synthetic_blur.run(options, _say)
+        return
     request = _request_of_pairs(parser, options) if options.data_set is None else _request(parser, options)
-    return _status_of(lambda: _verify(request) if options.verify else _run(request, options.dry_run))
+    if options.verify:
+        _verify(request)
+    else:
+        _run(request, options.dry_run)
 
 
 def _status_of(work: Callable[[], None]) -> int:

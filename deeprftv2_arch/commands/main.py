@@ -42,9 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Run one command; a user's error is one line and exit code 2."""
-    parser = build_parser()
-    args = parser.parse_args()
-    with errors_in_one_line(parser.prog):
+    with errors_in_one_line(_program()):
+        args = build_parser().parse_args()
         for text in args.run(args):
             _print(text)
 

@@ -57,11 +57,10 @@ def run_as_program(program: str, description: str, action: Action) -> None:
         description: What its help says.
         action: What to do.
     """
-    parser = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
-    add_run_arguments(parser)
-    arguments = arguments_of(parser.parse_args())
     with errors_in_one_line(program):
-        action(arguments, working_folder())
+        parser = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
+        add_run_arguments(parser)
+        action(arguments_of(parser.parse_args()), working_folder())
 
 
 def _run(action: Action, args: argparse.Namespace) -> Iterator[str]:
