@@ -266,7 +266,8 @@ class TrainingModel(SRModel, ABC):
             return
         dataset: Any = dataloader.dataset
         names = self._validated[1] if self._validated[0] == current_iter else []
-        self._validated = current_iter, [*names, dataset.opt["name"]]
+        # A finished training that is resumed validates its last iteration once more.
+        self._validated = current_iter, [*(name for name in names if name != dataset.opt["name"]), dataset.opt["name"]]
         # BasicSR saves an iteration before it validates it. The state then says what is still to be validated, so that
         # a run that is killed in between does so first; afterwards it knows the best results up to there.
         if self._last_saved is not None and self._last_saved[1] == current_iter:
