@@ -170,7 +170,7 @@ class Restorer:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: Path | str,
+        name_or_path: Path | str | None = None,
         *,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
@@ -178,10 +178,19 @@ class Restorer:
         max_pixels: int = MAX_PIXELS,
         dtype: torch.dtype = torch.float32,
     ) -> "Restorer":
-        """Build from weights that come with this package, by their name, or from a file as ``from_checkpoint`` does.
+        """Build from weights that come with this package, or from a file as ``from_checkpoint`` does.
+
+        Args:
+            name_or_path: A name of ``restoring.pretrained.PRETRAINED``, by default the first one, or a file.
+            device: See the class, as for the other arguments.
+            tile: See the class.
+            memory_limit: See the class.
+            max_pixels: See the class.
+            dtype: See the class.
 
         Raises:
-            CheckpointError: It is neither a name of ``PRETRAINED`` nor a file; see also ``from_checkpoint``.
+            CheckpointError: It is neither such a name nor a file, or no weights come with this package; see also
+                ``from_checkpoint``.
             OptionError: See the class.
         """
         network = network_of_checkpoint(pretrained_file(name_or_path))
