@@ -171,7 +171,7 @@ def _sound_packets(stream: Any, sound: Sound) -> list[Any]:
     stream.codec_context.open()
     size = stream.codec_context.frame_size or 1024
     resampler = av.AudioResampler(stream.codec_context.format, sound.layout, sound.rate)
-    packets = []
+    packets: list[Any] = []
     for at in range(0, samples, size):
         part = np.repeat(tone[at : at + size], channels)[None]
         frame = av.AudioFrame.from_ndarray(part, "s16", sound.layout)
@@ -179,7 +179,8 @@ def _sound_packets(stream: Any, sound: Sound) -> list[Any]:
         frame.pts, frame.time_base = round(sound.start * sound.rate) + at, Fraction(1, sound.rate)
         for one in resampler.resample(frame):
             packets += stream.encode(one)
-    return packets + stream.encode(None)
+    packets += stream.encode(None)
+    return packets
 
 
 def _text_packets(stream: Any, texts: Texts) -> list[Any]:

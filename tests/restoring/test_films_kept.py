@@ -155,7 +155,7 @@ def test_pictures_that_begin_after_the_sound(tmp_path: Path, caplog: pytest.LogC
     times = [(1023 + start, length) for start, length in EVEN]
     result, _ = restored(write_film(tmp_path / "x.mkv", times=times, others=[Sound("flac", length=1.5)]), caplog)
     pictures, sound = streams(result)
-    assert (pictures.starts[0], sound.starts[0]) == (Fraction(1023, 1000), 0)
+    assert (pictures.starts[0], sound.starts[0]) == (Fraction(1023, 1000), Fraction(0))
     assert sound.end == Fraction(3, 2)
     assert abs(length(result) - length(tmp_path / "x.mkv")) <= TICK
 
@@ -397,7 +397,7 @@ def test_screen_of_hdr10(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert after.light == (1000, 400)
     assert after.screen is not None
     assert after.screen[:2] == (Fraction(34, 50), Fraction(16, 50))
-    assert after.screen[-2:] == (Fraction(1, 200), 1000)
+    assert after.screen[-2:] == (Fraction(1, 200), Fraction(1000))
 
 
 def test_eight_bits_say_nothing_of_a_screen(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
 
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.restoring.videos.companions import Companions, described, in_list_of_phones
+from deeprftv2_arch.restoring.videos.companions import AnyPacket, Companions, described, in_list_of_phones
 from deeprftv2_arch.restoring.videos.encoding import io_errors
 from deeprftv2_arch.restoring.videos.reading import Video, open_film
 
@@ -77,7 +76,7 @@ def _mux(
     companions = Companions(source, film.index, film.offset, target, strip)
     written: Counter[int] = Counter()
 
-    def put(packet: Packet) -> None:
+    def put(packet: AnyPacket) -> None:
         written[packet.stream_index] += 1
         target.mux(packet)
 
@@ -85,7 +84,7 @@ def _mux(
     waiting = next(others, None)
     for packet in _pictures(blocks, times, film.time_base):
         packet.stream = pictures
-        while waiting is not None and waiting[0] <= packet.dts * film.time_base:
+        while waiting is not None and waiting[0] <= (packet.dts or 0) * film.time_base:
             put(waiting[1])
             waiting = next(others, None)
         put(packet)
@@ -95,7 +94,7 @@ def _mux(
     return written, companions.losses
 
 
-def _pictures(blocks: Sequence[Path], times: Sequence[tuple[int, int]], time_base: Fraction) -> Iterator[Packet]:
+def _pictures(blocks: Sequence[Path], times: Sequence[tuple[int, int]], time_base: Fraction) -> Iterator[AnyPacket]:
     """Yield the encoded frames of all blocks, each at its time."""
     number = 0
     for block in blocks:
@@ -130,7 +129,7 @@ def _require_whole(
         for packet in container.demux(list(container.streams)[: max(numbers) + 1]):
             found[packet.stream_index] += packet.size > 0
             if packet.stream_index == 0 and packet.size:
-                starts.append(packet.pts * packet.time_base / film.time_base)
+                starts.append((packet.pts or 0) * packet.time_base / film.time_base)
     if starts != [start for start, _ in times]:
         raise DataError(
             f"{path}: of {len(times)} frames that were written, {len(starts)} are in the file, or at other times; is "

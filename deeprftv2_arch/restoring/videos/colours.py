@@ -91,7 +91,7 @@ class Colours:
         yuv = np.dstack([_plane(planar, number) for number in range(3)])
         unit = 2.0 ** (DEEP - self.bits) if self.is_deep else 1.0  # in 16 bits, a value is shifted to the left
         to_values = self._from_rgb(frame.height, frame.width)
-        inverse = np.linalg.inv(to_values[:, :3])
+        inverse = np.linalg.inv(to_values[:, :3]).astype(np.float64)
         return _transformed(yuv, PEAK * inverse / unit, -PEAK * inverse @ to_values[:, 3], PEAK).astype(np.uint16)
 
     def from_rgb(self, image: AnyImage) -> av.VideoFrame:
@@ -147,7 +147,7 @@ def _reformatted(frame: av.VideoFrame, name: str, value_range: int) -> av.VideoF
 def _plane(frame: av.VideoFrame, number: int) -> AnyImage:
     plane = frame.planes[number]
     kind = np.dtype("<u2" if frame.format.name.endswith("le") else np.uint8)
-    lines = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
+    lines: AnyImage = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
     return lines[: frame.height, : frame.width]
 
 

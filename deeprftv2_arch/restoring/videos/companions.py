@@ -6,7 +6,7 @@ them, encoded anew where not. All keep their times.
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import av
 import av.error
@@ -14,6 +14,13 @@ from av.container import InputContainer, OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.subtitle import AssSubtitle, SubtitleSet
+
+if TYPE_CHECKING:
+    AnyPacket: TypeAlias = Packet[Stream]
+else:
+    AnyPacket = Packet  # which is generic for type checkers alone
 
 SOUND_IN_MP4 = ("aac", "ac3", "eac3", "alac", "flac", "mp3", "opus")  # copied; other sound becomes AAC
 SOUND_RATE = 96_000  # bits per second and channel, of AAC
@@ -35,12 +42,18 @@ APPLE = "com."  # begins names of metadata of phones, which an MP4 has in a list
 
 
 class Track(Protocol):
-    """A stream of the original on its way into the restored film."""
+    """A stream of the original on its way into the restored film.
 
-    def take(self, packet: Packet) -> Iterator[Packet]:
+    Attributes:
+        damaged: How many packets could not be decoded.
+    """
+
+    damaged: int
+
+    def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Yield what becomes of a packet of the original."""
 
-    def finish(self) -> Iterator[Packet]:
+    def finish(self) -> Iterator[AnyPacket]:
         """Yield what is left at the end."""
 
 
@@ -111,46 +124,48 @@ class Companions:
         """Carry over chapters, and what the film says of itself."""
         chapters = self.source.chapters()
         for chapter in chapters:
-            shift = round(self.offset / Fraction(chapter["time_base"]))
+            shift = round(self.offset / (chapter["time_base"] or 1))
             chapter["start"], chapter["end"] = chapter["start"] - shift, chapter["end"] - shift
         if chapters:
             self.target.set_chapters(chapters)
         if not stripped:
             self.target.metadata.update(described(self.source))
 
-    def packets(self) -> Iterator[tuple[Fraction, Packet]]:
+    def packets(self) -> Iterator[tuple[Fraction, AnyPacket]]:
         """Yield all packets in the order of the file, and when each begins, in seconds."""
         streams = [self.source.streams[index] for index in self.tracks]
         if not streams:
             return
-        torn = False
-        try:
-            for packet in self.source.demux(streams):
-                if packet.size == 0 or packet.dts is None:
-                    continue
-                time = packet.dts * packet.time_base - self.offset
-                shift = round(self.offset / packet.time_base)
-                packet.dts -= shift
-                packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-                self._shorten(packet)
-                for one in self.tracks[packet.stream_index].take(packet):
-                    yield time, one
-        except av.error.FFmpegError:
-            torn = True
+        for packet in self._read(streams):
+            shift = round(self.offset / packet.time_base)
+            packet.dts = (packet.dts or 0) - shift
+            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+            self._shorten(packet)
+            time = packet.dts * packet.time_base
+            for one in self.tracks[packet.stream_index].take(packet):
+                yield time, one
         for track in self.tracks.values():
             for one in track.finish():
                 yield (one.dts or 0) * one.time_base, one
-        if torn:
-            self.losses.append("its sound and subtitles are damaged and end early")
-        damaged = sum(track.damaged for track in self.tracks.values() if isinstance(track, Encoded))
+        damaged = sum(track.damaged for track in self.tracks.values())
         if damaged:
-            self.losses.append(f"{damaged} packets of its sound are damaged and left out")
+            self.losses.append(f"of its sound and subtitles {damaged} packets are damaged and left out")
 
-    def _shorten(self, packet: Packet) -> None:
+    def _read(self, streams: list[Stream]) -> Iterator[AnyPacket]:
+        """Yield the packets of some streams as far as they can be read."""
+        try:
+            for packet in self.source.demux(streams):
+                if packet.size and packet.dts is not None:
+                    yield packet
+        except av.error.FFmpegError:
+            self.losses.append("its sound and subtitles are damaged and end early")
+
+    def _shorten(self, packet: AnyPacket) -> None:
         """Let a last packet of sound, of which not all is to be heard, end where the film does."""
         if self.end is not None and packet.stream.type == "audio":
-            beyond = packet.pts + packet.duration - int(self.end / packet.time_base)
-            packet.duration -= beyond if 0 < beyond < packet.duration else 0
+            length = packet.duration or 0
+            beyond = (packet.pts or 0) + length - int(self.end / packet.time_base)
+            packet.duration = length - beyond if 0 < beyond < length else length
 
 
 def codec_name(stream: Stream) -> str:
@@ -190,14 +205,15 @@ class Copied:
     def __init__(self, stream: Stream, target: OutputContainer, without: bytes = b"") -> None:
         self.stream = target.add_stream_from_template(stream, opaque=True)
         self.without = without
+        self.damaged = 0
 
-    def take(self, packet: Packet) -> Iterator[Packet]:
+    def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Yield the packet, but none of those left out."""
         packet.stream = self.stream
         if not self.without or bytes(packet) != self.without:
             yield packet
 
-    def finish(self) -> Iterator[Packet]:
+    def finish(self) -> Iterator[AnyPacket]:
         """Yield nothing."""
         yield from ()
 
@@ -206,7 +222,6 @@ class Encoded:
     """Sound that becomes AAC; where there is none for a while, there is silence.
 
     Attributes:
-        damaged: How many packets could not be decoded.
         mixed: What else is done to it, as the end of a phrase.
     """
 
@@ -234,7 +249,7 @@ class Encoded:
         self.graph.link_nodes(source, *nodes).configure()
         self.damaged = 0
 
-    def take(self, packet: Packet) -> Iterator[Packet]:
+    def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Yield what is encoded by now."""
         try:
             frames = packet.decode()
@@ -242,47 +257,52 @@ class Encoded:
             self.damaged += 1
             return
         for frame in frames:
-            self.graph.push(frame)
+            self.graph.push(cast(av.AudioFrame, frame))
             yield from self._encode()
 
-    def finish(self) -> Iterator[Packet]:
+    def finish(self) -> Iterator[AnyPacket]:
         """Yield the rest."""
         self.graph.push(None)
         yield from self._encode()
         yield from self.stream.encode(None)
 
-    def _encode(self) -> Iterator[Packet]:
+    def _encode(self) -> Iterator[AnyPacket]:
         while True:
             try:
                 frame = self.graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            yield from self.stream.encode(frame)
+            yield from self.stream.encode(cast(av.AudioFrame, frame))
 
 
 class Subtitles:
     """Subtitles of text, which become those of MP4s."""
 
     def __init__(self, stream: Stream, target: OutputContainer) -> None:
-        self.decoder = stream.codec_context
+        self.decoder = cast(SubtitleCodecContext, stream.codec_context)
         self.decoder.open(strict=False)
         self.stream = target.add_stream(SUBTITLE_IN_MP4)
-        self.stream.codec_context.subtitle_header = self.decoder.subtitle_header
-        self.stream.time_base = MILLISECOND
-        self.stream.codec_context.time_base = MILLISECOND
+        self.encoder = cast(SubtitleCodecContext, self.stream.codec_context)
+        self.encoder.subtitle_header = self.decoder.subtitle_header
+        self.stream.time_base = self.encoder.time_base = MILLISECOND
+        self.damaged = 0
 
-    def take(self, packet: Packet) -> Iterator[Packet]:
+    def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Yield the packet as one of MP4s."""
-        decoded = self.decoder.decode2(packet)
+        try:
+            decoded = self.decoder.decode2(packet)
+        except av.error.FFmpegError:
+            self.damaged += 1
+            return
         if decoded is None or not len(decoded):
             return
         length = round((packet.duration or 0) * packet.time_base / MILLISECOND)
-        texts = b"\n".join(rectangle.ass for rectangle in decoded)
-        one = self.stream.codec_context.encode_subtitle(av.subtitles.subtitle.SubtitleSet.create(texts, 0, length))
+        texts = b"\n".join(cast(AssSubtitle, rectangle).ass for rectangle in decoded)
+        one = self.encoder.encode_subtitle(SubtitleSet.create(texts, 0, length))
         one.pts = one.dts = round((packet.pts or 0) * packet.time_base / MILLISECOND)
         one.duration, one.time_base, one.stream = length, MILLISECOND, self.stream
         yield one
 
-    def finish(self) -> Iterator[Packet]:
+    def finish(self) -> Iterator[AnyPacket]:
         """Yield nothing."""
         yield from ()

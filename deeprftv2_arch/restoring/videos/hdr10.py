@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import av
 
+from deeprftv2_arch.restoring.videos.side_data import side_data
+
 CHROMATICITY, LUMINANCE = 50_000, 10_000  # steps in one, as HEVC stores them
 
 
@@ -25,14 +27,14 @@ class Hdr10:
     def of(cls, frame: av.VideoFrame) -> "Hdr10":
         """Return what comes with a frame."""
         screen, light = None, None
-        for data in frame.side_data:
-            if data.type.name == "MASTERING_DISPLAY_METADATA":
-                *numbers, has_primaries, has_luminance = struct.unpack("=22i", bytes(data)[: 22 * 4])
-                if has_primaries and has_luminance:
-                    pairs = zip(numbers[::2], numbers[1::2], strict=True)
-                    screen = tuple(Fraction(above, below or 1) for above, below in pairs)
-            elif data.type.name == "CONTENT_LIGHT_LEVEL":
-                light = struct.unpack("=2I", bytes(data)[:8])
+        found = side_data(frame)
+        if "MASTERING_DISPLAY_METADATA" in found:
+            *numbers, has_primaries, has_luminance = struct.unpack_from("=22i", found["MASTERING_DISPLAY_METADATA"])
+            if has_primaries and has_luminance:
+                pairs = zip(numbers[::2], numbers[1::2], strict=True)
+                screen = tuple(Fraction(above, below or 1) for above, below in pairs)
+        if "CONTENT_LIGHT_LEVEL" in found:
+            light = struct.unpack_from("=2I", found["CONTENT_LIGHT_LEVEL"])
         return cls(screen, light)
 
     def __bool__(self) -> bool:

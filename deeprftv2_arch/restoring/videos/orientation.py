@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from deeprftv2_arch.common.images import AnyImage
+from deeprftv2_arch.restoring.videos.side_data import side_data
 
 ONE = 2**16  # of the fixed-point numbers of the matrix
 
@@ -31,11 +32,11 @@ class Orientation:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> "Orientation":
         """Return that of a frame."""
-        matrix = next((bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+        matrix = side_data(frame).get("DISPLAYMATRIX")
         if matrix is None:
             return cls()
         # A pixel at (x, y) is shown at (a x + c y, b x + d y).
-        a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+        a, b, _, c, d = struct.unpack_from("=5i", matrix)
         if max(abs(b), abs(c)) < ONE // 100:
             return cls(mirrored=a < 0, upside_down=d < 0)
         if max(abs(a), abs(d)) < ONE // 100:

@@ -16,6 +16,7 @@ from deeprftv2_arch.restoring.videos.colours import Colours
 from deeprftv2_arch.restoring.videos.containers import require_whole_video
 from deeprftv2_arch.restoring.videos.hdr10 import Hdr10
 from deeprftv2_arch.restoring.videos.orientation import Orientation
+from deeprftv2_arch.restoring.videos.side_data import side_data
 
 LEAST_SHARE = 0.5  # of the frames that a file holds; one of which fewer can be decoded is damaged
 LONGEST_STEP_BACK = Fraction(1)  # second; where times go back further, the clock of the film has been set anew
@@ -89,7 +90,7 @@ class Video:
         aspect: Width of a pixel of an upright frame over its height.
         time_base: The unit of all times of its pictures, in seconds.
         offset: What is subtracted from the times in the file, in seconds, so that the first is 0 where they begin
-            anywhere.
+            anywhere or below 0.
         rate: About how many frames there are in a second.
         hdr10: What it says of the screen on which it was graded, if it does.
         losses: What is not kept of its pictures; a phrase each.
@@ -118,6 +119,8 @@ class Video:
             first = next(_Decoder(path, container, stream).pictures(), None)
             if first is None:
                 raise self._damaged(0, self.count())
+            if (first.pts or 0) * self.time_base < self.offset:  # before which an MP4 shows nothing
+                self.offset = (first.pts or 0) * self.time_base
             self._stored_size = first.height, first.width
             self.colours = Colours.of(first)
             self.orientation = Orientation.of(first)
@@ -166,7 +169,7 @@ class Video:
                 number, end = number + 1, start + max(1, duration)
         if number < max(1, LEAST_SHARE * decoder.packets):
             raise self._damaged(number, decoder.packets)
-        found = [f"{decoder.damaged} of its {decoder.packets} frames are damaged in the file"] * (decoder.damaged > 0)
+        found = [f"damaged in the file: {decoder.damaged} of its {decoder.packets} frames"] * (decoder.damaged > 0)
         found += [phrase for name, phrase in LOST_WITH_FRAMES.items() if name in decoder.side_data]
         self.losses += [phrase for phrase in found if phrase not in self.losses]
 
@@ -222,7 +225,7 @@ class _Decoder:
                     continue
                 for picture in pictures:
                     self.damaged += picture.is_corrupt
-                    self.side_data |= {data.type.name for data in picture.side_data}
+                    self.side_data |= side_data(picture).keys()
                     yield picture
         except av.error.FFmpegError as error:
             raise DataError(f"{self.path}: cannot be read to its end: {error.strerror}; copy it anew") from error
