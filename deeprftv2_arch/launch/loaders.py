@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.launch.processes import Process
+from deeprftv2_arch.models.processes import is_first_process
 from deeprftv2_arch.options.loading import Options, Run
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES
 from deeprftv2_arch.options.sections import DataSection, TrainingKernelsSection
@@ -38,6 +39,31 @@ def build_datasets(opt: Options) -> dict[str, Any]:
         DataError: Images are missing or do not pair.
     """
     return {name: _build_dataset(name, section) for name, section in opt["datasets"].items()}
+
+
+def build_held_out(sections: Mapping[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Build data sets to measure on, and leave out, with a warning, those that are not there or not whole.
+
+    Args:
+        sections: Their sections by name.
+
+    Returns:
+        The data sets by the names of their sections, and why others were left out, by the names of the sets.
+
+    Raises:
+        DataError: None is there.
+    """
+    built, missing = {}, {}
+    for name, section in sections.items():
+        try:
+            built[name] = _build_dataset(name, section)
+        except DataError as error:
+            missing[str(section["name"])] = str(error)
+    if not built:
+        raise DataError(next(iter(missing.values())))
+    for name, reason in missing.items() if is_first_process() else ():
+        logger.warning("%s is not measured: %s", name, reason)
+    return built, missing
 
 
 def _build_dataset(name: str, section: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
-from deeprftv2_arch.checkpoints.recognition import describe
+from deeprftv2_arch.checkpoints.recognition import NO_NETWORK_OF_OURS, describe, name_of
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import run_in_tiles
@@ -170,7 +170,7 @@ class Restorer:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: Path | str,
+        name_or_path: Path | str | None = None,
         *,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
@@ -178,10 +178,19 @@ class Restorer:
         max_pixels: int = MAX_PIXELS,
         dtype: torch.dtype = torch.float32,
     ) -> "Restorer":
-        """Build from weights that come with this package, by their name, or from a file as ``from_checkpoint`` does.
+        """Build from weights that come with this package, or from a file as ``from_checkpoint`` does.
+
+        Args:
+            name_or_path: A name of ``restoring.pretrained.PRETRAINED``, by default the first one, or a file.
+            device: See the class, as for the other arguments.
+            tile: See the class.
+            memory_limit: See the class.
+            max_pixels: See the class.
+            dtype: See the class.
 
         Raises:
-            CheckpointError: It is neither a name of ``PRETRAINED`` nor a file; see also ``from_checkpoint``.
+            CheckpointError: It is neither such a name nor a file, or no weights come with this package; see also
+                ``from_checkpoint``.
             OptionError: See the class.
         """
         network = network_of_checkpoint(pretrained_file(name_or_path))
@@ -190,7 +199,7 @@ class Restorer:
     def __repr__(self) -> str:
         """Say which network restores, where and in what precision."""
         kind = describe(self.network.state_dict())
-        name = type(self.network).__name__ if kind == "no network of this package" else kind
+        name = name_of(self.network) if kind == NO_NETWORK_OF_OURS else kind
         tiles = f", {self.tile}" if self.tile else ""
         return f"<Restorer: {name}, on {self.device} in {str(self.dtype).removeprefix('torch.')}{tiles}>"
 

@@ -35,6 +35,7 @@ from deeprftv2_arch.restoring import restorer as restorer_module
 from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
+from deeprftv2_arch.restoring.pretrained import Pretrained
 from deeprftv2_arch.restoring.tiles import Tiles
 
 ODD = (75, 101)
@@ -291,7 +292,7 @@ def test_what_a_restorer_says_of_itself(tmp_path: Path) -> None:
 
 def test_pretrained_weights_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_identity(tmp_path / "net.pth")
-    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": path})
+    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": Pretrained(path, "")})
     image = noise(16, 24, 3)
     for name in ("small", path, str(path)):
         np.testing.assert_array_equal(Restorer.from_pretrained(name, device="cpu")(image), image)
