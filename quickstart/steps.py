@@ -1,6 +1,8 @@
 """What every quickstart does: prepare photographs, train on some of them, restore the others, and report."""
 
 import argparse
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -94,6 +96,23 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
     return results
 
 
+def restore_command(task: Task, out: Path) -> str:
+    """Return the command that restores the held-out photographs, or any others, with the network that was trained."""
+    python = Path(sys.executable)
+    python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    options = task.options
+    degraded = out / "held_out" / Path(options["datasets"]["val"]["dataroot_lq"]).stem
+    weights = out / "experiments" / options["name"] / "models" / "net_g_latest.pth"
+    words = [python, "-m", "deeprftv2_arch", "restore", degraded, "-o", out / "restored", "--checkpoint", weights]
+    return shlex.join(map(str, words))
+
+
+def say_how_to_restore(task: Task, out: Path) -> None:
+    """Print that command, as the last line."""
+    print("Restore these photographs, or others in their place, with the network that was trained:")
+    print(restore_command(task, out))
+
+
 def run(task: Task, out: Path, iterations: int, seed: int, threads: int) -> list[Result]:
     """Take all steps in order; see the module's docstring."""
     torch.set_num_threads(threads)
@@ -117,3 +136,4 @@ def main(task: Task) -> None:
     print(f"\n{markdown_table(results, task.words)}")
     print(f"Mean gain on photographs that it never saw: {average(results).gain:+.2f} dB", end=", ")
     print(f"{time.monotonic() - start:.0f} s in all. Table and comparison images: {arguments.out}/")
+    say_how_to_restore(task, arguments.out)

@@ -35,7 +35,7 @@ from quickstart.kernel_metrics import KernelMetrics, measure_field, same_everywh
 from quickstart.photographs import HELD_OUT, load_photograph
 from quickstart.restoring import Restored, load_network, restore
 from quickstart.results import Result, average, metric_columns, table
-from quickstart.steps import build_parser, claim_folder, restore_held_out
+from quickstart.steps import build_parser, claim_folder, restore_held_out, say_how_to_restore
 from quickstart.task import OPTION_FILES
 from quickstart.training import train
 
@@ -183,6 +183,7 @@ def main() -> None:
     print(f"\n{markdown_table(found, task)}")
     print(NOTE)
     print(f"{time.monotonic() - start:.0f} s in all. Table, comparison and kernel images: {arguments.out}/")
+    say_how_to_restore(task, arguments.out)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,24 @@ def network_of_checkpoint(path: Path) -> nn.Module:
         raise CheckpointError(f"{path}: {error}; name another file") from error
 
 
+def NetworkOfCheckpoint(checkpoint: str) -> nn.Module:  # noqa: N802  (a ``type`` of networks, as classes are)
+    """Any network that its weights alone build, of this package or of another project, with these weights.
+
+    Args:
+        checkpoint: The file of the weights. Nothing else is to be named in ``pretrain_network_g``.
+
+    Raises:
+        CheckpointError: See :func:`network_of_checkpoint`.
+    """
+    with torch.device("cpu"):  # whatever its shapes are asked on
+        return network_of_checkpoint(Path(checkpoint))
+
+
+def is_of_checkpoint(section: Mapping[str, Any]) -> bool:
+    """Tell whether a section ``network_g`` takes the network from a checkpoint, with its weights."""
+    return section.get("type") == NetworkOfCheckpoint.__name__
+
+
 def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights with which no image can be restored.
 

@@ -35,7 +35,9 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         help="option file of the network, which tells what weights do not, such as train_size and tile; by default the "
         "network is found from the weights",
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: the GPU, if there is one)")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps, ... (default: a GPU, if there is one)"
+    )
 
 
 def chosen_checkpoint(args: argparse.Namespace) -> Path:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -16,6 +15,8 @@ from deeprftv2_arch.common.images import ByteImage
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values, needs_ground_truth
 from deeprftv2_arch.metrics.results import ImageResult, SetResult, means
+from deeprftv2_arch.models.concise_model import ConciseModel
+from deeprftv2_arch.models.saved_images import save_image
 from deeprftv2_arch.models.validation import image_name, in_eval_mode, results_of_all, unavailable_anywhere
 from deeprftv2_arch.options.sections import ModelOptions
 from deeprftv2_arch.options.validation import read_options
@@ -24,7 +25,7 @@ from deeprftv2_arch.options.validation import read_options
 Baseline = Callable[[ByteImage, tuple[int, int]], ByteImage]
 
 
-class ValidatingModel(SRModel):
+class ValidatingModel(ConciseModel):
     """BasicSR's model, with the images of a validation set shared out over all processes.
 
     Every process restores and measures every ``world_size``-th image. The values of all are then added up in the
@@ -94,7 +95,7 @@ class ValidatingModel(SRModel):
             if tb_logger and index == 0:
                 show_images(tb_logger, name, images["network"], current_iter)
             if save_img:
-                imwrite(images["network"]["img"], str(self._save_path(dataset, current_iter)))
+                save_image(self._save_path(dataset, current_iter), images["network"]["img"])
             found.append(self._measure(index, images, metrics))
         if metrics:
             self.results[name] = SetResult(name, results_of_all(found))

@@ -545,10 +545,11 @@ DEBLURRING_TESTS = {
     ),
     "test/ablation_GoPro": deblurring_test(
         [
-            "A row of the paper's ablations on the GoPro test set (1,111 images): here the full estimator of Table 7, "
-            "for which the paper reports 33.06 dB. For another row, replace network_g, all but its tiles, by that of "
-            "the row's file in options/ablation/, pretrain_network_g by its weights, and the two lines of `published` "
-            "by what its heading says."
+            "The full estimator of the paper's Table 7 on the GoPro test set (1,111 images); the paper reports "
+            "33.06 dB. Every other row of Tables 6 and 7 is measured by its own file in options/ablation/, as it is, "
+            "once it has been trained: python -m deeprftv2_arch test -opt options/ablation/table6_row02.yml. Several "
+            "rows make one table, in the tiles of this file: python -m deeprftv2_arch evaluate -opt "
+            "options/ablation/table6_row*.yml --protocol gopro --tile 512 128"
         ],
         GOPRO,
         network_of_row(5),
