@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deeprftv2_arch.commands.outcome import working_folder
+from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import Arguments, add_common_arguments
 from deeprftv2_arch.metrics.protocols import PROTOCOLS
 

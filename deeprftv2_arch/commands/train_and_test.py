@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deeprftv2_arch.commands.outcome import errors_in_one_line, working_folder
+from deeprftv2_arch.commands.outcome import errors_in_one_line
+from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import Arguments, add_run_arguments, arguments_of
 
 Action = Callable[[Arguments, Path], None]
