@@ -1,5 +1,6 @@
 """Other people's networks, which spandrel tells by their weights: NAFNet, Restormer, SwinIR, HAT, RealESRGAN, ..."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -80,7 +81,9 @@ class PeerNetwork(nn.Module):
 
     def _restored(self, x: Tensor) -> Tensor:
         try:
-            restored: Tensor = self._call(x)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                restored: Tensor = self._call(x)
         except RuntimeError as error:
             if "out of memory" in str(error):
                 raise
@@ -99,7 +102,9 @@ def peer_of_weights(state: Mapping[str, Tensor]) -> PeerNetwork | None:
     import spandrel
 
     try:
-        descriptor = spandrel.ModelLoader("cpu").load_from_state_dict(spandrel.canonicalize_state_dict(dict(state)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of PyTorch, about how these networks are written
+            descriptor = spandrel.ModelLoader("cpu").load_from_state_dict(spandrel.canonicalize_state_dict(dict(state)))
     except spandrel.UnsupportedModelError:
         return None
     except (KeyError, RuntimeError, ValueError) as error:

@@ -90,6 +90,14 @@ def is_left_over(name: str) -> bool:
     return _LEFT_OVER.fullmatch(name) is not None
 
 
+def remove_left_overs(folder: Path) -> None:
+    """Remove what killed runs have left unfinished in a folder, at any depth, into which nobody else is writing."""
+    for path in folder.rglob(".*"):
+        if is_left_over(path.name):
+            with suppress(OSError):
+                path.unlink()
+
+
 def _hidden(target: Path, ending: str) -> Path:
     """Return a hidden name beside the target, since BasicSR takes every visible file of a folder for an image."""
     stem = target.stem

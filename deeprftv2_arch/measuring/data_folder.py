@@ -21,6 +21,14 @@ PLACES = {
 }
 # Degraded images and ground truth in such a place; also in other people's repacks.
 SIDES = (("blur.lmdb", "sharp.lmdb"), ("blur", "sharp"), ("blurred", "sharp"), ("input", "target"))
+# Ground truth and low resolution in the folder of a set for super-resolution, at a scale.
+ENLARGED_SIDES = (
+    ("HRx{}.lmdb", "LRx{}.lmdb"),
+    ("GTmod{}", "LRbicx{}"),
+    ("GTmod12", "LRbicx{}"),
+    ("HR", "LR_bicubic/X{}"),
+    ("HR", "LR_bicubic/x{}"),
+)
 BIT_DEPTH = {"DPDD-test": 8}
 OTHER_NAMES = {"B100": ("BSD100", "BSDS100")}
 
@@ -34,11 +42,13 @@ def content_for(protocol: Protocol, folder: Path, scale: int, name: str) -> dict
         scale: By which the network enlarges.
         name: Of the run.
     """
-    sections = (
-        [_enlarged(folder, name, scale) for name in protocol.test_sets]
-        if protocol.name == "sr"
-        else [_deblurred(folder, name) for name in protocol.test_sets]
-    )
+    names = list(protocol.test_sets)
+    if protocol.name == "sr":
+        # A folder that is one of the sets holds no other.
+        names = [known for known in names if folder.absolute().name.lower() in _all_names(known)] or names
+        sections = [_enlarged(folder, known, scale) for known in names]
+    else:
+        sections = [_deblurred(folder, known) for known in names]
     return {
         "name": name,
         "model_type": "SRModel",
@@ -65,14 +75,7 @@ def _enlarged(folder: Path, name: str, scale: int) -> dict[str, Any]:
     """Return the section of a set for super-resolution at a scale; where it is not found, of where it should be."""
     kind = "SuperResolutionPairDataset"
     for place in _places(folder, name):
-        for gt, lq in (
-            (f"HRx{scale}.lmdb", f"LRx{scale}.lmdb"),
-            ("HR.lmdb", f"LRx{scale}.lmdb"),
-            (f"GTmod{scale}", f"LRbicx{scale}"),
-            ("GTmod12", f"LRbicx{scale}"),
-            ("HR", f"LR_bicubic/X{scale}"),
-            ("HR", f"LR_bicubic/x{scale}"),
-        ):
+        for gt, lq in ((side.format(scale) for side in sides) for sides in ENLARGED_SIDES):
             if (place / gt).is_dir() and (place / lq).is_dir():
                 template = fitting_template(_names(place / lq), sorted(_names(place / gt)))
                 return _section(name, kind, place / lq, place / gt) | ({"filename_tmpl": template} if template else {})
@@ -81,12 +84,16 @@ def _enlarged(folder: Path, name: str, scale: int) -> dict[str, Any]:
 
 
 def _places(folder: Path, name: str) -> Iterator[Path]:
-    names = {known.lower() for known in (name, *OTHER_NAMES.get(name, ()))}
+    names = _all_names(name)
     if folder.absolute().name.lower() in names:
         yield folder
     for parent in (folder, folder / "SR"):
         if parent.is_dir():
             yield from sorted(entry for entry in parent.iterdir() if entry.is_dir() and entry.name.lower() in names)
+
+
+def _all_names(name: str) -> set[str]:
+    return {known.lower() for known in (name, *OTHER_NAMES.get(name, ()))}
 
 
 def _names(folder: Path) -> set[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from basicsr.archs import build_network
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from deeprftv2_arch.checkpoints.io import save, save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import CheckpointError, shown
+from deeprftv2_arch.models.concise_model import ConciseModel
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.processes import gathered, mean_over_processes
@@ -35,7 +35,7 @@ from deeprftv2_arch.options.sections import ModelOptions
 from deeprftv2_arch.options.validation import read_options
 
 
-class TrainingModel(SRModel, ABC):
+class TrainingModel(ConciseModel, ABC):
     """BasicSR's SRModel with what today's recipes need; what is trained on and compared is left to the subclasses.
 
     Options of the section ``train`` beyond SRModel's:
@@ -132,12 +132,6 @@ class TrainingModel(SRModel, ABC):
         if self.opt["dist"] and self.device.type == "cpu":
             return DistributedDataParallel(net, find_unused_parameters=self.options.find_unused_parameters)
         return super().model_to_device(net)
-
-    def print_network(self, net: nn.Module) -> None:
-        """Log a line about a network, in place of BasicSR's tree of its modules."""
-        bare = self.get_bare_model(net)
-        count = sum(parameter.numel() for parameter in bare.parameters())
-        get_root_logger().info("Network: %s, with parameters: %s", type(bare).__name__, f"{count:,}")
 
     def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
         """Build AdamW, Muon, or what BasicSR knows."""

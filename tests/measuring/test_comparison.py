@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,18 @@ import numpy as np
 import pytest
 import torch
 from evaluate_helpers import flat_psnr, options_of, read_csv, write_flat
-from launch_helpers import TINY_NETWORK, write_images, write_options
+from launch_helpers import write_images, write_options
+from peer_helpers import esrgan, fftformer, hat, nafnet, ours, save, swinir, uformer, write_set5
 from torch import nn
 
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import EvaluationError, OptionError
 from deeprftv2_arch.measuring.costs import count_macs
+from deeprftv2_arch.measuring.data_folder import content_for
 from deeprftv2_arch.measuring.evaluation import Request, evaluate
 from deeprftv2_arch.measuring.table import Row, Table
+from deeprftv2_arch.metrics.protocols import PROTOCOLS
 from deeprftv2_arch.metrics.published import published_rows
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.building import build_network
@@ -29,85 +31,6 @@ from deeprftv2_arch.options.building import build_network
 spandrel = pytest.importorskip("spandrel")
 
 ON_CPU = ("num_gpu=0",)
-
-
-def nafnet() -> nn.Module:
-    from spandrel.architectures.NAFNet import NAFNet
-
-    network: nn.Module = NAFNet(width=8, middle_blk_num=1, enc_blk_nums=[1, 1], dec_blk_nums=[1, 1])
-    return network
-
-
-def fftformer() -> nn.Module:
-    from spandrel.architectures.FFTformer import FFTformer
-
-    network: nn.Module = FFTformer(dim=8, num_blocks=[1, 1, 1], num_refinement_blocks=1, ffn_expansion_factor=2)
-    return network
-
-
-def uformer() -> nn.Module:
-    from spandrel.architectures.Uformer import Uformer
-
-    network: nn.Module = Uformer(img_size=128, embed_dim=4, depths=[1] * 9, num_heads=[1] * 9, modulator=True)
-    return network
-
-
-def swinir() -> nn.Module:
-    from spandrel.architectures.SwinIR import SwinIR
-
-    network: nn.Module = SwinIR(
-        img_size=16, embed_dim=12, depths=[2], num_heads=[2], window_size=8, upscale=2, upsampler="pixelshuffledirect"
-    )
-    return network
-
-
-def hat() -> nn.Module:
-    from spandrel.architectures.HAT import HAT
-
-    network: nn.Module = HAT(
-        img_size=16,
-        embed_dim=12,
-        depths=[1],
-        num_heads=[2],
-        window_size=8,
-        upscale=2,
-        upsampler="pixelshuffle",
-        compress_ratio=3,
-        squeeze_factor=3,
-    )
-    return network
-
-
-def esrgan() -> nn.Module:
-    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
-
-    network: nn.Module = RRDBNet(num_filters=8, num_blocks=1, scale=4)
-    return network
-
-
-def ours() -> nn.Module:
-    return build_network(TINY_NETWORK, "network_g")
-
-
-def save(build: Callable[[], nn.Module], path: Path) -> Path:
-    torch.manual_seed(0)
-    torch.save({"params": build().state_dict()}, path)
-    return path
-
-
-def write_set5(folder: Path, scales: tuple[int, ...], names: str = "abcde") -> Path:
-    """Write a Set5 of small images as it circulates: HR, and LR_bicubic/X2 with names that end in x2."""
-    generator = np.random.default_rng(0)
-    for name in names:
-        truth = cv2.resize(generator.integers(0, 256, (7, 9, 3), np.uint8), (48, 36), interpolation=cv2.INTER_CUBIC)
-        (folder / "HR").mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / "HR" / f"{name}.png"), truth)
-        for scale in scales:
-            low = folder / "LR_bicubic" / f"X{scale}"
-            low.mkdir(parents=True, exist_ok=True)
-            image = cv2.resize(truth, (48 // scale, 36 // scale), interpolation=cv2.INTER_AREA)
-            cv2.imwrite(str(low / f"{name}x{scale}.png"), image)
-    return folder
 
 
 def compared(folder: Path, checkpoints: list[Path], protocol: str, data: Path, **more: Any) -> tuple[str, Any]:
@@ -374,3 +297,36 @@ def test_a_checkpoint_is_tested_in_place_of_an_option_file_s_network(
         assert report["weights"]["file"] == str(checkpoint)
         assert report["sets"]["GoPro-test"]["network"]["psnr"] == pytest.approx(expected, abs=1e-4)
         assert (tmp_path / folder / "visualization/GoPro-test").is_dir()
+
+
+def test_layouts_in_which_sets_circulate(tmp_path: Path) -> None:
+    def made(*folders: str) -> None:
+        for folder in folders:
+            (tmp_path / folder).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / folder / "a.png"), np.zeros((8, 8, 3), np.uint8))
+
+    def roots(protocol: str, folder: str, scale: int = 1) -> dict[str, tuple[str, str]]:
+        content = content_for(PROTOCOLS[protocol], tmp_path / folder, scale, "run")
+        found = {
+            section["name"]: [section[key] for key in ("dataroot_lq", "dataroot_gt")]
+            for section in content["datasets"].values()
+        }
+        return {
+            name: (Path(lq).relative_to(tmp_path).as_posix(), Path(gt).relative_to(tmp_path).as_posix())
+            for name, (lq, gt) in found.items()
+        }
+
+    made("GoPro/test/input", "GoPro/test/target", "mine/blurred", "mine/sharp", "RealBlur/RealBlur_J/test/blur")
+    made("RealBlur/RealBlur_J/test/sharp", "SR/Set14/GTmod12", "SR/Set14/LRbicx3", "SR/BSD100/HR")
+    made("SR/BSD100/LR_bicubic/X3")
+    assert roots("gopro", "GoPro") == roots("gopro", ".") == {"GoPro-test": ("GoPro/test/input", "GoPro/test/target")}
+    assert roots("gopro", "mine") == {"GoPro-test": ("mine/blurred", "mine/sharp")}
+    assert roots("realblur", "RealBlur")["RealBlur-J-test"] == (
+        "RealBlur/RealBlur_J/test/blur",
+        "RealBlur/RealBlur_J/test/sharp",
+    )
+    found = roots("sr", ".", 3)
+    assert found["Set14"] == ("SR/Set14/LRbicx3", "SR/Set14/GTmod12")
+    assert found["B100"] == ("SR/BSD100/LR_bicubic/X3", "SR/BSD100/HR")
+    assert found["Set5"] == ("Set5/LRx3.lmdb", "Set5/HRx3.lmdb")  # which is not there, and said to be missing
+    assert list(roots("sr", "SR/Set14", 3)) == ["Set14"]

@@ -1,5 +1,6 @@
 """`python -m deeprftv2_arch restore` with films: what is written, left alone, gone on with, shared, and refused."""
 
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -257,6 +258,39 @@ def test_blocks_of_another_network_or_film_are_not_taken(tmp_path: Path, short_b
         (out / "clip.mp4").unlink()
 
 
+def kills(folder: Path, clip: Path, tries: int, seed: int) -> int:
+    """Kill a process at random moments of restoring a film until it is there; return how often that was so early.
+
+    After each kill there is either no film or a whole one, the same as without a kill.
+    """
+    delays, killed = np.random.default_rng(seed).uniform(0, 0.5, tries), 0
+    once = folder / "once"
+    restore(Restorer(Identity(), "cpu"), once, clip)
+    for delay in delays:
+        process = multiprocessing.get_context("fork").Process(
+            target=restore, args=(Restorer(Identity(), "cpu"), folder / "out", clip)
+        )
+        process.start()
+        process.join(delay)
+        killed += process.is_alive()
+        process.kill()
+        process.join()
+        result = folder / "out" / "clip.mp4"
+        if result.exists():
+            assert result.read_bytes() == (once / "clip.mp4").read_bytes()
+            result.unlink()
+    assert restore(Restorer(Identity(), "cpu"), folder / "out", clip).restored == 1
+    assert files(folder / "out") == ["clip.mp4"]
+    assert (folder / "out" / "clip.mp4").read_bytes() == (once / "clip.mp4").read_bytes()
+    return killed
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_film_is_whole_or_not_there(tmp_path: Path, short_blocks: int) -> None:
+    clip = write_film(tmp_path / "clip.mkv", others=[Sound(), Sound("pcm_s16le")])
+    assert kills(tmp_path, clip, tries=8, seed=0) > 2
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken")])
 def test_run_that_ends_in_the_first_block_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     clip, out = write_clip(tmp_path / "clip.mkv"), tmp_path / "out"
@@ -424,6 +458,20 @@ def test_damaged_frames_are_counted(tmp_path: Path, identity: Restorer, caplog: 
         message for message in caplog.messages if "damaged in the file: " in message and "of its 12 frames" in message
     ]
     assert len(frame_times(tmp_path / "out" / "clip.mp4")) >= 10
+
+
+def test_frames_that_refer_to_others_before_the_beginning_are_counted(
+    tmp_path: Path, identity: Restorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = write_film(tmp_path / "whole.ts", times=[(40 * n, 40) for n in range(24)], options={"crf": "1", "g": "8"})
+    data = whole.read_bytes()
+    with av.open(str(whole)) as container:
+        second = [packet.pos for packet in container.demux(video=0) if packet.size][1]
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(data[: 188 * 3] + data[second:])
+    assert restore(identity, tmp_path / "out", clip).failures == []
+    assert caplog.messages == [f"{clip}: damaged in the file: 7 of its 23 frames"]
+    assert len(read_frames(tmp_path / "out" / "clip.mp4")) == 16
 
 
 def test_size_that_changes_and_time_that_goes_back_are_refused(tmp_path: Path, identity: Restorer) -> None:

@@ -17,7 +17,7 @@ from deeprftv2_arch.errors import LONGEST_MESSAGE, DataError, DeepRFTv2Error, cu
 from deeprftv2_arch.restoring.batch.comparison import side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.conversion import has_alpha
-from deeprftv2_arch.restoring.image_files import QUALITY, read_image, require_writable, write_image
+from deeprftv2_arch.restoring.image_files import QUALITY, require_writable, write_image
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
 from deeprftv2_arch.restoring.videos.blocks import remove_blocks
@@ -214,7 +214,7 @@ def restore_image(
     Raises:
         DataError: It cannot be read, restored or written.
     """
-    image, metadata = read_image(job.source, restorer.max_pixels)
+    image, metadata = restorer.read(job.source)
     height, width = (restorer.upscale * side for side in image.shape[:2])
     if job.target is not None:  # before the time that restoring takes
         require_writable(job.target, height, width, has_alpha(image))

@@ -167,9 +167,8 @@ def _timed(film: Video, times: list[tuple[int, int]]) -> Iterator[Frame]:
             yield before
         before = frame
     if before is not None:
-        # The last one as long as the file says, or else as the one before.
-        usual = times[-1][1] if times else round(1 / film.rate / film.time_base)
-        times.append((before.start, before.duration or max(1, usual)))
+        usual = max(1, round(1 / film.rate / film.time_base))
+        times.append((before.start, before.duration or usual))
         yield before
 
 

@@ -23,6 +23,8 @@ LONGEST_STEP_BACK = Fraction(1)  # second; where times go back further, the cloc
 CLOCK_OF_SENDER = ("mpegts", "mpeg")  # kinds whose times begin anywhere
 USUAL_RATE, HIGHEST_RATE = Fraction(25), Fraction(480)  # frames in a second
 WITH_ALPHA = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya", "ayuv")  # begin the names of formats
+# Codecs of which every packet becomes a frame, unless it refers to frames that are not there.
+ONE_BY_ONE = ("h264", "hevc", "mpeg2video")
 # What comes with single frames and is not written, as FFmpeg calls it.
 LOST_WITH_FRAMES = {
     "A53_CC": "its closed captions are left out",
@@ -169,7 +171,8 @@ class Video:
                 number, end = number + 1, start + max(1, duration)
         if number < max(1, LEAST_SHARE * decoder.packets):
             raise self._damaged(number, decoder.packets)
-        found = [f"damaged in the file: {decoder.damaged} of its {decoder.packets} frames"] * (decoder.damaged > 0)
+        damaged = decoder.damaged + (decoder.packets - decoder.failed - number if decoder.name in ONE_BY_ONE else 0)
+        found = [f"damaged in the file: {damaged} of its {decoder.packets} frames"] * (damaged > 0)
         found += [phrase for name, phrase in LOST_WITH_FRAMES.items() if name in decoder.side_data]
         self.losses += [phrase for phrase in found if phrase not in self.losses]
 
@@ -194,8 +197,10 @@ class _Decoder:
     """Decodes the pictures of an open film.
 
     Attributes:
+        name: Of the codec.
         packets: How many there were.
-        damaged: How many of them could not be decoded, or not whole.
+        failed: How many of them could not be decoded.
+        damaged: The same, with those that were decoded, but are not whole.
         side_data: The names of what came with them.
     """
 
@@ -204,7 +209,8 @@ class _Decoder:
         self.container = container
         self.stream = stream
         self.stream.thread_type = "AUTO"
-        self.packets = self.damaged = 0
+        self.name = stream.codec_context.codec.canonical_name
+        self.packets = self.failed = self.damaged = 0
         self.side_data: set[str] = set()
 
     def pictures(self) -> Iterator[av.VideoFrame]:
@@ -217,10 +223,11 @@ class _Decoder:
             for packet in self.container.demux(self.stream):
                 if packet.size == 0 and packet.dts is not None:  # a frame that was dropped; at the end there is no time
                     continue
-                self.packets += packet.size > 0
+                self.packets += packet.size > 0 and not packet.is_discard
                 try:
                     pictures = packet.decode()
                 except av.error.FFmpegError:
+                    self.failed += 1
                     self.damaged += 1
                     continue
                 for picture in pictures:
