@@ -22,6 +22,7 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
+from deeprftv2_arch.common.full_disk import is_full_disk
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError, escaped
 
@@ -328,12 +329,20 @@ def _request(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Re
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    return _status_of(lambda: _act(arguments))
+
+
+def _act(arguments: Sequence[str] | None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.data_set is None and not hasattr(options, "truth"):
-        return _status_of(lambda: synthetic_blur.run(options, _say))
+        synthetic_blur.run(options, _say)
+        return
     request = _request_of_pairs(parser, options) if options.data_set is None else _request(parser, options)
-    return _status_of(lambda: _verify(request) if options.verify else _run(request, options.dry_run))
+    if options.verify:
+        _verify(request)
+    else:
+        _run(request, options.dry_run)
 
 
 def _status_of(work: Callable[[], None]) -> int:
@@ -344,6 +353,11 @@ def _status_of(work: Callable[[], None]) -> int:
     except DeepRFTv2Error as error:
         lines = [escaped(line) for line in str(error).split("\n")]  # our own line ends stay
         sys.stderr.write("error: " + "\n".join(lines) + "\n")
+        return 2
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        sys.stderr.write(f"error: {escaped(str(error.filename))}: {error.strerror}; make room there\n")
         return 2
     except KeyboardInterrupt as stop:
         known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)

@@ -11,6 +11,7 @@ from deeprftv2_arch.commands.convert import add_convert
 from deeprftv2_arch.commands.demo import add_demo
 from deeprftv2_arch.commands.evaluate import add_evaluate
 from deeprftv2_arch.commands.export import add_export
+from deeprftv2_arch.commands.install_basicsr import add_install_basicsr
 from deeprftv2_arch.commands.options import add_options
 from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.restore import add_restore
@@ -37,25 +38,31 @@ def build_parser() -> argparse.ArgumentParser:
     add_convert(commands)
     add_options(commands)
     add_backends(commands)
+    add_install_basicsr(commands)
     return parser
 
 
 def main() -> None:
     """Run one command; a user's error is one line and exit code 2."""
-    parser = build_parser()
-    args = parser.parse_args()
-    with errors_in_one_line(parser.prog):
+    with errors_in_one_line(_program()):
+        args = build_parser().parse_args()
         for text in args.run(args):
             _print(text)
 
 
 def _print(text: str) -> None:
-    """Print a text; end quietly where nobody reads on, as behind ``| head``."""
+    """Print a text; end quietly where nobody reads on, as behind ``| head``.
+
+    Raises:
+        OSError: The output goes to a file that cannot be written.
+    """
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:  # where nobody reads on, or the output goes to a full disk
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush fails at its end
+        if not isinstance(error, BrokenPipeError):
+            raise
         raise SystemExit(NOBODY_READS) from None
 
 

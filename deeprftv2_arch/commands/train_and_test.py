@@ -87,11 +87,10 @@ def run_as_program(program: Program) -> None:
     Experiments and results go to folders of the working directory.
     """
     typed = f"python -m deeprftv2_arch.{program.name}"
-    parser = argparse.ArgumentParser(prog=typed, description=program.description, allow_abbrev=False)
-    program.add_arguments(parser)
-    args = parser.parse_args()
     with errors_in_one_line(typed):
-        program.action(args, working_folder())
+        parser = argparse.ArgumentParser(prog=typed, description=program.description, allow_abbrev=False)
+        program.add_arguments(parser)
+        program.action(parser.parse_args(), working_folder())
 
 
 def _run(action: Action, args: argparse.Namespace) -> Iterator[str]:

@@ -8,7 +8,6 @@ killed leaves it there, and the next one that writes the same target removes it.
 same time do so one after the other.
 """
 
-import errno
 import hashlib
 import os
 import re
@@ -18,12 +17,12 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from deeprftv2_arch.common.full_disk import FULL
 from deeprftv2_arch.common.locking import FileLock
 from deeprftv2_arch.errors import WriteError
 
 WAIT = 10.0  # seconds for another one that writes the same target
 _LONGEST_NAME = 200  # bytes; file systems take 255, and the hidden names are a little longer than the target's
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DAY = 24 * 3600.0  # seconds
 _LEFT_OVER = re.compile(r"\..+\.(partial(\.[^.]*)?|lock)")
 _OF_VERSION_1 = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.[0-9a-f]{16}\.partial(\.[^.]*)?")
@@ -91,6 +90,14 @@ def is_left_over(name: str) -> bool:
     return _LEFT_OVER.fullmatch(name) is not None
 
 
+def remove_left_overs(folder: Path) -> None:
+    """Remove what killed runs have left unfinished in a folder, at any depth, into which nobody else is writing."""
+    for path in folder.rglob(".*"):
+        if is_left_over(path.name):
+            with suppress(OSError):
+                path.unlink()
+
+
 def _hidden(target: Path, ending: str) -> Path:
     """Return a hidden name beside the target, since BasicSR takes every visible file of a folder for an image."""
     stem = target.stem
@@ -100,7 +107,7 @@ def _hidden(target: Path, ending: str) -> Path:
 
 
 def _unwritable(path: Path, error: OSError, advice: str | None) -> WriteError:
-    suitable = "make room there" if error.errno in _FULL else "check the folder"
+    suitable = "make room there" if error.errno in FULL else "check the folder"
     return _write_error(path, error.strerror or str(error), advice or f"{suitable}, nothing else was lost")
 
 

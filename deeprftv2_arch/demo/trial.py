@@ -12,7 +12,7 @@ from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.conversion import PEAKS, has_alpha, is_grey
-from deeprftv2_arch.restoring.image_files import read_image, write_image
+from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.kernels import last_estimator
 from deeprftv2_arch.restoring.restorer import Restorer
 
@@ -63,7 +63,7 @@ def try_image(
     Raises:
         DataError: See :class:`Restorer`.
     """
-    image, metadata = read_image(path, restorer.max_pixels)
+    image, metadata = restorer.read(path)
     if suffix == ".jpg" and has_alpha(image):
         suffix = ".png"
     announce(about(restorer.seconds_for(*image.shape[:2])))

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -42,8 +43,9 @@ def export_program(network: nn.Module, path: Path) -> None:
     with new_file(path) as temporary:
         program = traced(network)
         logger.info("writing the program")
-        with temporary.open("wb") as file:
-            torch.export.save(program, file, extra_files={"metadata.json": json.dumps(metadata_of(network))})
+        made = BytesIO()  # PyTorch aborts the process where it cannot write a file to the end
+        torch.export.save(program, made, extra_files={"metadata.json": json.dumps(metadata_of(network))})
+        temporary.write_bytes(made.getbuffer())
 
 
 def traced(network: nn.Module) -> ExportedProgram:

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from basicsr.utils import set_random_seed
 
+from deeprftv2_arch.common.atomic import remove_left_overs
 from deeprftv2_arch.common.folder_lock import folder_locked
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, shortened, shown
 from deeprftv2_arch.models.processes import from_first_process
@@ -191,7 +192,8 @@ def process_group(process: Process) -> Iterator[None]:
 def only_run_in(folder: Path) -> Iterator[None]:
     """Keep a folder from other runs for the time of a with-block; the first process of the run holds it for all.
 
-    To be entered ahead of anything that changes the folder, in every process of the group.
+    What killed runs have left unfinished in it is removed. To be entered ahead of anything that changes the folder, in
+    every process of the group.
 
     Raises:
         DeepRFTv2Error: Another run writes it, or it cannot be made; in every process.
@@ -201,6 +203,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
         if not dist.is_initialized() or dist.get_rank() == 0:
             try:
                 stack.enter_context(folder_locked(folder))
+                remove_left_overs(folder)  # which a training would put aside together with an earlier run
             except DeepRFTv2Error as error:
                 fault = error
         fault = from_first_process(fault)

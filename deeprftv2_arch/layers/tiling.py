@@ -118,21 +118,39 @@ class TileGrid:
         Returns:
             (B, C, upscale H, upscale W).
         """
+        rows = self.stitched_rows(tiles, upscale)
+        first = next(rows)
+        height, width = (upscale * length for length in self.size)
+        total = first.new_empty(*first.shape[:2], height, width)
+        top = 0
+        for part in chain([first], rows):
+            total[:, :, top : top + part.shape[2]] = part
+            top += part.shape[2]
+        return total
+
+    def stitched_rows(self, tiles: Iterable[Tensor], upscale: int = 1) -> Iterator[Tensor]:
+        """Yield the map of :meth:`stitch` in pieces (B, C, h, upscale W), from its top on, as soon as each is whole."""
         tiles = iter(tiles)
         first = next(tiles)
         rest = chain([first], tiles)
-        height, width = (upscale * length for length in self.size)
+        width = upscale * self.size[1]
         tops, lefts = (
             list(seams([upscale * start for start in starts], upscale * length, first))
             for starts, length in zip(self.starts, self.tile_size, strict=True)
         )
-        total = first.new_zeros(*first.shape[:2], height, width)
+        pending, done = first.new_zeros(*first.shape[:2], 0, width), 0  # rows that tiles below still change
         for top, row_weights in tops:
+            if top > done:
+                yield pending[:, :, : top - done]
+                pending, done = pending[:, :, top - done :], top
             strip = first.new_zeros(*first.shape[:2], len(row_weights), width)
             for (left, weights), tile in zip(lefts, rest, strict=False):
                 strip[..., left : left + len(weights)].lerp_(tile, weights)
-            total[:, :, top : top + len(row_weights)].lerp_(strip, row_weights[:, None])
-        return total
+            pending = torch.cat(
+                [pending, strip.new_zeros(*strip.shape[:2], len(row_weights) - pending.shape[2], width)], 2
+            )
+            pending.lerp_(strip, row_weights[:, None])
+        yield pending
 
 
 def run_in_tiles(

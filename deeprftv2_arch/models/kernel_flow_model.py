@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.utils import imwrite
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.common.kernel_images import grey_kernel_sheet, sheets_side_by_side
+from deeprftv2_arch.models.saved_images import save_image
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.models.validation import in_eval_mode
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
@@ -81,7 +81,7 @@ class KernelFlowModel(TrainingModel):
         drawn = flow.sample(SHOWN, generator).cpu().numpy()
         simulated = held_out[:SHOWN].cpu().unflatten(1, drawn.shape[1:]).numpy()
         image = sheets_side_by_side([grey_kernel_sheet(drawn), grey_kernel_sheet(simulated)])
-        imwrite(image, str(Path(self.opt["path"]["visualization"]) / path))
+        save_image(Path(self.opt["path"]["visualization"]) / path, image)
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ A state comes from a file, which may be damaged in ways that its checksums do no
 it is checked before any of it is taken.
 """
 
-import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,14 +13,17 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
-GROUP_NUMBERS = ("lr", "initial_lr", "betas", "eps", "weight_decay")
+from deeprftv2_arch.options.muon import Muon
+
+GROUP_NUMBERS = ("lr", "initial_lr", "betas", "eps", "weight_decay", "momentum")
 MOMENTS = ("exp_avg", "exp_avg_sq")
+LARGEST = 2.0**64  # of a number in a state; PyTorch cannot take much larger whole ones
 SCALE = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
 def is_whole_number(value: object) -> bool:
     """Tell whether a value is an integer from 0 on, and no truth value."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
 def state_faults(state: Mapping[str, Any], optimizers: Sequence[Optimizer], schedulers: Sequence[Any]) -> Iterator[str]:
@@ -57,15 +59,20 @@ def _optimizer_faults(found: Mapping[str, Any], optimizer: Optimizer) -> Iterato
         if not isinstance(group, dict) or group.get("params") != wanted["params"]:
             yield "the optimiser is another one, or of another network"
             return
-        for name in GROUP_NUMBERS:
-            if name in wanted and not _is_like(group.get(name), wanted[name]):
+        for name, own_value in wanted.items():
+            if name in GROUP_NUMBERS and not _is_like(group.get(name), own_value):
                 yield f"the optimiser is another one: {name} is missing or no number"
-    if isinstance(optimizer, Adam | AdamW):
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            elif name in group and not _is_like(group[name], own_value):
+                yield f"the optimiser is another one: {name} is damaged"
+        if not all(0 <= beta < 1 for beta in group.get("betas", ())):
+            yield "the optimiser is another one: betas are not in 0..1"
+    if isinstance(optimizer, Adam | AdamW | Muon):
+        weights = [(weight, "momentum" in group) for group in optimizer.param_groups for weight in group["params"]]
         yield from _moment_faults(found.get("state"), weights)
 
 
-def _moment_faults(moments: Any, weights: Sequence[Tensor]) -> Iterator[str]:
+def _moment_faults(moments: Any, weights: Sequence[tuple[Tensor, bool]]) -> Iterator[str]:
+    """Check the moments of weights, each with whether it is one of :class:`Muon`'s matrices."""
     if not isinstance(moments, dict) or (weights and not moments):
         yield "the optimiser has no moments"
         return
@@ -73,10 +80,12 @@ def _moment_faults(moments: Any, weights: Sequence[Tensor]) -> Iterator[str]:
         if not is_whole_number(number) or number >= len(weights) or not isinstance(moment, dict):
             yield "the optimiser is of another network"
             return
-        if not _is_step(moment.get("step")):
+        weight, is_matrix = weights[number]
+        if not is_matrix and not _is_step(moment.get("step")):
             yield f"the optimiser has no number of steps for weight {number}"
             return
-        name = next((name for name in MOMENTS if not _fits(moment.get(name), weights[number])), None)
+        names = ("momentum_buffer",) if is_matrix else MOMENTS
+        name = next((name for name in names if not _fits(moment.get(name), weight)), None)
         if name is not None:
             yield f"the optimiser is of another network: {name} of weight {number} is missing or of another shape"
             return
@@ -104,7 +113,7 @@ def _schedule_faults(found: Mapping[str, Any], schedule: Any) -> Iterator[str]:
 
 
 def _other_faults(state: Mapping[str, Any]) -> Iterator[str]:
-    scaler = state.get("grad_scaler") or {}
+    scaler = state.get("grad_scaler", {})
     if not isinstance(scaler, dict) or (scaler and not all(_is_number(scaler.get(name)) for name in SCALE)):
         yield "grad_scaler is damaged"
     best = state.get("best_metric_results", {})
@@ -142,7 +151,8 @@ def _is_random_state(state: Any) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Tell whether a value is a number that a training may have come to."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _is_like(value: Any, wanted: Any) -> bool:

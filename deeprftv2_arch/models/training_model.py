@@ -15,7 +15,7 @@ from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.checkpoints.io import save, save_atomically
@@ -29,6 +29,7 @@ from deeprftv2_arch.models.processes import gathered, mean_over_processes
 from deeprftv2_arch.models.state_check import state_faults
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
+from deeprftv2_arch.options.checks import OPTIMISERS
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.sections import ModelOptions
 from deeprftv2_arch.options.validation import read_options
@@ -39,7 +40,7 @@ class TrainingModel(ConciseModel, ABC):
 
     Options of the section ``train`` beyond SRModel's:
 
-        optim_g            also of type AdamW
+        optim_g            also of type AdamW or Muon
         scheduler          also of type CosineAnnealingLR: {T_max, eta_min}
         clip_grad_norm     largest norm of the gradient; absent or 0: as it is
         amp                bf16 or fp16; absent: float32. Validation is always in float32.
@@ -133,9 +134,9 @@ class TrainingModel(ConciseModel, ABC):
         return super().model_to_device(net)
 
     def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
-        """Build AdamW, or what BasicSR knows."""
-        if optim_type == "AdamW":
-            return AdamW(params, lr, **kwargs)
+        """Build AdamW, Muon, or what BasicSR knows."""
+        if optim_type in OPTIMISERS:
+            return OPTIMISERS[optim_type](params, lr, **kwargs)
         return super().get_optimizer(optim_type, params, lr, **kwargs)
 
     def setup_schedulers(self) -> None:
@@ -259,7 +260,8 @@ class TrainingModel(ConciseModel, ABC):
             return
         dataset: Any = dataloader.dataset
         names = self._validated[1] if self._validated[0] == current_iter else []
-        self._validated = current_iter, [*names, dataset.opt["name"]]
+        # A finished training that is resumed validates its last iteration once more.
+        self._validated = current_iter, [*(name for name in names if name != dataset.opt["name"]), dataset.opt["name"]]
         # BasicSR saves an iteration before it validates it. The state then says what is still to be validated, so that
         # a run that is killed in between does so first; afterwards it knows the best results up to there.
         if self._last_saved is not None and self._last_saved[1] == current_iter:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values, needs_ground_truth
 from deeprftv2_arch.metrics.results import ImageResult, SetResult, means
 from deeprftv2_arch.models.concise_model import ConciseModel
+from deeprftv2_arch.models.saved_images import save_image
 from deeprftv2_arch.models.validation import image_name, in_eval_mode, results_of_all, unavailable_anywhere
 from deeprftv2_arch.options.sections import ModelOptions
 from deeprftv2_arch.options.validation import read_options
@@ -94,7 +95,7 @@ class ValidatingModel(ConciseModel):
             if tb_logger and index == 0:
                 show_images(tb_logger, name, images["network"], current_iter)
             if save_img:
-                imwrite(images["network"]["img"], str(self._save_path(dataset, current_iter)))
+                save_image(self._save_path(dataset, current_iter), images["network"]["img"])
             found.append(self._measure(index, images, metrics))
         if metrics:
             self.results[name] = SetResult(name, results_of_all(found))

@@ -1,8 +1,10 @@
 """Option files on the disk: all of them in ``options/`` of the checkout, or one for somebody who wants to change it."""
 
 import difflib
+import os
 from pathlib import Path
 
+from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.recipes import SCHEMA, names, render, schema_beside
 
@@ -37,19 +39,16 @@ def copy(name: str, destination: Path, schema: str) -> Path:
         The file.
 
     Raises:
-        OptionError: There is no such recipe, or a file of the name is there already or cannot be written.
+        OptionError: There is no such recipe, or a file of the name is there already.
+        WriteError: The file cannot be written.
     """
     name = known_name(name)
     path = destination / f"{Path(name).name}.yml" if destination.is_dir() else destination
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(render(name))
-        if not (path.parent / SCHEMA).exists():
-            (path.parent / SCHEMA).write_text(schema, encoding="utf-8")
-    except FileExistsError as error:
-        raise OptionError(f"{path}: is there already and stays as it is; choose another name") from error
-    except OSError as error:
-        raise OptionError(f"{path}: cannot be written: {error.strerror}; choose another folder") from error
+    if os.path.lexists(path):
+        raise OptionError(f"{path}: is there already and stays as it is; choose another name")
+    write_atomically(path, render(name).encode(), "choose another folder")
+    if not (path.parent / SCHEMA).exists():
+        write_atomically(path.parent / SCHEMA, schema.encode(), f"{path} was written")
     return path
 
 

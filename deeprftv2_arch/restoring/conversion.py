@@ -59,6 +59,11 @@ def to_image(restored: Tensor, like: AnyImage) -> AnyImage:
 
     Grey is the mean of the channels; alpha is enlarged as needed.
     """
+    return with_alpha(to_samples(restored, like), like)
+
+
+def to_samples(restored: Tensor, like: AnyImage) -> AnyImage:
+    """Turn (1, 3, H, W), or some rows of it, into (H, W, 1 or 3) of the type of ``like``; it is overwritten."""
     peak = PEAKS[like.dtype]
     channels = restored[0]
     if is_grey(like):
@@ -67,7 +72,12 @@ def to_image(restored: Tensor, like: AnyImage) -> AnyImage:
     channels.clamp_(0, 1)
     if peak != 1:
         channels.mul_(peak).round_()
-    image = np.ascontiguousarray(channels.permute(1, 2, 0).numpy().astype(like.dtype))
+    samples: AnyImage = np.ascontiguousarray(channels.permute(1, 2, 0).numpy().astype(like.dtype))
+    return samples
+
+
+def with_alpha(image: AnyImage, like: AnyImage) -> AnyImage:
+    """Return (H, W, 1 or 3) in the shape of ``like``, with its alpha."""
     if like.ndim == 2:
         return image[:, :, 0]
     return np.dstack([image, _alpha(like, image)]) if has_alpha(like) else image

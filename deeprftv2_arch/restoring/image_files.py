@@ -77,7 +77,9 @@ class Picture(NamedTuple):
     metadata: Metadata
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_image(
+    path: Path, max_pixels: int = MAX_PIXELS, admit: Callable[[Path, Announced, int], None] | None = None
+) -> Picture:
     """Read an image of any kind, turned upright as its Exif data say.
 
     What is not read of the file, such as all frames but the first, a line of the log says.
@@ -85,13 +87,14 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Args:
         path: The file.
         max_pixels: The most pixels that its header may announce; otherwise it is refused and not decoded.
+        admit: Raises DataError for what its header announces, or its size in bytes, before it is read.
 
     Raises:
         DataError: The file is missing, no image of a kind that is read, damaged, or announces too many pixels.
     """
     require_file(path)
     try:
-        data, says = _read_file(path, max_pixels)
+        data, says = _read_file(path, max_pixels, admit)
         if says.kind in ("AVIF", "HEIC"):
             return _read_by_pillow(path, data, says.kind)
         if says.kind == "PNG":
@@ -176,7 +179,9 @@ def _in_silence() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _read_file(path: Path, max_pixels: int) -> tuple[bytes, Announced]:
+def _read_file(
+    path: Path, max_pixels: int, admit: Callable[[Path, Announced, int], None] | None
+) -> tuple[bytes, Announced]:
     """Look at a file's size and header, and read it if they are as they may be."""
     size = path.stat().st_size
     if not size:
@@ -194,6 +199,8 @@ def _read_file(path: Path, max_pixels: int) -> tuple[bytes, Announced]:
         raise PreparationError(
             f"is {size:,} bytes long, far more than {says.width}x{says.height} pixels take; save it anew"
         )
+    if admit is not None:
+        admit(path, says, size)
     return path.read_bytes(), says
 
 

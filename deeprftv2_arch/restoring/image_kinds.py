@@ -32,6 +32,8 @@ _REFUSED = {  # kinds that are known and not read, by their first bytes
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _AVIF_BRANDS = (b"avif", b"avis")
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x21, 0x2C, 0x3B
+_PNG_DECODED = {0: 2, 2: 4, 3: 4, 4: 4, 6: 4}  # most channels by the type of colour, of which one may be transparent
+_MOST_SAMPLES = 16  # bytes of a pixel: four of float32, to which double ones are turned
 _CMYK = 5  # a TIFF's photometric interpretation
 
 
@@ -46,6 +48,7 @@ class Announced:
         loses_alpha: Whether it has alpha that is lost in decoding.
         has_dead_alpha: Whether a decoder makes alpha of it that it has not.
         multiplies_alpha: Whether a decoder multiplies colours of 8 bits by their alpha.
+        pixel_bytes: The most bytes of a pixel once it is decoded.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Announced:
     loses_alpha: bool = False
     has_dead_alpha: bool = False
     multiplies_alpha: bool = False
+    pixel_bytes: int = 4
 
 
 def announced(data: memoryview) -> Announced:
@@ -77,7 +81,10 @@ def _announced(data: memoryview, start: bytes) -> Announced:
         raise PreparationError("is empty")
     if start.startswith((PNG_SIGNATURE, b"\xff\xd8")):
         header = read_header(data)
-        return Announced("JPEG" if header.is_jpeg else "PNG", header.height, header.width)
+        channels = header.channels if header.is_jpeg else _PNG_DECODED[start[25]]
+        bytes_of_all = channels * -(-header.bit_depth // 8)
+        kind = "JPEG" if header.is_jpeg else "PNG"
+        return Announced(kind, header.height, header.width, pixel_bytes=bytes_of_all)
     if start[:4] in TIFF_ORDERS:
         return _tiff(next(directories(data), None))
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
@@ -100,7 +107,9 @@ def _tiff(page: Directory | None) -> Announced:
     width, height = page.number(256), page.number(257)
     samples, is_cmyk = page.number(277, 1), page.number(262) == _CMYK
     multiplied = page.number(EXTRA_SAMPLES) == PLAIN_ALPHA
-    return Announced("TIFF", height, width, samples == 2, is_cmyk, multiplied)
+    bits = page.number(258, 8)  # of each sample
+    pixel_bytes = min(max(samples, 3) * max(bits // 8, 1), _MOST_SAMPLES)
+    return Announced("TIFF", height, width, samples == 2, is_cmyk, multiplied, pixel_bytes)
 
 
 def _webp(start: bytes) -> Announced:
@@ -130,7 +139,7 @@ def _jpeg2000(data: memoryview) -> Announced:
     if codestream < 0:
         raise PreparationError("has a damaged header, or is truncated")
     width, height, left, top = struct.unpack_from(">IIII", head, codestream + 8)
-    return Announced("JPEG 2000", height - top, width - left)
+    return Announced("JPEG 2000", height - top, width - left, pixel_bytes=8)
 
 
 def _heif(data: memoryview) -> Announced:

@@ -2,12 +2,10 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from textwrap import shorten
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -19,13 +17,26 @@ from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.recognition import NO_NETWORK_OF_OURS, describe, name_of
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
-from deeprftv2_arch.layers.tiling import run_in_tiles
+from deeprftv2_arch.layers.tiling import TileGrid, run_in_tiles
 from deeprftv2_arch.networks.protocol import TiledNetwork, traits_of
-from deeprftv2_arch.restoring.conversion import check_image, to_image, to_tensor
-from deeprftv2_arch.restoring.image_files import MAX_PIXELS, read_image
+from deeprftv2_arch.restoring.conversion import check_image, to_image, to_samples, to_tensor, with_alpha
+from deeprftv2_arch.restoring.devices import find_device, lacking_operator
+from deeprftv2_arch.restoring.image_files import MAX_PIXELS, Picture, read_image
+from deeprftv2_arch.restoring.image_kinds import Announced
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
 from deeprftv2_arch.restoring.loading import network_of_options
-from deeprftv2_arch.restoring.memory import budget, image_bytes, is_out_of_memory, parse_bytes, tiles_that_fit
+from deeprftv2_arch.restoring.memory import (
+    NOTHING_BESIDE,
+    budget,
+    image_bytes,
+    is_out_of_memory,
+    parse_bytes,
+    reading_bytes,
+    require_within,
+    smallest_bytes,
+    tiles_that_fit,
+    writing_bytes,
+)
 from deeprftv2_arch.restoring.pillow_images import from_pil, is_pil_image, to_pil
 from deeprftv2_arch.restoring.pretrained import pretrained_file
 from deeprftv2_arch.restoring.tiles import Tiles, check_tiles, halved, tiles_of
@@ -34,8 +45,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 KERNEL_WINDOW = 256  # pixels
-LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
 MOMENT = 2.0  # seconds after which a bar shows how many tiles are done
+
+Result = TypeVar("Result")
+Part = TypeVar("Part")
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +110,7 @@ class Restorer:
     ) -> None:
         if tile is not None and memory_limit is not None:
             raise OptionError("tile and memory_limit: give one of them, since the limit chooses the tiles")
-        self.device = _device(device)
+        self.device = find_device(device)
         self.network = network.to(self.device).eval()
         self.upscale = traits_of(network).upscale
         self.tile = None if tile is None else check_tiles(tile)
@@ -171,7 +184,7 @@ class Restorer:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: Path | str,
+        name_or_path: Path | str | None = None,
         *,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
@@ -179,10 +192,19 @@ class Restorer:
         max_pixels: int = MAX_PIXELS,
         dtype: torch.dtype = torch.float32,
     ) -> "Restorer":
-        """Build from weights that come with this package, by their name, or from a file as ``from_checkpoint`` does.
+        """Build from weights that come with this package, or from a file as ``from_checkpoint`` does.
+
+        Args:
+            name_or_path: A name of ``restoring.pretrained.PRETRAINED``, by default the first one, or a file.
+            device: See the class, as for the other arguments.
+            tile: See the class.
+            memory_limit: See the class.
+            max_pixels: See the class.
+            dtype: See the class.
 
         Raises:
-            CheckpointError: It is neither a name of ``PRETRAINED`` nor a file; see also ``from_checkpoint``.
+            CheckpointError: It is neither such a name nor a file, or no weights come with this package; see also
+                ``from_checkpoint``.
             OptionError: See the class.
         """
         network = network_of_checkpoint(pretrained_file(name_or_path))
@@ -235,7 +257,7 @@ class Restorer:
         if isinstance(image, np.ndarray):
             return self.restore(image).image
         if isinstance(image, str | Path):
-            return self.restore(read_image(Path(image), self.max_pixels).image).image
+            return self.restore(self.read(Path(image)).image).image
         if is_pil_image(image):
             return to_pil(self.restore(from_pil(image)).image)
         raise DataError(
@@ -263,7 +285,7 @@ class Restorer:
             height, width = x.shape[2:]
             at_once = self._first_tiles(height * len(x), width, self.tile)  # as much memory as an image so high takes
             if at_once is None or max(height, width) <= at_once.size:
-                restored = self._attempt(x, None)
+                restored = _unless_out_of_memory(lambda _: self._tensor_of(x, None), None)
                 if restored is not None:
                     return _require_finite(restored)
         return torch.cat([self.restore_tensor(one[None])[0] for one in x])
@@ -271,6 +293,7 @@ class Restorer:
     def _takes_batches(self) -> bool:
         return self.device.type == "cuda"  # a CPU is busy with one image
 
+    @torch.no_grad()
     def restore(self, image: AnyImage, tiles: Tiles | None = None) -> Restored:
         """Restore one image, and say in which tiles.
 
@@ -282,8 +305,54 @@ class Restorer:
             DataError: See above.
         """
         check_image(image)
-        restored, used = self.restore_tensor(to_tensor(image), tiles)
-        return Restored(to_image(restored, image), used)
+        height, width = image.shape[:2]
+        samples, used = self._restore_fitting(
+            height, width, tiles, lambda tried: self._samples_of(image, tried), image[0, 0].nbytes
+        )
+        return Restored(with_alpha(samples, image), used)
+
+    def _samples_of(self, image: AnyImage, tiles: Tiles | None) -> AnyImage:
+        """Restore an image and drop its alpha; in tiles, only a strip of them is there as numbers for the network."""
+        height, width = image.shape[:2]
+        if tiles is None or max(height, width) <= tiles.size:
+            return to_samples(_require_finite(self._run(to_tensor(image))), image)
+        grid = TileGrid((height, width), tiles.size, tiles.overlap)
+        places = self._watched(list(grid.places()))
+        rows = grid.stitched_rows((self._run(to_tensor(image[place])) for place in places), self.upscale)
+        result: AnyImage | None = None
+        top = 0
+        for part in rows:
+            samples = to_samples(_require_finite(part), image)
+            if result is None:
+                result = np.empty((self.upscale * height, *samples.shape[1:]), samples.dtype)
+            result[top : top + len(samples)] = samples
+            top += len(samples)
+        return cast(AnyImage, result)
+
+    def read(self, path: Path) -> Picture:
+        """Read an image that is to be restored here.
+
+        Args:
+            path: The file.
+
+        Raises:
+            DataError: It cannot be read, has too many pixels, or would take more than the memory limit, of which its
+                header tells.
+        """
+        return read_image(path, self.max_pixels, self._require_memory)
+
+    def _require_memory(self, path: Path, says: Announced, file_bytes: int) -> None:
+        if self.memory_limit is None or self.device.type == "cuda":
+            return
+        pixels = says.height * says.width
+        beside = image_bytes(says.height, says.width, self.upscale, says.pixel_bytes)
+        restoring = pixels * says.pixel_bytes + beside.result + smallest_bytes(self.network, beside)
+        needed = max(
+            reading_bytes(pixels, says.pixel_bytes, file_bytes),
+            restoring,
+            writing_bytes(pixels, says.pixel_bytes, self.upscale),
+        )
+        require_within(self.memory_limit, needed, f"{path}: an image of {says.width}x{says.height}")
 
     def frames(self, images: Iterable[AnyImage]) -> Generator[tuple[AnyImage, Restored], None, None]:
         """Restore the frames of a video, all in the tiles of the first one, so that nothing flickers.
@@ -335,7 +404,7 @@ class Restorer:
             DataError: The image is none of these, or cannot be read.
         """
         if isinstance(image, str | Path):
-            image = read_image(Path(image), self.max_pixels).image
+            image = self.read(Path(image)).image
         elif isinstance(image, Tensor):
             if image.dim() not in (3, 4) or (image.dim() == 4 and len(image) != 1):
                 raise DataError(f"kernels are of one image, (C, H, W) or (1, C, H, W), not {tuple(image.shape)}")
@@ -362,66 +431,104 @@ class Restorer:
             DataError: It does not fit into the memory even in small tiles, or becomes something that is not finite.
         """
         height, width = x.shape[2:]
-        tried = self._first_tiles(height, width, tiles or self.tile)
-        restored = self._attempt(x, tried)
+        restored, used = self._restore_fitting(height, width, tiles, lambda tried: self._tensor_of(x, tried))
+        return _require_finite(restored), used
+
+    def _restore_fitting(
+        self,
+        height: int,
+        width: int,
+        tiles: Tiles | None,
+        restore: Callable[[Tiles | None], Result],
+        pixel_bytes: int | None = None,
+    ) -> tuple[Result, Tiles | None]:
+        """Restore an image in smaller and smaller tiles until the memory is enough.
+
+        Args:
+            height: Of the image.
+            width: Of the image.
+            tiles: Where to begin, see :meth:`restore`.
+            restore: Restores it in such tiles; None: whole.
+            pixel_bytes: See :func:`image_bytes`.
+
+        Returns:
+            What that returns, and the tiles.
+        """
+        tried = self._first_tiles(height, width, tiles or self.tile, pixel_bytes)
+        restored = _unless_out_of_memory(restore, tried)
         while restored is None:
             tried = halved(tried, height, width)
             if tried is None:
                 raise DataError(f"an image of {width}x{height} does not fit into the memory; end other programs")
             logger.warning("Out of memory with an image of %dx%d; trying %s", width, height, tried)
             self._largest = tried.size
-            restored = self._attempt(x, tried)
-        _require_finite(restored)
+            restored = _unless_out_of_memory(restore, tried)
         return restored, tried if tried and max(height, width) > tried.size else None
 
-    def _first_tiles(self, height: int, width: int, wanted: Tiles | None) -> Tiles | None:
+    def _first_tiles(
+        self, height: int, width: int, wanted: Tiles | None, pixel_bytes: int | None = None
+    ) -> Tiles | None:
         """Return the tiles to begin with; None: whole."""
         if wanted is not None:
             return wanted if self._largest is None else min(wanted, tiles_of(self._largest))
         free = budget(self.device, self.memory_limit)
         # Where the tiles are on a GPU, the image itself is not.
-        images = 0 if self.device.type == "cuda" else image_bytes(height * width, self.upscale)
-        return tiles_that_fit(self.network, height, width, free - images, self._largest)
+        on_gpu = self.device.type == "cuda"
+        beside = NOTHING_BESIDE if on_gpu else image_bytes(height, width, self.upscale, pixel_bytes)
+        return tiles_that_fit(self.network, height, width, free, self._largest, beside)
 
-    def _attempt(self, x: Tensor, tiles: Tiles | None) -> Tensor | None:
-        """Restore in these tiles; return None where the memory is not enough."""
-        try:
-            if tiles is None or max(x.shape[2:]) <= tiles.size:
-                return self._run(x)
-            return run_in_tiles(
-                lambda parts: self._run(parts[0]),
-                [x],
-                tiles.size,
-                tiles.overlap,
-                self.upscale,
-                overlap_is_context=True,
-                watch=partial(
-                    tqdm,
-                    desc="in tiles",
-                    unit="tile",
-                    leave=False,
-                    delay=MOMENT,
-                    dynamic_ncols=True,
-                    disable=not self.progress,
-                ),
-            )
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
+    def _tensor_of(self, x: Tensor, tiles: Tiles | None) -> Tensor:
+        """Restore (B, 3, H, W) in these tiles."""
+        if tiles is None or max(x.shape[2:]) <= tiles.size:
+            return self._run(x)
+        return run_in_tiles(
+            lambda parts: self._run(parts[0]),
+            [x],
+            tiles.size,
+            tiles.overlap,
+            self.upscale,
+            overlap_is_context=True,
+            watch=self._watched,
+        )
+
+    def _watched(self, tiles: Iterable[Part]) -> Iterable[Part]:
+        """Pass tiles on, with a bar where the work takes more than a moment."""
+        bar: Iterable[Part] = tqdm(
+            tiles,
+            desc="in tiles",
+            unit="tile",
+            leave=False,
+            delay=MOMENT,
+            dynamic_ncols=True,
+            disable=not self.progress,
+        )
+        return bar
 
     def _run(self, x: Tensor) -> Tensor:
         """Run the network on the device; a network of one channel works on colours one by one."""
         start = time.perf_counter()
         x = x.to(self.device)
         one_by_one = traits_of(self.network).channels == 1
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            restored: Tensor = self.network(x.flatten(0, 1)[:, None] if one_by_one else x)
+        try:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                restored: Tensor = self.network(x.flatten(0, 1)[:, None] if one_by_one else x)
+        except NotImplementedError as error:
+            raise lacking_operator(error, self.device) from error
         if one_by_one:
             restored = restored[:, 0].unflatten(0, x.shape[:2])
         result = restored.float().cpu()
         self._seconds_per_pixel = (time.perf_counter() - start) / (len(x) * x.shape[2] * x.shape[3])
         return result
+
+
+def _unless_out_of_memory(restore: Callable[[Tiles | None], Result], tiles: Tiles | None) -> Result | None:
+    """Restore in these tiles; return None where the memory is not enough."""
+    try:
+        return restore(tiles)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def _as_array(image: Tensor) -> AnyImage:
@@ -443,14 +550,3 @@ def _precision(dtype: torch.dtype, device: torch.device) -> torch.dtype:
         names = ", ".join(str(one) for one in possible)
         raise OptionError(f"dtype: {dtype} cannot be used on {device.type}; choose one of {names}")
     return dtype
-
-
-def _device(device: torch.device | str | None) -> torch.device:
-    try:
-        found = torch.empty(1, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
-        if found.type == "meta":
-            raise RuntimeError("it computes nothing")
-        return found
-    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for a device
-        reason = shorten(str(error), LONGEST_REASON, placeholder=" ...")
-        raise OptionError(f"device: {device} cannot be used here ({reason}); choose cpu or cuda") from error

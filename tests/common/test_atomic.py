@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deeprftv2_arch.common import atomic
-from deeprftv2_arch.common.atomic import is_left_over, write_atomically, written_whole
+from deeprftv2_arch.common.atomic import is_left_over, remove_left_overs, write_atomically, written_whole
 from deeprftv2_arch.errors import WriteError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -252,3 +252,12 @@ def test_flushed_to_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "replace", rename)
     write_atomically(tmp_path / "a", b"whole")
     assert steps == ["file", "name", "folder"]
+
+
+def test_left_overs_at_any_depth_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = {"net.pth", ".hidden", "a.partial", "b/.a.lock.txt"}
+    for name in (*kept, ".net.partial.pth", "b/.3.partial.state", "b/.3.state.lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    remove_left_overs(tmp_path)
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == kept

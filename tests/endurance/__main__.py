@@ -1,110 +1,53 @@
-"""``python -m tests.endurance --minutes N``: damage files of every kind as long as asked, and count what goes wrong.
+"""``python -m tests.endurance --minutes N``: kill, stop and damage as long as asked, and count what goes wrong.
 
-Each try damages a whole file at random and reads it in a process of its own, as the commands do. Right is that it is
-read, or refused by an error for people. A traceback, a death, a process that hangs or one that takes more than 2 GB is
-a loss. The figures of docs/reliability.md are from here.
+Commands that train, prepare and restore are killed, sent signals and left without room on the disk, at random, and
+then run again: what is there at any time has to be whole, and the end that of an undisturbed run to the last bit. Files
+of every kind are damaged at random and read: they have to be read, or refused by an error for people. A traceback, a
+death, a process that hangs or one that takes more than 2 GB is a loss. The figures of docs/reliability.md are from
+here.
 """
 
 import argparse
-import os
-import signal
+import shutil
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import lmdb
 import numpy as np
 import torch
-import yaml
-from safetensors.torch import save_file
 
-from deeprftv2_arch.checkpoints.io import load_params
-from deeprftv2_arch.common.lmdb_io import LmdbWriter, read_keys, read_value
-from deeprftv2_arch.errors import DeepRFTv2Error
-from deeprftv2_arch.options.option_file import read_option_file
-from deeprftv2_arch.restoring.image_files import read_image
+import deeprftv2_arch.analysis
+import deeprftv2_arch.launch.pipeline
+import deeprftv2_arch.restoring.batch.restore_files  # noqa: F401  (so that no process imports them anew)
+from tests.endurance.commands import prepare_commands
+from tests.endurance.disturbances import killed, small_disks_are_possible, stopped, without_room
+from tests.endurance.mutations import Mutations
 
-LONGEST = 60  # seconds of a try
-MOST_MEMORY = 2 * 2**20  # KiB resident
-Read = Callable[[Path], Any]
+DISKS_PER_ROUND = 2
+MUTATIONS_PER_ROUND = 25  # of every kind of file
 
 
-def _image(folder: Path, suffix: str) -> Path:
-    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    cv2.imwrite(str(folder / f"whole{suffix}"), image)
-    return folder / f"whole{suffix}"
-
-
-def _database(folder: Path) -> Path:
-    with LmdbWriter(folder / "whole.lmdb") as writer:
-        for number in range(60):
-            writer.put(f"scene/{number:03d}", np.full((9, 9 + number, 3), number, np.uint8))
-    return folder / "whole.lmdb" / "data.mdb"
-
-
-def _read_database(data: Path) -> None:
-    for key in sorted(read_keys(data.parent)):
-        read_value(data.parent, key)
-
-
-def kinds(folder: Path) -> dict[str, tuple[Path, Read]]:
-    """Make a whole file of every kind; return each with what reads it."""
-    weights = {f"layer_{number}.weight": torch.rand(8, 8) for number in range(20)}
-    torch.save({"params": weights}, folder / "whole.pth")
-    save_file(weights, folder / "whole.safetensors")
-    (folder / "whole.yml").write_text(yaml.safe_dump({"name": "a", "train": {"lr": 1.0, "list": list(range(40))}}))
-    return {
-        "PNG": (_image(folder, ".png"), read_image),
-        "JPEG": (_image(folder, ".jpg"), read_image),
-        "LMDB": (_database(folder), _read_database),
-        "YAML": (folder / "whole.yml", read_option_file),
-        ".pth": (folder / "whole.pth", load_params),
-        "safetensors": (folder / "whole.safetensors", load_params),
-    }
-
-
-def damaged(whole: bytes, generator: np.random.Generator) -> bytes:
-    """Cut a file off, change some bytes of it, double a stretch of it, or fill one with zeros."""
-    data, place = bytearray(whole), int(generator.integers(len(whole)))
-    end = min(len(whole), place + int(generator.integers(1, 4096)))
-    way = generator.integers(4)
-    if way == 0:
-        del data[place:]
-    elif way == 1:
-        for position in generator.integers(len(whole), size=int(generator.integers(1, 9))):
-            data[position] ^= int(generator.integers(1, 256))
-    elif way == 2:
-        data[place:place] = whole[place:end]
-    else:
-        data[place:end] = bytes(end - place)
-    return bytes(data)
-
-
-def outcome(read: Read, path: Path) -> str:
-    """Read a file in a process of its own; return what became of it."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(LONGEST)
-        try:
-            read(path)
-            os._exit(0)
-        except DeepRFTv2Error:
-            os._exit(2)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    _, status, usage = os.wait4(child, 0)
-    if usage.ru_maxrss > MOST_MEMORY:
-        return "more than 2 GB"
-    if os.WIFSIGNALED(status):
-        return "hang" if os.WTERMSIG(status) == signal.SIGALRM else f"death by signal {os.WTERMSIG(status)}"
-    return {0: "read", 2: "refused"}.get(os.WEXITSTATUS(status), "traceback")
+def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, str, str | None]]:
+    """Yield, without end, what was tried, what became of it, and what was wrong with that."""
+    commands = prepare_commands(folder)
+    mutations = Mutations(folder)
+    has_disks = small_disks_are_possible(folder / "val")
+    if not has_disks:
+        print("no full disks: this process may mount none")
+    tried = folder / "tried"
+    while True:
+        for command in commands:
+            tries = [killed(command, tried, generator), stopped(command, tried, generator)]
+            tries += [without_room(command, tried, generator) for _ in range(DISKS_PER_ROUND * has_disks)]
+            for several in tries:
+                yield from ((kind, "right", fault) for kind, fault in several)
+        for _ in range(MUTATIONS_PER_ROUND):
+            yield from mutations.tried(generator)
 
 
 def main() -> int:
@@ -115,21 +58,30 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    end, generator = time.monotonic() + 60 * args.minutes, np.random.default_rng(args.seed)
+    folder = Path(tempfile.mkdtemp(prefix="endurance_"))  # removed here, and not by processes that are forked
     found: Counter[tuple[str, str]] = Counter()
-    with tempfile.TemporaryDirectory(prefix="endurance_") as name:
-        prepared = kinds(Path(name))
-        contents = {kind: path.read_bytes() for kind, (path, _) in prepared.items()}
-        while time.monotonic() < end:
-            for kind, (path, read) in prepared.items():
-                path.write_bytes(damaged(contents[kind], generator))
-                found[kind, outcome(read, path)] += 1
-    for kind in prepared:
-        results = {result: number for (one, result), number in sorted(found.items()) if one == kind}
-        listed = ", ".join(f"{number:,} {result}" for result, number in results.items())
-        sys.stdout.write(f"{kind}: {sum(results.values()):,} tries: {listed}\n")
-    losses = sum(number for (_, result), number in found.items() if result not in ("read", "refused"))
-    sys.stdout.write(f"{sum(found.values()):,} tries, {losses:,} losses (LMDB {'.'.join(map(str, lmdb.version()))})\n")
+    end = time.monotonic() + 60 * args.minutes
+    try:
+        for kind, became, fault in rounds(folder, np.random.default_rng(args.seed)):
+            found[kind, "lost" if fault else became] += 1
+            if fault:
+                print(f"LOST: {kind}: {fault}", flush=True)
+            if time.monotonic() > end:
+                break
+    finally:
+        shutil.rmtree(folder)
+    return report(found)
+
+
+def report(found: Counter[tuple[str, str]]) -> int:
+    """Print the table, and return 1 if there are losses."""
+    columns = ("right", "read", "refused", "lost")
+    print(f"| kind | tries | {' | '.join(columns)} |\n|---|{'---|' * (1 + len(columns))}")
+    for kind in dict.fromkeys(kind for kind, _ in found):
+        numbers = [found[kind, column] for column in columns]
+        print(f"| {kind} | {sum(numbers):,} | {' | '.join(f'{number:,}' for number in numbers)} |")
+    losses = sum(number for (_, became), number in found.items() if became == "lost")
+    print(f"{sum(found.values()):,} tries, {losses:,} losses (LMDB {'.'.join(map(str, lmdb.version()))})")
     return int(losses > 0)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from file_faults import disk_with_room_for
 from torch import Tensor, nn
 
 import deeprftv2_arch
@@ -216,6 +217,9 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
             export_program(DeepRFTv2(**TINY, tile=16), tmp_path / folder / "network.pt2")
     with pytest.raises(ExportError, match="tiles"):
         export_program(DeepRFTv2(**TINY, tile=16), tmp_path / "network.pt2")
+    with disk_with_room_for(10_000), pytest.raises(WriteError, match=r"network\.pt2: cannot be written"):
+        export_program(DeepRFTv2(**TINY), tmp_path / "network.pt2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "network.pt2.tmp"]
     assert (tmp_path / "network.pt2.tmp").read_text() == "precious"
 
 

@@ -37,6 +37,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, An
         (lambda state: state["optimizers"][0]["param_groups"][0]["params"].pop(), "or of another network"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(lr="a"), "lr is missing or no number"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(betas=[0.9]), "betas is missing"),
+        (lambda state: state["optimizers"][0]["param_groups"][0].update(betas=[0.9, 1.5]), "betas are not in 0..1"),
+        (
+            lambda state: state["optimizers"][0]["param_groups"][0].update(maximize=torch.zeros(0)),
+            "maximize is damaged",
+        ),
+        (lambda state: state["optimizers"][0]["param_groups"][0].update(eps=10**30), "eps is missing or no number"),
         (lambda state: state["optimizers"][0].update(state={}), "the optimiser has no moments"),
         (lambda state: state["optimizers"][0]["state"][0].pop("step"), "no number of steps for weight 0"),
         (lambda state: state["optimizers"][0]["state"][0].pop("exp_avg"), "exp_avg of weight 0 is missing"),
@@ -46,6 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, An
         (lambda state: state["schedulers"][0].update(base_lrs="x"), "base_lrs is damaged"),
         (lambda state: state["schedulers"][0].update(last_epoch=-1), "does not say where it is"),
         (lambda state: state.update(grad_scaler={"scale": 1.0}), "grad_scaler is damaged"),
+        (lambda state: state.update(grad_scaler=torch.ones(3)), "grad_scaler is damaged"),
         (lambda state: state.update(best_metric_results={"val": {"psnr": 3}}), "best_metric_results are damaged"),
         (lambda state: state.update(best_metric_results=[]), "best_metric_results are damaged"),
         (lambda state: state.update(validated=3), "validated is damaged"),
@@ -70,3 +77,17 @@ def test_whole_state_is_taken(trained: tuple[Any, dict[str, Any]]) -> None:
     model.resume_training(copy.deepcopy(whole))
     assert model.iteration == 1
     assert (Path(model.opt["path"]["training_states"]) / "1.state").is_file()
+
+
+def test_state_of_muon_is_taken_whole_or_refused(tmp_path: Path) -> None:
+    muon = {"optim_g": {"type": "Muon", "lr": 1e-3, "weight_decay": 1e-3}}
+    model = build(tmp_path, muon, network_g={"type": "TwoScaleConvolutions", "width": 16})
+    train(model, [1])
+    model.save(0, 1)
+    whole = torch.load(tmp_path / "training_states" / "1.state", weights_only=True)
+    for name, fault in (("momentum_buffer", "momentum_buffer of weight"), ("step", "no number of steps")):
+        state = copy.deepcopy(whole)
+        next(moments for moments in state["optimizers"][0]["state"].values() if name in moments).pop(name)
+        with pytest.raises(CheckpointError, match=fault):
+            model.resume_training(state)
+    model.resume_training(whole)

@@ -12,7 +12,7 @@ from launch_helpers import REPOSITORY, build_wheel
 
 from deeprftv2_arch import recipes
 from deeprftv2_arch.__main__ import main
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import OptionError, WriteError
 from deeprftv2_arch.options.json_schema import schema_text
 from deeprftv2_arch.options.option_file import read_option_file
 from deeprftv2_arch.recipes.writing import all_files, copy
@@ -150,7 +150,7 @@ def test_copy_replaces_nothing(here: Path) -> None:
         copy("quickstart", Path("mine.yml"), "{}")
     assert copy("quickstart", Path(), "{}") == Path("quickstart.yml")
     assert [(here / name).read_text() for name in ("mine.yml", "schema.json")] == ["mine", "mine"]
-    with pytest.raises(OptionError, match="cannot be written: No such file or directory"):
+    with pytest.raises(WriteError, match="cannot be written: No such file or directory"):
         copy("quickstart", Path("nowhere/x.yml"), "{}")
 
 

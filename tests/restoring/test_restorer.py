@@ -35,6 +35,7 @@ from deeprftv2_arch.restoring import restorer as restorer_module
 from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
+from deeprftv2_arch.restoring.pretrained import Pretrained
 from deeprftv2_arch.restoring.tiles import Tiles
 
 ODD = (75, 101)
@@ -291,7 +292,7 @@ def test_what_a_restorer_says_of_itself(tmp_path: Path) -> None:
 
 def test_pretrained_weights_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_identity(tmp_path / "net.pth")
-    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": path})
+    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": Pretrained(path, "")})
     image = noise(16, 24, 3)
     for name in ("small", path, str(path)):
         np.testing.assert_array_equal(Restorer.from_pretrained(name, device="cpu")(image), image)
@@ -647,8 +648,8 @@ def test_weights_that_do_not_fit_the_option_file(tmp_path: Path) -> None:
         ({"memory_limit": 0}, "^0 is no amount of memory"),
         ({"memory_limit": -1}, "^-1 is no amount of memory"),
         ({"max_pixels": 0}, "max_pixels: expected a number above 0, got 0"),
-        ({"device": "meta"}, r"device: meta cannot be used here \(it computes nothing\); choose cpu or cuda"),
-        ({"device": "frog"}, r"^device: frog cannot be used here \(.{,60}\); choose cpu or cuda$"),
+        ({"device": "meta"}, r"device: meta cannot be used here \(it computes nothing\); choose cpu, cuda or mps"),
+        ({"device": "frog"}, r"^device: frog cannot be used here \(.{,60}\); choose cpu, cuda or mps$"),
         ({"tile": (32, 8), "memory_limit": 2**30}, "give one of them"),
         ({"device": "abacus"}, "device: abacus cannot be used here"),
     ],
@@ -757,36 +758,3 @@ def test_header_of_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkey
     monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(DataError, match=r"bomb\.png: announces 40x50 pixels, and no more than 1,999"):
         read_image(path, max_pixels=1999)
-
-
-MEASURED = """\
-import resource
-import sys
-import numpy as np
-import torch
-from deeprftv2_arch import Restorer
-from restoring_helpers import ShortSighted
-
-torch.set_num_threads(1)
-torch.manual_seed(0)
-restorer = Restorer(ShortSighted(width=2), "cpu", memory_limit=3 * 2**30)
-image = np.random.default_rng(0).integers(0, 256, (3456, 4600, 3), np.uint8)
-restored, tiles = vars(restorer.restore(image)).values()
-part = Restorer(restorer.network, "cpu", (512, 0))(image[-300:, -400:])
-difference = np.abs(restored[-290:, -390:].astype(int) - part[-290:, -390:]).max()
-most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(restored.shape, tiles.size, difference, most)
-"""
-
-
-@pytest.mark.slow
-def test_image_of_a_camera_takes_less_than_the_limit() -> None:
-    repository = Path(__file__).parents[2]
-    paths = [str(repository / "tests" / "helpers"), str(repository)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    run = subprocess.run([sys.executable, "-c", MEASURED], env=environment, capture_output=True, text=True, check=True)
-    shape, tile, difference, most = re.fullmatch(r"(\(.*\)) (\d+) (\d+) (\d+)\n", run.stdout).groups()
-    assert shape == "(3456, 4600, 3)"
-    assert int(tile) < 3456
-    assert int(difference) <= 1  # of a part restored alone: rounding
-    assert int(most) < 3 * 2**30
