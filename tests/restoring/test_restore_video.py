@@ -406,6 +406,16 @@ def test_without_the_package_av_a_line_says_how_to_install_it(
     assert 'pip install "deeprftv2_arch[video]"' in outcome.failures[0]
 
 
+def test_without_an_encoder_a_line_says_where_there_is_one(
+    tmp_path: Path, identity: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 1)
+    monkeypatch.setattr(encoding, "ENCODER", "libnone")
+    failures = restore(identity, tmp_path / "out", clip).failures
+    assert "FFmpeg's libraries here have no encoder libnone, but the wheels of the package av have" in failures[0]
+    assert files(tmp_path / "out") == []
+
+
 def test_broken_films_are_lines_and_the_others_restored(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder, out = tmp_path / "clips", tmp_path / "out"
     folder.mkdir()
