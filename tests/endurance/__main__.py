@@ -28,8 +28,8 @@ from tests.endurance.commands import prepare_commands
 from tests.endurance.disturbances import killed, small_disks_are_possible, stopped, without_room
 from tests.endurance.mutations import Mutations
 
-DISKS_PER_ROUND = 2
-MUTATIONS_PER_ROUND = 25  # of every kind of file
+DISKS_PER_ROUND = 1
+MUTATIONS_PER_ROUND = 33  # of every kind of file
 
 
 def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, str, str | None]]:
@@ -46,8 +46,8 @@ def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, 
             tries += [without_room(command, tried, generator) for _ in range(DISKS_PER_ROUND * has_disks)]
             for several in tries:
                 yield from ((kind, "right", fault) for kind, fault in several)
-        for _ in range(MUTATIONS_PER_ROUND):
-            yield from mutations.tried(generator)
+            for _ in range(MUTATIONS_PER_ROUND // len(commands)):
+                yield from mutations.tried(generator)
 
 
 def main() -> int:
@@ -68,6 +68,8 @@ def main() -> int:
                 print(f"LOST: {kind}: {fault}", flush=True)
             if time.monotonic() > end:
                 break
+    except KeyboardInterrupt:
+        print("stopped")
     finally:
         shutil.rmtree(folder)
     return report(found)
