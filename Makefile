@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed.stamp
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install options quickstart quickstart-sr quickstart-ufpnet test test-fast lint format clean
+.PHONY: help install options quickstart quickstart-sr quickstart-ufpnet test test-fast lint format docs dist clean
 
 help:
 	@echo "make quickstart          train a small DeepRFTv2 on photographs, on this CPU, and show what it restores"
@@ -18,6 +18,8 @@ help:
 	@echo "make test                lint, type check and every test"
 	@echo "make test-fast           every test that does not take seconds, in at most three minutes"
 	@echo "make lint                ruff, mypy and the contracts of imports alone"
+	@echo "make docs                the documentation site, in site/; a broken link is an error"
+	@echo "make dist                wheel and sources in dist/, built and checked"
 	@echo "make format              format the code as lint expects it"
 	@echo "make options             write the option files in options/ from deeprftv2_arch/recipes"
 	@echo "make install             only the virtual environment, in $(VENV)"
@@ -34,8 +36,8 @@ $(INSTALLED): setup.py pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "error: $(PYTHON) cannot make virtual environments; install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
 	$(PIP) setuptools wheel
-	PYTHONPATH='$(CURDIR)/tools/basicsr_build' $(PIP) --use-pep517 --no-build-isolation --no-deps basicsr
-	$(PIP) -e '.[test,quickstart]'
+	PYTHONPATH='$(CURDIR)/deeprftv2_arch/basicsr_build' $(PIP) --use-pep517 --no-build-isolation --no-deps basicsr
+	$(PIP) -e '.[test,quickstart,docs]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 		$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
 		$(PIP) opencv-python-headless; }
@@ -66,10 +68,20 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+dist: $(INSTALLED)
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) quickstart_output quickstart_sr_output quickstart_ufpnet_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) quickstart_output quickstart_sr_output quickstart_ufpnet_output build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

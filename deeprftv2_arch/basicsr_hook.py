@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from deeprftv2_arch.errors import MissingBasicsrError
+
 BASICSR = "basicsr"
+MISSING = "BasicSR, which trains and measures, is not installed; `python -m deeprftv2_arch install-basicsr` does it"
 
 
 def register_with_basicsr() -> None:
@@ -27,7 +30,11 @@ class _BasicsrFinder(MetaPathFinder):
     """Finds BasicSR as the other finders do, and lets its loader register this package behind it."""
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return BasicSR's specification with a loader that registers, and None for any other name."""
+        """Return BasicSR's specification with a loader that registers, and None for any other name.
+
+        Raises:
+            MissingBasicsrError: BasicSR is asked for and is nowhere.
+        """
         if name != BASICSR:
             return None
         sys.meta_path.remove(self)
@@ -35,7 +42,9 @@ class _BasicsrFinder(MetaPathFinder):
             spec = find_spec(name)
         finally:
             sys.meta_path.insert(0, self)  # a first import may fail and be tried again
-        if spec is not None and spec.loader is not None:
+        if spec is None:
+            raise MissingBasicsrError(MISSING, name=BASICSR)
+        if spec.loader is not None:
             spec.loader = _RegisteringLoader(spec.loader)
         return spec
 

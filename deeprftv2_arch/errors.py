@@ -84,6 +84,10 @@ class WriteError(DeepRFTv2Error, RuntimeError):
         self.reason = reason
 
 
+class MissingBasicsrError(DeepRFTv2Error, ModuleNotFoundError):
+    """BasicSR is needed, for training or measuring, and is not installed."""
+
+
 class BusyError(DeepRFTv2Error, RuntimeError):
     """Another process is writing the folder that is to be written."""
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
+from deeprftv2_arch.checkpoints.building import NetworkOfCheckpoint
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset, SuperResolutionPairDataset
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.data.synthetic_blur_dataset import SyntheticBlurDataset
@@ -21,7 +22,7 @@ from deeprftv2_arch.models.ufpnet_model import UFPNetModel
 from deeprftv2_arch.networks.cards import CARDS
 
 REGISTERED: dict[Any, tuple[Any, ...]] = {
-    ARCH_REGISTRY: tuple(card.network for card in CARDS),
+    ARCH_REGISTRY: (*(card.network for card in CARDS), NetworkOfCheckpoint),
     DATASET_REGISTRY: (DeblurPairDataset, MotionKernelDataset, SuperResolutionPairDataset, SyntheticBlurDataset),
     LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
     METRIC_REGISTRY: (

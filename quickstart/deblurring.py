@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import nn
 from deeprftv2_arch.data.synthetic_blur import BlurSettings, expose_photograph
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.kernels import estimated_kernels
+from deeprftv2_arch.restoring.pretrained import default_name
+from deeprftv2_arch.restoring.restorer import Restorer
 from quickstart.photographs import load_photograph
 from quickstart.restoring import Restored, restore
 from quickstart.task import OPTION_FILES, Task, Words
@@ -79,6 +82,14 @@ class Deblurring(Task):
         restored: list[Restored] = []
         kernels = estimated_kernels(network, lambda: restored.append(restore(network, degraded)))
         return replace(restored[0], kernels=kernels)
+
+    def shipped(self, degraded: np.ndarray) -> np.ndarray | None:
+        """Restore it with the network that comes with the package, if there is one."""
+        return self._shipped(degraded) if self._shipped else None
+
+    @cached_property
+    def _shipped(self) -> Restorer | None:
+        return Restorer.from_pretrained(device="cpu") if default_name() else None
 
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Measure the peak signal-to-noise ratio in dB."""

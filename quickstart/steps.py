@@ -1,6 +1,8 @@
 """What every quickstart does: prepare photographs, train on some of them, restore the others, and report."""
 
 import argparse
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +75,7 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
         degraded = task.degrade(truth, file_name, 0, seed)
         write_pair(task, out, file_name, degraded, truth)
         before, restored = task.without_network(degraded), task.restore(network, degraded)
+        shipped = task.shipped(degraded)
         result = Result(
             photograph=Path(file_name).stem,
             psnr_before=task.psnr(before, truth),
@@ -80,10 +83,12 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
             ssim_before=task.ssim(before, truth),
             ssim_after=task.ssim(restored.photograph, truth),
             seconds=restored.seconds,
+            psnr_shipped=None if shipped is None else task.psnr(shipped, truth),
         )
         shown = {
             f"{task.words.before}, {result.psnr_before:.2f} dB": before,
             f"{task.words.after}, {result.psnr_after:.2f} dB": restored.photograph,
+            **({} if shipped is None else {f"shipped network, {result.psnr_shipped:.2f} dB": shipped}),
             task.words.truth: truth,
         }
         columns = photograph_columns(shown, task.detail_zoom)
@@ -92,6 +97,23 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
         write_atomically(out / f"{result.photograph}.png", comparison_png(columns))
         results.append(result)
     return results
+
+
+def restore_command(task: Task, out: Path) -> str:
+    """Return the command that restores the held-out photographs, or any others, with the network that was trained."""
+    python = Path(sys.executable)
+    python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    options = task.options
+    degraded = out / "held_out" / Path(options["datasets"]["val"]["dataroot_lq"]).stem
+    weights = out / "experiments" / options["name"] / "models" / "net_g_latest.pth"
+    words = [python, "-m", "deeprftv2_arch", "restore", degraded, "-o", out / "restored", "--checkpoint", weights]
+    return shlex.join(map(str, words))
+
+
+def say_how_to_restore(task: Task, out: Path) -> None:
+    """Print that command, as the last line."""
+    print("Restore these photographs, or others in their place, with the network that was trained:")
+    print(restore_command(task, out))
 
 
 def run(task: Task, out: Path, iterations: int, seed: int, threads: int) -> list[Result]:
@@ -117,3 +139,4 @@ def main(task: Task) -> None:
     print(f"\n{markdown_table(results, task.words)}")
     print(f"Mean gain on photographs that it never saw: {average(results).gain:+.2f} dB", end=", ")
     print(f"{time.monotonic() - start:.0f} s in all. Table and comparison images: {arguments.out}/")
+    say_how_to_restore(task, arguments.out)

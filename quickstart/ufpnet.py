@@ -35,7 +35,7 @@ from quickstart.kernel_metrics import KernelMetrics, measure_field, same_everywh
 from quickstart.photographs import HELD_OUT, load_photograph
 from quickstart.restoring import Restored, load_network, restore
 from quickstart.results import Result, average, metric_columns, table
-from quickstart.steps import build_parser, claim_folder, restore_held_out
+from quickstart.steps import build_parser, claim_folder, restore_held_out, say_how_to_restore
 from quickstart.task import OPTION_FILES
 from quickstart.training import train
 
@@ -76,6 +76,10 @@ class KernelDeblurring(Deblurring):
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
         """Deblur the photograph; its kernels have an image of their own."""
         return restore(network, degraded)
+
+    def shipped(self, degraded: np.ndarray) -> np.ndarray | None:
+        """Return None: kernels of this kind it never saw."""
+        return None
 
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
         """Blur the photograph by the kernels of that version."""
@@ -183,6 +187,7 @@ def main() -> None:
     print(f"\n{markdown_table(found, task)}")
     print(NOTE)
     print(f"{time.monotonic() - start:.0f} s in all. Table, comparison and kernel images: {arguments.out}/")
+    say_how_to_restore(task, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,23 @@
 """What an installation puts where, and the repair of basicsr's missing torchvision module."""
 
 import email
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
+import cv2
 import pytest
-from launch_helpers import build_wheel, install, run
+import torch
+from launch_helpers import REPOSITORY, TINY_NETWORK, build_wheel, install, run, write_images
 from packaging.requirements import Requirement
+
+from datasets_prep.command_line import main as prepare
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
+from deeprftv2_arch.restoring.pretrained import PRETRAINED
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +57,8 @@ def test_wheel_has_the_packages_and_the_hook_at_its_root(wheel: Path) -> None:
     )
     assert {"deeprftv2_arch/py.typed", "datasets_prep/py.typed"} <= set(names)  # type checkers read our types
     assert "deeprftv2_arch-1.0.0.dist-info/licenses/LICENSE" in names
+    assert "deeprftv2_arch/basicsr_build/sitecustomize.py" in names
+    assert "deeprftv2_arch/recipes/templates/quickstart.yml.j2" in names  # option files are made from these
 
 
 def test_editable_wheel_has_the_hook_and_is_read_before_it(tmp_path: Path) -> None:
@@ -61,7 +74,10 @@ def test_requirements(wheel: Path) -> None:
     fields = email.message_from_string(text)
     requirements = [Requirement(line) for line in fields.get_all("Requires-Dist")]
     plain = {requirement.name for requirement in requirements if requirement.marker is None}
-    assert {"basicsr", "torch", "torchvision", "numpy", "opencv-python", "lmdb"} <= plain
+    assert {"torch", "torchvision", "numpy", "opencv-python", "lmdb"} <= plain
+    (basicsr,) = (requirement for requirement in requirements if requirement.name == "basicsr")
+    assert basicsr.marker.evaluate(environment("linux", "x86_64", "3.12"))
+    assert not basicsr.marker.evaluate(environment("linux", "x86_64", "3.13"))  # where its sources do not build
     assert not {"mamba-ssm", "causal-conv1d"} & plain
     (torch,) = (requirement for requirement in requirements if requirement.name == "torch")
     assert "2.4" in torch.specifier
@@ -118,3 +134,84 @@ def test_hook_adds_one_finder_and_says_nothing_when_the_module_has_gone(python_p
     assert python(code, python_path) == "1"
     (tmp_path / "site" / "basicsr_torchvision_repair.py").unlink()
     assert python("print('still starts')", python_path) == "still starts"
+
+
+def test_sources_and_wheel_are_accepted_as_an_index_does(wheel: Path, tmp_path: Path) -> None:
+    for package in ("build", "twine", "check_wheel_contents"):
+        pytest.importorskip(package)
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a checkout of git")
+    for name in listed.stdout.splitlines():
+        if (REPOSITORY / name).is_file():  # else it is removed, and that not committed yet
+            (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, tmp_path / "checkout" / name)
+    tool(tmp_path / "checkout", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path))
+    (sources,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sources) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in ("README.md", "CHANGELOG.md", "CITATION.cff", "docs/design.md", "options/quickstart.yml"):
+        assert name in names
+    assert {"Makefile", "tests/conftest.py", "deeprftv2_arch/basicsr_build/sitecustomize.py"} <= names
+    tool(tmp_path, "twine", "check", "--strict", str(sources), str(wheel))
+    tool(REPOSITORY, "check_wheel_contents", str(wheel))  # with the settings in pyproject.toml
+
+
+def tool(folder: Path, *words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_installed_wheel_restores_lists_copies_and_trains(wheel: Path, tmp_path: Path) -> None:
+    """Install it into an environment of its own, which borrows the packages that it needs, far from the checkout."""
+    python = new_environment(wheel, tmp_path / "environment")
+    folder = tmp_path / "anywhere"
+    folder.mkdir()
+    write_images(folder / "my", 3, 80)
+    shutil.copy(folder / "my/blur/000.png", folder / "photo.png")
+    network = DeepRFTv2(**{key: value for key, value in TINY_NETWORK.items() if key != "type"})
+    torch.save({"params": network.state_dict()}, folder / "net.pth")
+
+    def deeprftv2(*words: str) -> str:
+        command = [str(python.parent / "deeprftv2"), *words]
+        done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    deeprftv2("restore", "photo.png", "-o", "restored", "--checkpoint", "net.pth")
+    assert cv2.imread(str(folder / "restored/photo.png")).shape == (80, 80, 3)
+    if PRETRAINED:
+        deeprftv2("restore", "photo.png", "-o", "by_shipped_weights")
+        assert cv2.imread(str(folder / "by_shipped_weights/photo.png")).shape == (80, 80, 3)
+    assert "\nquickstart " in deeprftv2("options", "list")
+    deeprftv2("options", "copy", "quickstart")
+    assert (folder / "quickstart.yml").read_bytes() == (REPOSITORY / "options/quickstart.yml").read_bytes()
+    pairs = ["--blurred", str(folder / "my/blur"), "--sharp", str(folder / "my/sharp"), "--val", "1"]
+    assert prepare(["pairs", *pairs, "--out", str(folder / "datasets")]) == 0
+    ten = ("train:total_iter=10", "datasets:train:patch_stages=[{iters: 10, patch_size: 64, batch_size: 2}]")
+    deeprftv2("train", "-opt", "quickstart.yml", "--force_yml", *ten, "train:scheduler:T_max=10")
+    assert (folder / "experiments/quickstart/models/net_g_latest.pth").is_file()
+
+
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "PYTHONWARNINGS": "ignore",
+    "DEEPRFTV2_SCAN_BACKEND": "torch",  # numba would compile its kernels anew
+}
+
+
+def new_environment(wheel: Path, folder: Path) -> Path:
+    """Make a virtual environment with the wheel, and what it needs as a path; return its interpreter.
+
+    The folder's own .pth files are not read, so that an editable installation there stays unseen.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    command = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.run([str(python), "-c", command], capture_output=True, text=True, check=True).stdout.strip())
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    return python

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.checkpoints.io import find_params
 from deeprftv2_arch.checkpoints.peers import peer_of_weights
 from deeprftv2_arch.checkpoints.recognition import describe, mismatch, require_buildable
+from deeprftv2_arch.checkpoints.told_arguments import told_arguments
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
 from deeprftv2_arch.networks.cards import card_of_weights
 
@@ -18,23 +20,43 @@ def network_of_checkpoint(path: Path) -> nn.Module:
 
     Where they are no network of this package, one that spandrel knows, if that is installed.
 
-    What weights do not tell is as published: ``category_size`` and ``img_range`` of an ATD by its width, and a
-    DeepRFTv2 without ``train_size``, ``fke_window`` and ``smallest_size``. An option file tells them.
+    What weights do not tell, the metadata of a safetensors file may, or else an option file. Otherwise it is as
+    published: ``category_size`` and ``img_range`` of an ATD by its width, and a DeepRFTv2 without ``train_size``,
+    ``fke_window`` and ``smallest_size``.
 
     Raises:
-        CheckpointError: The file cannot be read safely, or its weights belong to no network of this package or are not
-            finite.
+        CheckpointError: The file cannot be read safely, its weights belong to no network of this package or are not
+            finite, or its metadata tell arguments that do not go with them.
     """
     state, _ = find_params(path, "params_ema")
     require_finite(state, path)
     try:
-        if card_of_weights(state) is None:
+        card = card_of_weights(state)
+        if card is None:
             peer = peer_of_weights(state)
             if peer is not None:
                 return peer
-        return network_of_weights(state)
+        return network_of_weights(state, told_arguments(path, card, state) if card and card.builds else None)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; name another file") from error
+
+
+def NetworkOfCheckpoint(checkpoint: str) -> nn.Module:  # noqa: N802  (a ``type`` of networks, as classes are)
+    """Any network that its weights alone build, of this package or of another project, with these weights.
+
+    Args:
+        checkpoint: The file of the weights. Nothing else is to be named in ``pretrain_network_g``.
+
+    Raises:
+        CheckpointError: See :func:`network_of_checkpoint`.
+    """
+    with torch.device("cpu"):  # whatever its shapes are asked on
+        return network_of_checkpoint(Path(checkpoint))
+
+
+def is_of_checkpoint(section: Mapping[str, Any]) -> bool:
+    """Tell whether a section ``network_g`` takes the network from a checkpoint, with its weights."""
+    return section.get("type") == NetworkOfCheckpoint.__name__
 
 
 def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
@@ -48,14 +70,18 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
         raise CheckpointError(f"{path}: {broken} has values that are not finite; take a checkpoint from before that")
 
 
-def network_of_weights(state: Mapping[str, Tensor]) -> nn.Module:
+def network_of_weights(state: Mapping[str, Tensor], told: Mapping[str, Any] | None = None) -> nn.Module:
     """Build the network that weights belong to, and give it the weights.
+
+    Args:
+        state: Weights by name.
+        told: Arguments that weights do not tell, checked.
 
     Raises:
         CheckpointError: They belong to no network of this package, or not to a whole one.
     """
     check_whole(state)  # also keeps a hostile file, whose empty tensors have huge shapes, from taking the memory
-    network = require_buildable(state).build(state)
+    network = require_buildable(state).build(state, told)
     network.load_state_dict(state)
     return network
 

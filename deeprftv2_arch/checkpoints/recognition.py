@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from deeprftv2_arch.checkpoints.peers import PeerNetwork
 from deeprftv2_arch.errors import LONGEST_VALUE, CheckpointError, shortened
 from deeprftv2_arch.networks.card import NetworkCard
 from deeprftv2_arch.networks.cards import card_of_weights
 
+NO_NETWORK_OF_OURS = "no network of this package"
 SHOWN = 3  # keys named in an error, of every sort
 
 
@@ -33,11 +35,24 @@ def describe(state: Mapping[str, Tensor]) -> str:
     """Describe the network of weights: "DeepRFTv2-B with dim 48, ...", "ATD-light at x4 with fke", or say: none."""
     card = card_of_weights(state)
     if card is None:
-        return "no network of this package"
+        return NO_NETWORK_OF_OURS
     try:
         return card.describe(state)
     except CheckpointError:
         return f"a part of a network {card.name}"
+
+
+def name_of(network: nn.Module) -> str:
+    """Return what people call a network: "DeepRFTv2-B", "ATD-light+FKE", "NAFNet", or the name of its class."""
+    kind = type(network).__name__
+    if isinstance(network, PeerNetwork):
+        return network.name
+    state = network.state_dict()
+    card = card_of_weights(state)
+    if card is None or not card.builds or card.network is not type(network):
+        return kind
+    arguments = card.deduce_arguments(state)
+    return (card.published_name(arguments) or kind) + ("+FKE" if arguments.get("fke") is True else "")
 
 
 def difference(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -37,6 +37,12 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a file, whose tensors could be read, says beside them; texts by names."""
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return dict(file.metadata() or {})
+
+
 def safetensors_bytes(state: Mapping[str, Tensor], network: str | None, arguments: Mapping[str, Any]) -> bytes:
     """Return the content of a file.
 

@@ -54,6 +54,15 @@ def load_weights(network: nn.Module, path: Path, key: str | None, strict: bool, 
     return Weights(str(path), found, sha256(path))
 
 
+def weights_in(path: Path) -> Weights:
+    """Say which weights :func:`deeprftv2_arch.checkpoints.building.network_of_checkpoint` takes of a file.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    return Weights(str(path), find_params(path, AVERAGE)[1], sha256(path))
+
+
 def sha256(file: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()

@@ -5,14 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.commands.measured_arguments import add_measured, check_what_is_measured
 from deeprftv2_arch.common.working_folder import working_folder
-from deeprftv2_arch.launch.arguments import Arguments, add_common_arguments
-from deeprftv2_arch.metrics.protocols import PROTOCOLS
+from deeprftv2_arch.launch.arguments import Arguments
 
 DESCRIPTION = """\
-Measure the network of an option file for testing on its test sets, as the published values were measured. The file's
-`protocol`, or --protocol, says how: which metrics, of 8-bit or float output, over how many images. An average over
-another number of images is refused unless --partial is said, and then marked as partial.
+Measure networks on test sets as the published values were measured:
+
+  python -m deeprftv2_arch evaluate -opt options/test/DeepRFTv2_GoPro.yml
+  python -m deeprftv2_arch evaluate --checkpoint ours.pth nafnet.pth --protocol gopro --data datasets/GoPro
+  python -m deeprftv2_arch evaluate -opt options/test/ATDlight_SRx*.yml --checkpoint swinir.pth --table table.tex
+
+Networks are those of the option files, for testing or for training (their `val`), and of the checkpoints: any of this
+project and, with the package spandrel, NAFNet, SwinIR, HAT and whatever else it knows. Sets are those of the option
+files or, without one, those of the protocol that lie in the folder --data; all networks of a scale are measured on the
+same. A set that is missing is left out, and the table says so.
+
+The file's `protocol`, or --protocol, says how: which metrics, of 8-bit or float output, over how many images. An
+average over another number of images is refused unless --partial is said, and then marked as partial.
 
 Started by torchrun or srun, the processes share the images; each measures in worker processes of its own while its
 network restores the next images. Neither changes a value.
@@ -27,6 +37,10 @@ Results, in results/<name>/evaluation of the working directory, replacing those 
 An image that cannot be measured does not stop the others; but then there is no average, all such images are named at
 the end, the values of the others are in <protocol>_<tiles>_incomplete.csv, and the exit code is 2.
 
+With --checkpoint, several option files or --table the table also has parameters, GMACs, seconds, the scales and what
+papers report; files are called <protocol>_compared.csv, .json and .md, and a network that fails on an image is left out
+of the table.
+
 `network_g: {type: Identity}`, which needs no pretrain_network_g, measures the degraded images themselves.
 """
 
@@ -40,10 +54,7 @@ def add_evaluate(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_common_arguments(parser)
-    parser.add_argument(
-        "--protocol", metavar="NAME", help=f"how to measure, whatever the file says: {', '.join(PROTOCOLS)}"
-    )
+    add_measured(parser, several=True)
     tiles = parser.add_mutually_exclusive_group()
     tiles.add_argument(
         "--tile",
@@ -70,6 +81,9 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the results (default: results/<name>/evaluation)"
     )
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="also write the table there: .md, .csv (all digits) or .tex (LaTeX)"
+    )
     parser.set_defaults(run=_evaluate)
 
 
@@ -80,15 +94,21 @@ def _not_negative(word: str) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> Iterator[str]:
+    check_what_is_measured(args, several=True)
     from deeprftv2_arch.measuring.evaluation import Request, evaluate
 
+    first, *more = args.opt or args.checkpoint
     request = Request(
-        arguments=Arguments(args.opt, args.launcher, force_yml=tuple(args.force_yml)),
+        arguments=Arguments(first, args.launcher, force_yml=tuple(args.force_yml)),
         protocol=args.protocol,
         tiles="whole" if args.whole else args.tile and tuple(args.tile),
         partial=args.partial,
         workers=args.workers,
         triplets=args.triplets,
         out=args.out,
+        more=tuple(more) if args.opt else (),
+        checkpoints=tuple(args.checkpoint),
+        data=args.data,
+        table=args.table,
     )
     yield from evaluate(request, working_folder())

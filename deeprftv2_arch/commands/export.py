@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.commands.network_arguments import add_checkpoint, chosen_checkpoint
 from deeprftv2_arch.errors import OptionError
 
 FORMATS = ("pt2", "onnx")
@@ -26,7 +27,7 @@ def add_export(commands: Any) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="its weights")
+    add_checkpoint(parser)
     parser.add_argument(
         "--format", choices=FORMATS, help="what to write; by default as the name of the new file ends, .pt2 or .onnx"
     )
@@ -47,7 +48,7 @@ def _export(args: argparse.Namespace) -> Iterator[str]:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("deeprftv2_arch.export").setLevel(logging.INFO)
     start = time.monotonic()
-    network = network_of_checkpoint(args.checkpoint)
+    network = network_of_checkpoint(chosen_checkpoint(args))
     if isinstance(network, TiledNetwork):
         network.use_tiles(None)
     write = export_program if written == "pt2" else export_onnx

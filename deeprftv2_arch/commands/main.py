@@ -11,6 +11,7 @@ from deeprftv2_arch.commands.convert import add_convert
 from deeprftv2_arch.commands.demo import add_demo
 from deeprftv2_arch.commands.evaluate import add_evaluate
 from deeprftv2_arch.commands.export import add_export
+from deeprftv2_arch.commands.install_basicsr import add_install_basicsr
 from deeprftv2_arch.commands.options import add_options
 from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.restore import add_restore
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_convert(commands)
     add_options(commands)
     add_backends(commands)
+    add_install_basicsr(commands)
     return parser
 
 

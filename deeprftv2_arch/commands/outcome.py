@@ -40,7 +40,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
     except DeepRFTv2Error as error:
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
         # image, or one that fills the GPU's memory, is found by the one that works on it.
-        if _is_first_on_machine() or not isinstance(error, OptionError | CheckpointError | BusyError):
+        if is_first_on_machine() or not isinstance(error, OptionError | CheckpointError | BusyError):
             faults = map(OptionError, error.faults) if isinstance(error, OptionFileError) else [error]
             for line in map(one_line, faults):
                 _say(program, f"error: {line}")
@@ -52,7 +52,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         _say(program, f"error: {cut(escaped(line), LONGEST_MESSAGE)}")
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt as stop:
-        if _is_first_on_machine():
+        if is_first_on_machine():
             _say(f"\n{program}", str(stop) if isinstance(stop, Stopped) else "interrupted")
         raise SystemExit(stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED) from None
 
@@ -63,7 +63,7 @@ def _say(program: str, line: str) -> None:
         sys.stderr.flush()
 
 
-def _is_first_on_machine() -> bool:
+def is_first_on_machine() -> bool:
     """Tell whether to speak for all; what is left of a launcher that has not started this process does not count."""
     launched = os.environ.get("LOCAL_RANK") if os.environ.get("MASTER_ADDR") else None
     return (launched or os.environ.get("SLURM_LOCALID") or "0") == "0"

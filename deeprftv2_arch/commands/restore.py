@@ -31,19 +31,20 @@ photo.jpg.png if there is a photo.png or another photo.* beside it. 8 and 16 bit
 and XMP stay what they are, upright; --strip leaves out Exif and XMP. What cannot be kept is said in a line, also where
 only the first frame or page is restored.
 
-Videos (.mp4 .m4v .mov .mkv .webm .avi) become MP4s of the same frame rate, restored frame by frame: clip.mov becomes
-clip.mp4. With the program ffmpeg on the PATH they are H.264 with the sound of the original; without it they are
-larger and silent. Their sizes are even: an odd last row or column is there twice.
+Videos (.mp4 .mov .mkv .webm .avi .mts .wmv and others) become MP4s: clip.mov becomes clip.mp4. Every frame keeps its
+time; sounds, subtitles and colours stay what they are, and what cannot be kept is said in a line (docs/films.md). Their
+sizes are even: an odd last row or column is there twice. They need the package av: pip install "deeprftv2_arch[video]".
 
 What does not fit into the memory is restored in overlapping tiles. An input that cannot be restored does not stop the
 others; all such are named at the end, and how many files of other kinds the folders hold.
 
 Several processes share the inputs: "torchrun --nproc_per_node 8 -m deeprftv2_arch restore ..." takes a GPU for each and
-tells of all together; --shard 3/8 is the third of eight jobs of an array. Each file is what one process makes of it.
+tells of all together; --shard 3/8 is the third of eight jobs of an array. They share the frames of a video, too, which
+the last of them puts together. Each file is what one process makes of it.
 
 Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
-mistake in the command line, the option file or the checkpoint. Ctrl-C (130) and SIGTERM (143) drop the file in work;
-the same command goes on with it.
+mistake in the command line, the option file or the checkpoint. Ctrl-C (130) and SIGTERM (143) drop the image in
+work, or the last frames of a video; the same command goes on.
 """
 
 
@@ -77,7 +78,11 @@ def add_restore(commands: Any) -> None:
     parser.add_argument(
         "--quality", type=int, default=95, metavar="N", help="of JPEGs and WebPs, 1 to 100 (default: %(default)s)"
     )
-    parser.add_argument("--strip", action="store_true", help="leave out Exif data (such as places and times) and XMP")
+    parser.add_argument(
+        "--strip",
+        action="store_true",
+        help="leave out what files say of people, places and times: Exif, XMP, tags of videos",
+    )
     parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
     parser.add_argument(
         "--compare",
@@ -111,7 +116,9 @@ def add_restore(commands: Any) -> None:
         "250,000,000)",
     )
     parser.add_argument(
-        "--shard", metavar="K/N", help="restore every N-th file, from the K-th on: one of N jobs that share the inputs"
+        "--shard",
+        metavar="K/N",
+        help="one of N jobs that share the inputs: every N-th image, from the K-th on, and that part of every video",
     )
     parser.set_defaults(run=_restore)
 
@@ -130,7 +137,6 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.restoring.batch.shares import find_share, joined, of_all
     from deeprftv2_arch.restoring.image_files import MAX_PIXELS, silence_image_decoders
     from deeprftv2_arch.restoring.kernels import last_estimator
-    from deeprftv2_arch.restoring.videos.reading import silence_decoders
 
     if not 1 <= args.quality <= 100:
         raise OptionError(f"--quality: expected a number in 1..100, got {args.quality}")
@@ -148,12 +154,16 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
         last_estimator(restorer.network)  # refused now rather than once for every image
     _make_folder(planned.folder)
     restorer.progress = True
-    silence_decoders()
     silence_image_decoders()
     with joined(share):
         with logging_redirect_tqdm():  # so that no warning is written into a bar
             outcome = restore_files(
-                restorer, share.of(planned), planned.folder, args.overwrite, args.quality, args.strip
+                restorer,
+                share.of(planned, films_as_wholes=args.overwrite),
+                planned.folder,
+                args.overwrite,
+                args.quality,
+                args.strip,
             )
         whole = of_all(outcome, share)
     if whole is None:

@@ -25,15 +25,20 @@ def arguments_of(words: argparse.Namespace) -> Arguments:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing take."""
-    add_common_arguments(parser)
+    """Add what training takes."""
+    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file (YAML)")
+    add_launch_arguments(parser)
+    add_loop_arguments(parser)
+
+
+def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what BasicSR's loops take beside an option file."""
     parser.add_argument("--auto_resume", action="store_true", help="go on from the newest readable training state")
     parser.add_argument("--debug", action="store_true", help="log every step, save and validate every 8 steps")
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every command takes that runs an option file."""
-    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file (YAML)")
+def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that runs option files, but for these."""
     parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm"], help="what started the processes; found out by default"
     )

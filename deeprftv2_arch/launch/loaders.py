@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import lmdb
@@ -14,8 +15,10 @@ from pydantic import BaseModel
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.data.batch_samplers import KernelBatchSampler, ProgressiveBatchSampler
+from deeprftv2_arch.data.preparing import preparing_command
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.launch.processes import Process
+from deeprftv2_arch.models.processes import is_first_process
 from deeprftv2_arch.options.loading import Options, Run
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES
 from deeprftv2_arch.options.sections import DataSection, TrainingKernelsSection
@@ -40,13 +43,50 @@ def build_datasets(opt: Options) -> dict[str, Any]:
     return {name: _build_dataset(name, section) for name, section in opt["datasets"].items()}
 
 
+def build_held_out(sections: Mapping[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Build data sets to measure on, and leave out, with a warning, those that are not there or not whole.
+
+    Args:
+        sections: Their sections by name.
+
+    Returns:
+        The data sets by the names of their sections, and why others were left out, by the names of the sets.
+
+    Raises:
+        DataError: None is there.
+    """
+    built, missing = {}, {}
+    for name, section in sections.items():
+        try:
+            built[name] = _build_dataset(name, section)
+        except DataError as error:
+            missing[str(section["name"])] = str(error)
+    if not built:
+        raise DataError(next(iter(missing.values())))
+    for name, reason in missing.items() if is_first_process() else ():
+        logger.warning("%s is not measured: %s", name, reason)
+    return built, missing
+
+
 def _build_dataset(name: str, section: dict[str, Any]) -> Any:
+    if section["type"] not in DATA_SET_TYPES:
+        _require_folders(name, section)
     try:
         return DATASET_REGISTRY.get(section["type"])(deepcopy(section))
     except DeepRFTv2Error:
         raise
     except (AssertionError, KeyError, OSError, ValueError, lmdb.Error) as error:  # of a data set of BasicSR's
         raise DataError(f"datasets: {name}: {one_line_of(error)}; correct its paths and keys") from error
+
+
+def _require_folders(name: str, section: dict[str, Any]) -> None:
+    """Say what makes a folder or LMDB that is missing, as this project's own data sets do."""
+    for key, root in section.items():
+        if key.startswith("dataroot_") and isinstance(root, str) and not Path(root).exists():
+            raise DataError(
+                f"datasets: {name}: {section['name']}: {key}: there is no {root}; correct the path, or make it by "
+                f"{preparing_command(Path(root))}"
+            )
 
 
 def one_line_of(error: Exception) -> str:

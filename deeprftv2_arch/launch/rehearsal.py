@@ -9,6 +9,7 @@ from typing import Any
 
 import basicsr.utils.logger as basicsr_logger
 from basicsr.models import build_model
+from torch import nn
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, shortened
@@ -41,10 +42,12 @@ class Rehearsed:
                     break
 
     def take(self, opt: Options) -> Any:
-        """Return the model in the loop, whose log then gets the lines about it."""
+        """Return the model in the loop, whose log then gets the lines about it, but for the trees of its modules."""
         logger = logging.getLogger(LOGGER)
+        parts = (part for part in vars(self.model).values() if isinstance(part, nn.Module))
+        trees = {str(getattr(part, "module", part)) for part in parts}
         for record in self._records:
-            if logger.isEnabledFor(record.levelno):
+            if logger.isEnabledFor(record.levelno) and record.getMessage() not in trees:
                 logger.handle(record)
         return self.model
 

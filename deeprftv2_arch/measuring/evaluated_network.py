@@ -1,50 +1,49 @@
 """The network that an evaluation measures."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
-from deeprftv2_arch.checkpoints.weights import Weights, load_weights
+from deeprftv2_arch.checkpoints.building import is_of_checkpoint
+from deeprftv2_arch.checkpoints.weights import Weights, load_weights, weights_in
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.launch.processes import Process
 from deeprftv2_arch.networks.protocol import TiledNetwork
 from deeprftv2_arch.options.building import build_network
-from deeprftv2_arch.options.sections import PathSection
+from deeprftv2_arch.options.loading import Run
 
 logger = logging.getLogger(__name__)
 
 Tiles = tuple[int, int] | Literal["whole"] | None
 
 
-def build_chosen_network(section: Mapping[str, Any], tiles: Tiles, process: Process) -> nn.Module:
-    """Build a network in eval mode, on the device of this process, still without its weights.
+def build_chosen_network(run: Run, tiles: Tiles) -> tuple[nn.Module, Weights | None]:
+    """Build the network of a run with its weights, in eval mode and on the CPU, and say where they are from.
 
     Args:
-        section: The section ``network_g`` of the options.
+        run: The evaluation.
         tiles: Size and overlap of the tiles in which larger images are restored, or ``whole``; None leaves it as the
             options say.
-        process: This process.
+
+    Returns:
+        The network, and where its weights are from; None where it has none.
 
     Raises:
+        CheckpointError: The weights cannot be read or do not fit.
         OptionError: The network has no such tiles.
     """
-    network = build_network(section, "network_g")
+    section, path = run.options.network_g, run.options.path
+    of_checkpoint = is_of_checkpoint(section)
+    network = run.network if of_checkpoint else build_network(section, "network_g")
     _choose_tiles(network, tiles)
-    return network.to("cuda" if process.num_gpu > 0 else "cpu").eval()
-
-
-def load_chosen_weights(network: nn.Module, path: PathSection) -> Weights | None:
-    """Load the weights that the section ``path`` of the options names, if any, and say where they are from.
-
-    Raises:
-        CheckpointError: They cannot be read or do not fit.
-    """
-    if path.pretrain_network_g is None:
-        return None
-    return load_weights(network, Path(path.pretrain_network_g), path.param_key_g, path.strict_load_g, logger)
+    weights = None
+    if of_checkpoint:
+        weights = weights_in(Path(section["checkpoint"]))
+    elif path.pretrain_network_g is not None:
+        file = Path(path.pretrain_network_g)
+        weights = load_weights(network, file, path.param_key_g, path.strict_load_g, logger)
+    return network.eval(), weights
 
 
 def _choose_tiles(network: nn.Module, tiles: Tiles) -> None:

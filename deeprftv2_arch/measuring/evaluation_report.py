@@ -6,9 +6,10 @@ from datetime import datetime, timezone
 from io import StringIO
 from typing import Any
 
-from deeprftv2_arch.checkpoints.recognition import describe
+from deeprftv2_arch.checkpoints.recognition import NO_NETWORK_OF_OURS, describe, name_of
 from deeprftv2_arch.measuring.evaluator import Evaluator
-from deeprftv2_arch.measuring.report import Report, provenance
+from deeprftv2_arch.measuring.report import Report, missing_rows, provenance
+from deeprftv2_arch.measuring.table import Row, Table
 from deeprftv2_arch.metrics.results import SetResult, means
 from deeprftv2_arch.networks.protocol import traits_of
 
@@ -36,11 +37,13 @@ def evaluation_report(evaluator: Evaluator, results: Iterable[SetResult]) -> Rep
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "protocol": {"name": protocol.name, "output": protocol.output},
         "sets": averages(results, list(evaluator.metrics), published),
+        "missing": evaluator.missing,
         "published_by": published.get("name"),
         **provenance(network, section, evaluator.weights, evaluator.metrics, evaluator.unavailable),
         "network": {
+            "name": name_of(network),
             "type": section["type"],
-            "variant": describe(network.state_dict()) if evaluator.weights else "has no weights",
+            "variant": _variant(evaluator),
             "arguments": {key: value for key, value in section.items() if key != "type"},
         },
         "data": {
@@ -49,6 +52,13 @@ def evaluation_report(evaluator: Evaluator, results: Iterable[SetResult]) -> Rep
         },
     }
     return _laid_out(content)
+
+
+def _variant(evaluator: Evaluator) -> str:
+    if evaluator.weights is None:
+        return "has no weights"
+    described = describe(evaluator.network.state_dict())
+    return described if described != NO_NETWORK_OF_OURS else name_of(evaluator.network)
 
 
 def averages(results: Iterable[SetResult], metrics: Sequence[str], published: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,31 +85,69 @@ def averages(results: Iterable[SetResult], metrics: Sequence[str], published: Ma
 
 
 def _laid_out(content: dict[str, Any]) -> Report:
-    """Return the report with its table: a column for every test set and every part of one."""
-    columns, partial, notes = {}, [], []
+    """Return the report with its table."""
+    columns = columns_of(content)
+    rows = [Row(title_of(content), figures_of(columns, "network"))]
+    if content["published_by"]:
+        rows.append(Row(content["published_by"], figures_of(columns, "published")))
+    return Report(
+        content,
+        Table(list(content["metrics"]), list(columns), [*rows, *missing_rows(content["missing"])]),
+        legend_of(content),
+        alignment_notes(content),
+    )
+
+
+def title_of(content: Mapping[str, Any], name: str | None = None) -> str:
+    """Return what a row of a network says of it: its name, how it restores, and whether a set is the published one."""
+    partial = [
+        f"{extent_of(found)} ({data_set})"
+        for data_set, found in content["sets"].items()
+        if found["pictures"] != found["published_pictures"]
+    ]
+    title = f"{name or content['network']['name']}, {content['restored']}"
+    return f"{title}, partial, {', '.join(partial)}" if partial else title
+
+
+def extent_of(found: Mapping[str, Any]) -> str:
+    """Return the number of images of a set, and of the published one where that is another."""
+    number, published = found["pictures"], found["published_pictures"]
+    if number == published:
+        return f"{number:,}"
+    return f"{number:,} of no published set" if published is None else f"{number:,} of {published:,}"
+
+
+def columns_of(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what was found on every test set and on every part of one, by the title of its column."""
+    columns: dict[str, Mapping[str, Any]] = {}
     for data_set, found in content["sets"].items():
-        number, published = found["pictures"], found["published_pictures"]
-        extent = f"{number:,}"
-        if number != published:
-            extent += " of no published set" if published is None else f" of {published:,}"
-            partial.append(f"{extent} ({data_set})")
-        columns[f"{data_set} ({extent})"] = found
+        columns[f"{data_set} ({extent_of(found)})"] = found
         columns |= {f"{data_set} {part} ({of_part['pictures']:,})": of_part for part, of_part in found["parts"].items()}
+    return columns
+
+
+def figures_of(columns: Mapping[str, Mapping[str, Any]], row: str) -> dict[str, Any]:
+    """Return the figures of a row by the titles of the columns."""
+    return {title: found[row] for title, found in columns.items()}
+
+
+def legend_of(content: Mapping[str, Any]) -> str:
+    """Return what stands below the table."""
+    name, output = content["protocol"]["name"], content["protocol"]["output"]
+    return f"In brackets: number of images. Protocol {name}, on restored images of {output}."
+
+
+def alignment_notes(content: Mapping[str, Any]) -> list[str]:
+    """Return how often an alignment failed."""
+    notes = []
+    for data_set, found in content["sets"].items():
         failed = found["failed_alignments"]
         if failed is not None:
             unaligned = ", whose aligned figures are those without alignment" if failed else ""
-            notes.append(f"* {data_set}: the alignment failed for {failed:,} of {number:,} images{unaligned}")
-    network = f"{content['network']['type']}, {content['restored']}"
-    if partial:
-        network += f", partial, {', '.join(partial)}"
-    name, output = content["protocol"]["name"], content["protocol"]["output"]
-    return Report(
-        content,
-        rows={"network": network, "published": content["published_by"]},
-        columns=columns,
-        legend=f"In brackets: number of images. Protocol {name}, on restored images of {output}.",
-        notes=notes,
-    )
+            notes.append(
+                f"* {data_set}: the alignment failed for {failed:,} of {found['pictures']:,} images{unaligned}"
+            )
+    return notes
 
 
 def as_csv(results: Iterable[SetResult], metrics: Sequence[str], aligned: bool, faults: bool) -> str:

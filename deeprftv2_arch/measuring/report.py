@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from deeprftv2_arch import __version__
-from deeprftv2_arch.checkpoints.weights import Weights
+from deeprftv2_arch.checkpoints.weights import AVERAGE, Weights
 from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.measuring.table import Row, Table
 from deeprftv2_arch.metrics.metric_values import MetricSections
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.protocol import traits_of
@@ -23,64 +24,49 @@ from deeprftv2_arch.networks.protocol import traits_of
 
 @dataclass(frozen=True)
 class Report:
-    """What a report says, and how its table looks.
+    """What a report says, and its table.
 
     Attributes:
         content: All of it, as it becomes JSON: at least the ``name`` of the run and its :func:`provenance`.
-        rows: Titles of the table's rows by their keys; None leaves a row out.
-        columns: The values of every row, by the row's key, for every title of a column. A metric that is not there
-            becomes a dash; one that is None could not be measured and becomes "n/a".
+        table: The table over the data sets.
         legend: What stands below the table.
         notes: Lines of Markdown below that.
     """
 
     content: Mapping[str, Any]
-    rows: Mapping[str, str | None]
-    columns: Mapping[str, Mapping[str, Any]]
+    table: Table
     legend: str
     notes: Iterable[str] = ()
 
     def as_markdown(self) -> str:
-        """Return the table over the data sets, and below it how the values came about."""
+        """Return the table, and below it how the values came about."""
         lines = [
             f"# {self.content['name']}",
             "",
-            *self._table(),
+            self.table.as_markdown(),
             "",
             self.legend,
             "",
             *self.notes,
-            *(f"* {name}: not measured: {reason}" for name, reason in self.content["unavailable"].items()),
+            *missing_lines(self.content.get("missing", {})),
+            *metric_lines(self.content),
             *_provenance_lines(self.content),
         ]
         return "\n".join(lines) + "\n"
 
     def as_json(self) -> str:
         """Return the content as JSON."""
-        return json.dumps(_plain(self.content), indent=2) + "\n"
-
-    def _table(self) -> list[str]:
-        metrics = list(self.content["metrics"])
-        titles = [" / ".join(metrics), *self.columns]
-        lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-        for row, title in self.rows.items():
-            if title is not None:
-                cells = (
-                    " / ".join(_cell(column[row] or {}, metric) for metric in metrics)
-                    for column in self.columns.values()
-                )
-                lines.append(f"| {title} | " + " | ".join(cells) + " |")
-        return lines
+        return plain_json(self.content)
 
 
-def _cell(values: Mapping[str, float | None], metric: str) -> str:
-    """Return a value with two digits for what is in dB, four for what is around 1."""
-    if metric not in values:
-        return "-"
-    value = values[metric]
-    if value is None:
-        return "n/a"
-    return f"{value:.2f}" if abs(value) >= 2 else f"{value:.4f}"
+def missing_rows(missing: Iterable[str]) -> list[Row]:
+    """Return a row for every test set that is not there."""
+    return [Row(f"{name}: missing, see below") for name in missing]
+
+
+def missing_lines(missing: Mapping[str, str]) -> list[str]:
+    """Return why test sets are not there."""
+    return [f"* {name}: missing: {reason}" for name, reason in missing.items()]
 
 
 def provenance(
@@ -149,26 +135,49 @@ def _how_kernels_are_drawn(network: KernelGuidedNetwork) -> str:
     return f"{network.samples} draw{'s' if network.samples > 1 else ''} of kernels, {seed}"
 
 
-def _provenance_lines(content: Mapping[str, Any]) -> list[str]:
-    """Return the notes on how values came about: metrics, way of restoring, weights, versions and network."""
-    lines = []
+def metric_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return the notes on what was measured, and on what could not be."""
+    lines = [f"* {name}: not measured: {reason}" for name, reason in content["unavailable"].items()]
     for name, metric in content["metrics"].items():
         arguments = ", ".join(f"{key} {value}" for key, value in metric.items() if key != "type")
         lines.append(f"* {name}: {metric['type']}" + (f" with {arguments}" if arguments else ""))
-    lines.append(f"* restored: {content['restored']}")
+    return lines
+
+
+def weights_line(content: Mapping[str, Any]) -> str:
+    """Return where the weights are from."""
+    weights = content["weights"]
+    if not weights:
+        return "none"
+    average = ", the average of the training" if weights["key"] == AVERAGE else ""
+    return f"{weights['key']} of {weights['file']}{average}, SHA-256 {weights['sha256']}"
+
+
+def versions_line(content: Mapping[str, Any]) -> str:
+    """Return the note on versions."""
+    return "* versions: " + ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+
+
+def _provenance_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return the notes on how values came about: way of restoring, weights, versions and network."""
+    lines = [f"* restored: {content['restored']}"]
     if "tiled" in content["restored"] or "windows" in content["restored"]:
         lines[-1] += "; in brackets: size and overlap, for what is larger than that"
-    weights = content["weights"]
-    said = f"{weights['key']} of {weights['file']}, SHA-256 {weights['sha256']}" if weights else "none"
-    lines.append(f"* weights: {said}")
-    lines.append("* versions: " + ", ".join(f"{name} {version}" for name, version in content["versions"].items()))
+    lines += [f"* weights: {weights_line(content)}", versions_line(content)]
     return lines + ([f"* network: {content['network']['variant']}"] if "network" in content else [])
 
 
+def plain_json(content: Mapping[str, Any]) -> str:
+    """Return the content of a report as JSON."""
+    return json.dumps(_plain(content), indent=2) + "\n"
+
+
 def _plain(value: Any) -> Any:
-    """Return nested dictionaries with text in place of infinite numbers, for which JSON has no notation."""
+    """Return nested dictionaries and lists with text in place of infinite numbers, for which JSON has no notation."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

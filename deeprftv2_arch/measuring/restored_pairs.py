@@ -1,5 +1,6 @@
 """What a network makes of the images of a test set, and how that is measured."""
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ class Pair:
         restored: (H, W, 3) BGR, of 8 bits or floats in 0..1.
         sharp: Of the same shape and type.
         fault: Why nothing could be restored.
+        seconds: How long the network took.
     """
 
     index: int
@@ -33,6 +35,7 @@ class Pair:
     restored: AnyImage | None = None
     sharp: AnyImage | None = None
     fault: str | None = None
+    seconds: float | None = None
 
 
 class RestoredPairs:
@@ -54,7 +57,9 @@ class RestoredPairs:
         """Restore one image; if it cannot be read, the pair says why."""
         try:
             item = self.dataset[index]
+            start = time.perf_counter()
             restored = self._restored(item["lq"], item["lq_path"])
+            seconds = time.perf_counter() - start
             if restored.shape != item["gt"].shape:
                 raise DataError(
                     f"{item['lq_path']}: restored to {_size(restored)}, but its ground truth is {_size(item['gt'])}; "
@@ -62,7 +67,8 @@ class RestoredPairs:
                 )
         except DataError as error:
             return Pair(index, self.name(index), fault=str(error))
-        return Pair(index, self.name(index), self.image(restored), self.image(item["gt"]))
+        images = self.image(restored), self.image(item["gt"])
+        return Pair(index, self.name(index), *images, seconds=seconds)
 
     def image(self, tensor: Tensor) -> AnyImage:
         """Turn RGB (3, H, W) into BGR (H, W, 3), clamped to 0..1 and, if the protocol demands it, rounded to 8 bits."""
@@ -108,4 +114,6 @@ def measure(pair: Pair, metrics: MetricSections) -> ImageResult:
         found = metric_values({"img": pair.restored, "img2": pair.sharp}, metrics)
     except DataError as error:
         return ImageResult(pair.index, pair.name, fault=f"{pair.name}: {error}")
-    return ImageResult(pair.index, pair.name, found.values, alignment_failed=found.alignment_failed)
+    return ImageResult(
+        pair.index, pair.name, found.values, alignment_failed=found.alignment_failed, seconds=pair.seconds
+    )

@@ -17,6 +17,7 @@ class ImageResult:
         baseline: The same of what the restored image is compared with; None where there is no such image.
         alignment_failed: Whether aligned metrics have the values of the image as it was; None without any.
         fault: Why it could not be measured; None where it was.
+        seconds: How long the network took; None where nobody looked.
     """
 
     index: int
@@ -25,6 +26,7 @@ class ImageResult:
     baseline: dict[str, float] | None = None
     alignment_failed: bool | None = None
     fault: str | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

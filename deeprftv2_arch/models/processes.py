@@ -16,6 +16,11 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
+def is_first_process() -> bool:
+    """Tell whether this process is alone or the first of its group."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
 def from_first_process(value: object) -> object:
     """Return the first process's value in every process; every process must call."""
     if not dist.is_initialized():

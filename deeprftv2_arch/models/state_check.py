@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
-GROUP_NUMBERS = ("lr", "initial_lr", "betas", "eps", "weight_decay")
+from deeprftv2_arch.options.muon import Muon
+
+GROUP_NUMBERS = ("lr", "initial_lr", "betas", "eps", "weight_decay", "momentum")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 LARGEST = 2.0**64  # of a number in a state; PyTorch cannot take much larger whole ones
 SCALE = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
@@ -64,12 +66,13 @@ def _optimizer_faults(found: Mapping[str, Any], optimizer: Optimizer) -> Iterato
                 yield f"the optimiser is another one: {name} is damaged"
         if not all(0 <= beta < 1 for beta in group.get("betas", ())):
             yield "the optimiser is another one: betas are not in 0..1"
-    if isinstance(optimizer, Adam | AdamW):
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if isinstance(optimizer, Adam | AdamW | Muon):
+        weights = [(weight, "momentum" in group) for group in optimizer.param_groups for weight in group["params"]]
         yield from _moment_faults(found.get("state"), weights)
 
 
-def _moment_faults(moments: Any, weights: Sequence[Tensor]) -> Iterator[str]:
+def _moment_faults(moments: Any, weights: Sequence[tuple[Tensor, bool]]) -> Iterator[str]:
+    """Check the moments of weights, each with whether it is one of :class:`Muon`'s matrices."""
     if not isinstance(moments, dict) or (weights and not moments):
         yield "the optimiser has no moments"
         return
@@ -77,10 +80,12 @@ def _moment_faults(moments: Any, weights: Sequence[Tensor]) -> Iterator[str]:
         if not is_whole_number(number) or number >= len(weights) or not isinstance(moment, dict):
             yield "the optimiser is of another network"
             return
-        if not _is_step(moment.get("step")):
+        weight, is_matrix = weights[number]
+        if not is_matrix and not _is_step(moment.get("step")):
             yield f"the optimiser has no number of steps for weight {number}"
             return
-        name = next((name for name in MOMENTS if not _fits(moment.get(name), weights[number])), None)
+        names = ("momentum_buffer",) if is_matrix else MOMENTS
+        name = next((name for name in names if not _fits(moment.get(name), weight)), None)
         if name is not None:
             yield f"the optimiser is of another network: {name} of weight {number} is missing or of another shape"
             return

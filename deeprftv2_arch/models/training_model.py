@@ -10,36 +10,37 @@ from typing import Any
 
 import torch
 from basicsr.archs import build_network
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from deeprftv2_arch.checkpoints.io import save, save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import CheckpointError, shown
+from deeprftv2_arch.models.concise_model import ConciseModel
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.processes import gathered, mean_over_processes
 from deeprftv2_arch.models.state_check import state_faults
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
+from deeprftv2_arch.options.checks import OPTIMISERS
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.sections import ModelOptions
 from deeprftv2_arch.options.validation import read_options
 
 
-class TrainingModel(SRModel, ABC):
+class TrainingModel(ConciseModel, ABC):
     """BasicSR's SRModel with what today's recipes need; what is trained on and compared is left to the subclasses.
 
     Options of the section ``train`` beyond SRModel's:
 
-        optim_g            also of type AdamW
+        optim_g            also of type AdamW or Muon
         scheduler          also of type CosineAnnealingLR: {T_max, eta_min}
         clip_grad_norm     largest norm of the gradient; absent or 0: as it is
         amp                bf16 or fp16; absent: float32. Validation is always in float32.
@@ -132,16 +133,10 @@ class TrainingModel(SRModel, ABC):
             return DistributedDataParallel(net, find_unused_parameters=self.options.find_unused_parameters)
         return super().model_to_device(net)
 
-    def print_network(self, net: nn.Module) -> None:
-        """Log a line about a network, in place of BasicSR's tree of its modules."""
-        bare = self.get_bare_model(net)
-        count = sum(parameter.numel() for parameter in bare.parameters())
-        get_root_logger().info("Network: %s, with parameters: %s", type(bare).__name__, f"{count:,}")
-
     def get_optimizer(self, optim_type: str, params: list[nn.Parameter], lr: float, **kwargs: Any) -> Optimizer:
-        """Build AdamW, or what BasicSR knows."""
-        if optim_type == "AdamW":
-            return AdamW(params, lr, **kwargs)
+        """Build AdamW, Muon, or what BasicSR knows."""
+        if optim_type in OPTIMISERS:
+            return OPTIMISERS[optim_type](params, lr, **kwargs)
         return super().get_optimizer(optim_type, params, lr, **kwargs)
 
     def setup_schedulers(self) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -16,6 +15,7 @@ from deeprftv2_arch.common.images import ByteImage
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.metrics.metric_values import MetricSections, metric_values, needs_ground_truth
 from deeprftv2_arch.metrics.results import ImageResult, SetResult, means
+from deeprftv2_arch.models.concise_model import ConciseModel
 from deeprftv2_arch.models.saved_images import save_image
 from deeprftv2_arch.models.validation import image_name, in_eval_mode, results_of_all, unavailable_anywhere
 from deeprftv2_arch.options.sections import ModelOptions
@@ -25,7 +25,7 @@ from deeprftv2_arch.options.validation import read_options
 Baseline = Callable[[ByteImage, tuple[int, int]], ByteImage]
 
 
-class ValidatingModel(SRModel):
+class ValidatingModel(ConciseModel):
     """BasicSR's model, with the images of a validation set shared out over all processes.
 
     Every process restores and measures every ``world_size``-th image. The values of all are then added up in the

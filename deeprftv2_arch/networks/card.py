@@ -137,15 +137,19 @@ class NetworkCard:
         except (IndexError, ValueError, ZeroDivisionError) as error:
             raise CheckpointError(f"these are not the tensors of {self._phrase}: they have other dimensions") from error
 
-    def build(self, state: State) -> nn.Module:
+    def build(self, state: State, told: Mapping[str, Any] | None = None) -> nn.Module:
         """Build the network that these weights fit, without them.
+
+        Args:
+            state: Weights by name.
+            told: Arguments that are known from elsewhere.
 
         Raises:
             CheckpointError: These are not the weights of such a network.
             OptionError: There is no such network.
         """
         arguments = self.deduce_arguments(state)
-        return self.network(**arguments, **self.untold(arguments))
+        return self.network(**{**arguments, **self.untold(arguments), **(told or {})})
 
     def published_name(self, arguments: Mapping[str, Any]) -> str | None:
         """Return the name of the published network with these deduced arguments; None if there is none."""

@@ -20,6 +20,7 @@ from deeprftv2_arch.options.building import arguments_in, build_network, constru
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.late_refusals import logger_faults, paired_image_faults, single_image_faults
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES, OTHER, model_type_named
+from deeprftv2_arch.options.muon import Muon
 from deeprftv2_arch.options.sections import (
     DataSection,
     OptimisationSection,
@@ -37,7 +38,7 @@ from deeprftv2_arch.options.validation import (
     type_faults,
 )
 
-OPTIMISERS: dict[str, Callable[..., Any]] = {"Adam": optim.Adam, "AdamW": optim.AdamW}
+OPTIMISERS: dict[str, Callable[..., optim.Optimizer]] = {"Adam": optim.Adam, "AdamW": optim.AdamW, "Muon": Muon}
 SCHEDULERS: dict[str, Callable[..., Any]] = {
     "CosineAnnealingLR": CosineAnnealingLR,
     "CosineAnnealingRestartLR": basicsr_schedulers.CosineAnnealingRestartLR,

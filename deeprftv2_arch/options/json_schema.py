@@ -118,12 +118,14 @@ def _registered(registry: Any, supplied: tuple[str, ...]) -> Schema:
 
 
 def _arguments(target: Callable[..., Any], supplied: tuple[str, ...]) -> Schema:
-    """Return the schemas of a class's or function's arguments, with what its docstring says of them."""
+    """Return the schemas of a class's or function's arguments, with their defaults and what its docstring says."""
     arguments = arguments_of(target, supplied, open_ended=False)
     found = TypeAdapter(arguments).json_schema()
     described = _described_arguments(inspect.getdoc(target) or "")
+    defaults = {name: argument.default for name, argument in inspect.signature(target).parameters.items()}
     return {
         name: {key: value for key, value in schema.items() if key != "title"}
+        | ({} if defaults[name] is inspect.Parameter.empty else {"default": defaults[name]})
         | ({"description": described[name]} if name in described else {})
         for name, schema in found.get("properties", {}).items()
     }

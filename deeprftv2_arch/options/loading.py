@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deeprftv2_arch.checkpoints.building import is_of_checkpoint
 from deeprftv2_arch.checkpoints.io import TOP_LEVEL, find_params, require_fit
 from deeprftv2_arch.checkpoints.stages import read_stage
 from deeprftv2_arch.data.patches import height_and_width
@@ -106,11 +107,37 @@ def load_options(arguments: Arguments, root: Path, is_train: bool, evaluates: bo
             refused by the network, or a file that it names is not there. All faults of the file are reported at once,
             a line each.
     """
+    content = read_content(arguments, root, is_train)
+    return run_of(content, arguments, root, is_train, evaluates)
+
+
+def read_content(arguments: Arguments, root: Path, is_train: bool) -> Content:
+    """Read an option file and change it as the command line says, without checking what it says.
+
+    Raises:
+        OptionError: The file is missing or no option file, or it cannot be changed so.
+    """
     content = read_option_file(arguments.opt)
     start = (content.get("path") or {}).get("pretrain_network_g") if isinstance(content.get("path"), dict) else None
     change_options(content, arguments.force_yml)
     if not is_train and is_training_file(content):
         content = as_testing(content, start, root)
+    return content
+
+
+def run_of(content: Content, arguments: Arguments, root: Path, is_train: bool, evaluates: bool = False) -> Run:
+    """Check the content of an option file, as :func:`load_options` does, and return the run.
+
+    Args:
+        content: The content; that of a file that is not there, too.
+        arguments: The command line; its ``opt`` is what messages name.
+        root: Folder that gets ``experiments/`` or ``results/``.
+        is_train: Whether it is for training or for testing.
+        evaluates: Whether it is for an evaluation.
+
+    Raises:
+        OptionError: See :func:`load_options`.
+    """
     _expand_users(content)
     options, data = check_options(content, str(arguments.opt), is_train, evaluates)
     if arguments.debug:
@@ -173,7 +200,8 @@ def _network_faults(run: Run, evaluates: bool) -> Iterator[str]:
     except OptionError as error:
         yield str(error).removeprefix(f"{run.file}: ")
         return
-    if not run.is_train and run.options.path.pretrain_network_g is None:
+    has_weights = run.options.path.pretrain_network_g is not None or is_of_checkpoint(run.options.network_g)
+    if not run.is_train and not has_weights:
         if network.state_dict():
             yield "path: pretrain_network_g: missing; testing needs the weights of a trained network"
         elif not evaluates:

@@ -169,7 +169,7 @@ class LoopSection(Section):
 class OptimisationSection(LoopSection):
     """``train`` of a model of this project, but for the losses."""
 
-    optim_g: Registered = Field(description="Optimiser: type AdamW or Adam, lr and its other arguments.")
+    optim_g: Registered = Field(description="Optimiser: type AdamW, Adam or Muon, lr and its other arguments.")
     scheduler: Registered = Field(description="Schedule of the learning rate: its type and arguments.")
     warmup_iter: WholeNumber = Field(-1, description="Iterations in which the learning rate rises from 0; -1: none.")
     clip_grad_norm: Annotated[float, Strict(), Ge(0)] | None = Field(

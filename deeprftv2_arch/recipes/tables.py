@@ -545,10 +545,11 @@ DEBLURRING_TESTS = {
     ),
     "test/ablation_GoPro": deblurring_test(
         [
-            "A row of the paper's ablations on the GoPro test set (1,111 images): here the full estimator of Table 7, "
-            "for which the paper reports 33.06 dB. For another row, replace network_g, all but its tiles, by that of "
-            "the row's file in options/ablation/, pretrain_network_g by its weights, and the two lines of `published` "
-            "by what its heading says."
+            "The full estimator of the paper's Table 7 on the GoPro test set (1,111 images); the paper reports "
+            "33.06 dB. Every other row of Tables 6 and 7 is measured by its own file in options/ablation/, as it is, "
+            "once it has been trained: python -m deeprftv2_arch test -opt options/ablation/table6_row02.yml. Several "
+            "rows make one table, in the tiles of this file: python -m deeprftv2_arch evaluate -opt "
+            "options/ablation/table6_row*.yml --protocol gopro --tile 512 128"
         ],
         GOPRO,
         network_of_row(5),
@@ -978,19 +979,19 @@ PHOTOGRAPHS: dict[str, Values] = {
     "DeepRFTv2_T_photos": {
         "heading": "DeepRFTv2-T, a small network for hand-held photographs (docs/deeprftv2_t.md).",
         "note": "It learns from sharp photographs alone, which are blurred while it asks for them, first by short "
-        "paths of the camera and then by longer ones. The mean squared error learns longer paths sooner than the "
-        "paper's losses do. The learning rate is held for 40,000 iterations and then falls for 20,000. Each takes "
-        "0.3 s on one quiet core, so 5 hours in all; to stop sooner or later, change hold and, with it, total_iter and "
-        "the last stage, and resume from any state before the fall.",
-        "paths": "[2, 30]",
-        "curriculum": "{longest: 13, pairs: 240000}",
-        "stages": [(30000, 64), (30000, 96)],
+        "paths of the camera and then by longer ones. The Charbonnier loss, with a knee at 0.03, learns short paths "
+        "much sooner than the mean squared error, and long ones no later; Muon learns in about two thirds of AdamW's "
+        "steps. The learning rate is held for 7,700 iterations and then falls for 11,700. Each takes 0.4 to 0.5 s on "
+        "one core, so two and a half hours; to stop sooner or later, change hold and, with it, total_iter and the last "
+        "stage, and resume from any state before the fall.",
+        "paths": "[2.5, 18]",
+        "curriculum": "{longest: 9, pairs: 14286}",
+        "stages": [(14000, 64, 8), (5400, 96, 4)],
         "start": None,
-        "warmup_iter": 200,
-        "lr": "1e-3",
-        "hold": 40000,
-        "t_max": 20000,
-        "losses": {"mse": "MSELoss, loss_weight: 10.0, reduction: mean"},
+        "warmup_iter": 50,
+        "hold": 7700,
+        "t_max": 11700,
+        "losses": {"charbonnier": "CharbonnierLoss, loss_weight: 1.0, eps: !!float 1e-3, reduction: mean"},
         "val_freq": 5000,
         "save_checkpoint_freq": 1000,
     },

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 import numpy as np
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
-from deeprftv2_arch.checkpoints.recognition import describe
+from deeprftv2_arch.checkpoints.recognition import NO_NETWORK_OF_OURS, describe, name_of
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import TileGrid, run_in_tiles
 from deeprftv2_arch.networks.protocol import TiledNetwork, traits_of
 from deeprftv2_arch.restoring.conversion import check_image, to_image, to_samples, to_tensor, with_alpha
+from deeprftv2_arch.restoring.devices import find_device, lacking_operator
 from deeprftv2_arch.restoring.image_files import MAX_PIXELS, Picture, read_image
 from deeprftv2_arch.restoring.image_kinds import Announced
 from deeprftv2_arch.restoring.kernels import estimated_kernels, middle
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 KERNEL_WINDOW = 256  # pixels
-LONGEST_REASON = 60  # characters of PyTorch's, why a device cannot be used
 MOMENT = 2.0  # seconds after which a bar shows how many tiles are done
 
 Result = TypeVar("Result")
@@ -111,7 +110,7 @@ class Restorer:
     ) -> None:
         if tile is not None and memory_limit is not None:
             raise OptionError("tile and memory_limit: give one of them, since the limit chooses the tiles")
-        self.device = _device(device)
+        self.device = find_device(device)
         self.network = network.to(self.device).eval()
         self.upscale = traits_of(network).upscale
         self.tile = None if tile is None else check_tiles(tile)
@@ -185,7 +184,7 @@ class Restorer:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: Path | str,
+        name_or_path: Path | str | None = None,
         *,
         device: torch.device | str | None = None,
         tile: tuple[int, int] | None = None,
@@ -193,10 +192,19 @@ class Restorer:
         max_pixels: int = MAX_PIXELS,
         dtype: torch.dtype = torch.float32,
     ) -> "Restorer":
-        """Build from weights that come with this package, by their name, or from a file as ``from_checkpoint`` does.
+        """Build from weights that come with this package, or from a file as ``from_checkpoint`` does.
+
+        Args:
+            name_or_path: A name of ``restoring.pretrained.PRETRAINED``, by default the first one, or a file.
+            device: See the class, as for the other arguments.
+            tile: See the class.
+            memory_limit: See the class.
+            max_pixels: See the class.
+            dtype: See the class.
 
         Raises:
-            CheckpointError: It is neither a name of ``PRETRAINED`` nor a file; see also ``from_checkpoint``.
+            CheckpointError: It is neither such a name nor a file, or no weights come with this package; see also
+                ``from_checkpoint``.
             OptionError: See the class.
         """
         network = network_of_checkpoint(pretrained_file(name_or_path))
@@ -205,7 +213,7 @@ class Restorer:
     def __repr__(self) -> str:
         """Say which network restores, where and in what precision."""
         kind = describe(self.network.state_dict())
-        name = type(self.network).__name__ if kind == "no network of this package" else kind
+        name = name_of(self.network) if kind == NO_NETWORK_OF_OURS else kind
         tiles = f", {self.tile}" if self.tile else ""
         return f"<Restorer: {name}, on {self.device} in {str(self.dtype).removeprefix('torch.')}{tiles}>"
 
@@ -501,8 +509,11 @@ class Restorer:
         start = time.perf_counter()
         x = x.to(self.device)
         one_by_one = traits_of(self.network).channels == 1
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            restored: Tensor = self.network(x.flatten(0, 1)[:, None] if one_by_one else x)
+        try:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                restored: Tensor = self.network(x.flatten(0, 1)[:, None] if one_by_one else x)
+        except NotImplementedError as error:
+            raise lacking_operator(error, self.device) from error
         if one_by_one:
             restored = restored[:, 0].unflatten(0, x.shape[:2])
         result = restored.float().cpu()
@@ -539,14 +550,3 @@ def _precision(dtype: torch.dtype, device: torch.device) -> torch.dtype:
         names = ", ".join(str(one) for one in possible)
         raise OptionError(f"dtype: {dtype} cannot be used on {device.type}; choose one of {names}")
     return dtype
-
-
-def _device(device: torch.device | str | None) -> torch.device:
-    try:
-        found = torch.empty(1, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
-        if found.type == "meta":
-            raise RuntimeError("it computes nothing")
-        return found
-    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for a device
-        reason = shorten(str(error), LONGEST_REASON, placeholder=" ...")
-        raise OptionError(f"device: {device} cannot be used here ({reason}); choose cpu or cuda") from error

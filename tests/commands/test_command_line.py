@@ -81,7 +81,11 @@ def test_an_unknown_argument_is_refused_by_itself(tmp_path: Path, words: tuple[s
         (("evaluate", "-opt", "a.yml", "--workers", "-1"), "expected a whole number from 0 on, not '-1'"),
         (("evaluate", "-opt", "a.yml", "--tile", "8", "2", "--whole"), "not allowed with argument"),
         (("train", "-opt", "a.yml", "--launcher", "mpi"), "invalid choice: 'mpi'"),
-        (("test", "--debug"), "the following arguments are required: -opt"),
+        (("train", "--debug"), "the following arguments are required: -opt"),
+        (("test", "--debug"), "--checkpoint, --protocol, --data: missing; name an option file by -opt FILE, or"),
+        (("evaluate", "--checkpoint", "a.pth"), "--protocol, --data: missing; name an option file by -opt FILE, or"),
+        (("test", "-opt", "a.yml", "--protocol", "gopro"), "--protocol: an option file names its own metrics"),
+        (("evaluate", "-opt", "a.yml", "--data", "."), "--data: an option file names its own data"),
         (("restore", "a.png", "-o", "", "--checkpoint", "a.pth"), "expected the name of a folder"),
         (("convert-reference", "a.pth", "b.pth", "--arch", "resnet"), "invalid choice: 'resnet'"),
         (("export", "--checkpoint", "a.pth", "-o", "a"), "a: end the name in .pt2 or .onnx, or give --format"),
@@ -104,7 +108,7 @@ def test_what_makes_no_sense_is_refused_before_anything_heavy(
 def test_modules_of_their_own_answer_the_same(tmp_path: Path, name: str) -> None:
     module = f"deeprftv2_arch.{name}"
     text = answer(tmp_path, "--help", module=module, program=f"{name}.py")
-    assert text.startswith(f"usage: python -m {module} [-h] -opt FILE")
+    assert text.startswith(f"usage: python -m {module} [-h] {'-opt' if name == 'train' else '[-opt'} FILE")
     as_command = answer(tmp_path, name, "--help")
     begin = text.index("options:")
     assert text[begin:] == as_command[as_command.index("options:") :]

@@ -20,7 +20,7 @@ from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
 from deeprftv2_arch.export import program as program_file
 from deeprftv2_arch.export.fourier import irfft2, rfft2
 from deeprftv2_arch.export.program import OLDEST_TORCH, traced
-from deeprftv2_arch.export.scan import GROUP, selective_scan_in_groups
+from deeprftv2_arch.export.scan import CHUNKS, POSITIONS, selective_scan_in_groups
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
@@ -83,8 +83,8 @@ def network(request: pytest.FixtureRequest) -> Iterator[Any]:
     torch.manual_seed(0)
     network = trained(NETWORKS[request.param]())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "CHUNK", 4)  # shorter loops, which are traced in less time
-        patch.setattr(scan, "GROUP", 16)
+        patch.setattr(scan, "CHUNKS", 4)  # shorter loops, which are traced in less time
+        patch.setattr(scan, "POSITIONS", 4)
         program = traced(network)
     with pytest.MonkeyPatch.context() as patch:
         for module in (onnx_model, program_file):
@@ -149,7 +149,7 @@ def test_an_onnx_model_restores_the_same(tmp_path: Path, monkeypatch: pytest.Mon
             np.testing.assert_allclose(restored, network(image).numpy(), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("length", [1, GROUP, 2 * GROUP + 3])
+@pytest.mark.parametrize("length", [1, CHUNKS * POSITIONS, 2 * CHUNKS * POSITIONS + 3])
 def test_the_scan_in_groups_is_the_scan(length: Any) -> None:
     batch, channels, states = 2, 3, 4
     u, delta = torch.randn(2, batch, channels, length, dtype=torch.float64)

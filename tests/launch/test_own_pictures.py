@@ -1,4 +1,4 @@
-"""The six commands of README's section "Your own pictures", with a network and pictures that are small."""
+"""The six commands of docs/own_pictures.md, with a network and pictures that are small."""
 
 import json
 import shlex
@@ -26,7 +26,7 @@ SMALL = (
 
 
 def commands() -> list[list[str]]:
-    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## Your own pictures")[1]
+    section = (REPOSITORY / "docs" / "own_pictures.md").read_text(encoding="utf-8")
     block = section.split("```sh\n")[1].split("```")[0]
     return [shlex.split(line) for line in block.strip().splitlines()]
 

@@ -1,6 +1,7 @@
 """Option files of a stock BasicSR under this project's launchers, and what BasicSR would have refused too late."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.errors import DeepRFTv2Error
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_training
+from deeprftv2_arch.measuring.evaluation import Request, evaluate
 from deeprftv2_arch.measuring.testing import run_testing
 
 # As train_EDSR_Lx2.yml of BasicSR, with a narrow network and few steps.
@@ -97,6 +99,8 @@ def test_a_stock_file_trains_and_its_network_stands_in_the_same_report(tmp_path:
     assert "[epoch:  4, iter:       5" in text  # of three images, one batch of two in an epoch
     assert text.count("Validation Set5") == 1
     assert "-1 day" not in text
+    assert "Network: EDSR, with parameters: " in text
+    assert "Conv2d" not in text  # hundreds of lines of a module tree
     (events,) = (tmp_path / "tb_logger/EDSR").iterdir()
     for tag in (b"losses/l_pix", b"lr", b"metrics/Set5/psnr"):
         assert tag in events.read_bytes()
@@ -112,6 +116,37 @@ def test_a_stock_file_trains_and_its_network_stands_in_the_same_report(tmp_path:
     enlarged = [calculate_psnr(imresize(low, truth.shape[:2]), truth, 2) for truth, low in images.values()]
     assert report["sets"]["Set5"]["baseline"]["psnr"] == pytest.approx(np.mean(enlarged), abs=1e-6)
     assert report["sets"]["Set5"]["network"]["psnr"] > 0
+    assert report["rows"]["network"] == "EDSR"
+    _measured_by_the_training_file_itself(file, tmp_path)
+
+
+def _measured_by_the_training_file_itself(file: Path, folder: Path) -> None:
+    """`test` and `evaluate` take it as it is, its section `val`, and agree where they measure the same."""
+    metric = "val:metrics:psnr={type: calculate_psnr, crop_border: 2, test_y_channel: true}"
+    run_testing(Arguments(file, force_yml=(metric,)), folder)
+    report = json.loads((folder / "results/EDSR/report.json").read_text(encoding="utf-8"))
+    assert report["weights"]["key"] == "params_ema"
+    text = "".join(evaluate(Request(Arguments(file), "sr", partial=True, workers=0), folder))
+    assert "| EDSR, whole, partial, 3 of 5 (Set5) |" in text
+    content = json.loads((folder / "results/EDSR/evaluation/sr_whole_partial.json").read_text(encoding="utf-8"))
+    measured = content["sets"]["Set5"]["network"]["psnr"]
+    assert measured == pytest.approx(report["sets"]["Set5"]["network"]["psnr"], abs=1e-9)
+    assert content["weights"] == report["weights"]
+    _measured_on_a_list(file, folder)
+
+
+def _measured_on_a_list(file: Path, folder: Path) -> None:
+    """BasicSR's `meta_info_file` names the images that count; what changes images is refused."""
+    (folder / "list.txt").write_text("2.png (32,40,3)\n0.png (32,40,3)\n", encoding="utf-8")
+    listed = f"datasets:val:meta_info_file={folder / 'list.txt'}"
+    text = "".join(evaluate(Request(Arguments(file, force_yml=(listed,)), "sr", partial=True, workers=0), folder))
+    assert "partial, 2 of 5 (Set5) |" in text
+    (folder / "list.txt").write_text("7.png\n", encoding="utf-8")
+    with pytest.raises(DeepRFTv2Error, match=r"list\.txt: lists 1 images, of which .*HR has 0"):
+        list(evaluate(Request(Arguments(file, force_yml=(listed,)), "sr", partial=True, workers=0), folder))
+    grey = Arguments(file, force_yml=("datasets:val:color=y",))
+    with pytest.raises(DeepRFTv2Error, match="datasets: val: color: evaluate measures images as they are stored"):
+        list(evaluate(Request(grey, "sr", partial=True, workers=0), folder))
 
 
 def refused(content: dict[str, Any], folder: Path, test: bool = False) -> str:
@@ -162,15 +197,19 @@ def test_perceptual_loss_without_its_weights(
     ("change", "message"),
     [
         ({"datasets__train__gt_size": None}, "gt_size: missing"),
-        ({"datasets__train__dataroot_lq": "nowhere"}, "nowhere"),
+        ({"datasets__train__dataroot_lq": "nowhere"}, "there is no nowhere; .* python -m datasets_prep pairs"),
+        (
+            {"datasets__val__dataroot_gt": "datasets/Set5/GTmod12"},
+            "datasets: val: Set5: dataroot_gt: there is no .* python -m datasets_prep sr-benchmarks",
+        ),
     ],
 )
 def test_missing_keys_and_folders_of_stock_data(
     stock: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     found = refused(changed(stock, change), tmp_path)
-    assert "datasets: train: " in found
-    assert message in found
+    assert "datasets: " in found
+    assert re.search(message, found)
 
 
 def test_stages_of_a_stock_data_set(tmp_path: Path) -> None:

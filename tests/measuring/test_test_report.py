@@ -128,7 +128,7 @@ def test_report_says_how_its_figures_came_about(tmp_path: Path) -> None:
     weights = write_enlarger(tmp_path / "weights.pth", 2, shift=5)
     options = super_resolution_options(weights, 2, datasets=sections, published=PUBLISHED)
     content, text = report_of(tmp_path, options)
-    assert content["rows"] == {"baseline": "bicubic", "network": "network", "published": "somebody (paper)"}
+    assert content["rows"] == {"baseline": "bicubic", "network": "MSRResNet", "published": "somebody (paper)"}
     assert list(content["sets"]) == ["flat", "other"]
     assert content["sets"]["other"]["published"] is None
     assert content["metrics"] == options["val"]["metrics"]
@@ -153,7 +153,7 @@ def test_report_says_how_its_figures_came_about(tmp_path: Path) -> None:
         "| psnr / ssim | flat (2) | other (1) |",
         "|---|---|---|",
         f"| bicubic | {bicubic} | {other[0]} |",
-        f"| network | {network} | {other[1]} |",
+        f"| MSRResNet | {network} | {other[1]} |",
         "| somebody (paper) | 34.70 / - | - / - |",
     ]
     assert "* psnr: calculate_psnr with crop_border 2, test_y_channel True" in lines
@@ -165,7 +165,7 @@ def test_equal_images_have_an_infinite_psnr_in_valid_json(tmp_path: Path) -> Non
     weights = write_enlarger(tmp_path / "weights.pth", 2)
     content, text = report_of(tmp_path, super_resolution_options(weights, 2, datasets={"test": section}))
     assert content["sets"]["flat"]["network"] == {"psnr": "inf", "ssim": pytest.approx(1)}
-    assert "| network | inf / 1.0000 |" in text
+    assert "| MSRResNet | inf / 1.0000 |" in text
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_metric_that_cannot_be_measured_is_named_with_the_reason(
     assert content["sets"]["flat"]["network"] == {"lpips": None, "psnr": pytest.approx(flat_psnr(5), abs=1e-3)}
     lines = text.splitlines()
     assert f"| bicubic | n/a / {flat_psnr(10):.2f} |" in lines
-    assert f"| network | n/a / {flat_psnr(5):.2f} |" in lines
+    assert f"| MSRResNet | n/a / {flat_psnr(5):.2f} |" in lines
     assert "| somebody | 0.2500 / - |" in lines
     assert "* lpips: not measured: no weights here" in lines
 

@@ -77,3 +77,17 @@ def test_whole_state_is_taken(trained: tuple[Any, dict[str, Any]]) -> None:
     model.resume_training(copy.deepcopy(whole))
     assert model.iteration == 1
     assert (Path(model.opt["path"]["training_states"]) / "1.state").is_file()
+
+
+def test_state_of_muon_is_taken_whole_or_refused(tmp_path: Path) -> None:
+    muon = {"optim_g": {"type": "Muon", "lr": 1e-3, "weight_decay": 1e-3}}
+    model = build(tmp_path, muon, network_g={"type": "TwoScaleConvolutions", "width": 16})
+    train(model, [1])
+    model.save(0, 1)
+    whole = torch.load(tmp_path / "training_states" / "1.state", weights_only=True)
+    for name, fault in (("momentum_buffer", "momentum_buffer of weight"), ("step", "no number of steps")):
+        state = copy.deepcopy(whole)
+        next(moments for moments in state["optimizers"][0]["state"].values() if name in moments).pop(name)
+        with pytest.raises(CheckpointError, match=fault):
+            model.resume_training(state)
+    model.resume_training(whole)

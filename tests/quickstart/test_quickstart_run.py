@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,19 @@ def test_it_ends_with_table_and_images(finished: tuple[Path, subprocess.Complete
             saved = cv2.imread(str(out / "held_out" / kind / f"{name}.png"))
             np.testing.assert_array_equal(saved[:, :, ::-1], photograph)
     assert not list(out.glob("*.tmp"))
+
+
+def test_it_ends_with_the_command_that_restores_with_its_network(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, process = finished
+    words = shlex.split(process.stdout.splitlines()[-1])
+    assert words[1:4] == ["-m", "deeprftv2_arch", "restore"]
+    photograph, *others = sorted(Path(words[4]).iterdir())
+    assert len(others) == len(HELD_OUT) - 1
+    words[4] = str(photograph)  # of these, for time's sake, one
+    subprocess.run(words, cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+    assert [path.name for path in (out / "restored").glob("*.png")] == [photograph.name]
 
 
 def test_the_last_validation_of_basicsr_saw_the_same_images(

@@ -35,6 +35,7 @@ from deeprftv2_arch.restoring import restorer as restorer_module
 from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.image_files import read_image, write_image
 from deeprftv2_arch.restoring.memory import budget, is_out_of_memory, parse_bytes, pixels_that_fit, tiles_that_fit
+from deeprftv2_arch.restoring.pretrained import Pretrained
 from deeprftv2_arch.restoring.tiles import Tiles
 
 ODD = (75, 101)
@@ -291,7 +292,7 @@ def test_what_a_restorer_says_of_itself(tmp_path: Path) -> None:
 
 def test_pretrained_weights_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_identity(tmp_path / "net.pth")
-    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": path})
+    monkeypatch.setattr(pretrained, "PRETRAINED", {"small": Pretrained(path, "")})
     image = noise(16, 24, 3)
     for name in ("small", path, str(path)):
         np.testing.assert_array_equal(Restorer.from_pretrained(name, device="cpu")(image), image)
@@ -647,8 +648,8 @@ def test_weights_that_do_not_fit_the_option_file(tmp_path: Path) -> None:
         ({"memory_limit": 0}, "^0 is no amount of memory"),
         ({"memory_limit": -1}, "^-1 is no amount of memory"),
         ({"max_pixels": 0}, "max_pixels: expected a number above 0, got 0"),
-        ({"device": "meta"}, r"device: meta cannot be used here \(it computes nothing\); choose cpu or cuda"),
-        ({"device": "frog"}, r"^device: frog cannot be used here \(.{,60}\); choose cpu or cuda$"),
+        ({"device": "meta"}, r"device: meta cannot be used here \(it computes nothing\); choose cpu, cuda or mps"),
+        ({"device": "frog"}, r"^device: frog cannot be used here \(.{,60}\); choose cpu, cuda or mps$"),
         ({"tile": (32, 8), "memory_limit": 2**30}, "give one of them"),
         ({"device": "abacus"}, "device: abacus cannot be used here"),
     ],

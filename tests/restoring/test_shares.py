@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from films import moving_image, write_film
 from restoring_helpers import noise, run_command, save_identity
 
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.restoring.batch.plan import plan
 from deeprftv2_arch.restoring.batch.shares import Share, find_share
 from deeprftv2_arch.restoring.image_files import write_image
+from deeprftv2_arch.restoring.videos.blocks import LENGTH
 
 
 @pytest.fixture
@@ -108,6 +110,9 @@ def test_shards_make_what_one_process_makes(tmp_path: Path, photos: Path, capsys
 @pytest.mark.slow
 def test_processes_of_torchrun_share_and_tell_of_all(tmp_path: Path, photos: Path) -> None:
     checkpoint, out = save_identity(tmp_path / "net.pth"), tmp_path / "out"
+    images = [moving_image(number, 16, 16) for number in range(2 * LENGTH + 1)]
+    film = write_film(photos / "film.mkv", times=[(number, 1) for number in range(len(images))], images=images)
+    assert run_command("restore", film, "-o", tmp_path / "one", "--checkpoint", checkpoint) == 0
     words = ["-m", "deeprftv2_arch", "restore", photos, "-o", out, "--checkpoint", checkpoint]
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, words)],
@@ -116,6 +121,7 @@ def test_processes_of_torchrun_share_and_tell_of_all(tmp_path: Path, photos: Pat
         text=True,
         check=False,
     )
-    assert run.stdout == f"{out}: 5 restored, 1 failed\n"
+    assert run.stdout == f"{out}: 6 restored, 1 failed\n"
     assert run.stderr.count("broken.jpg: is neither a PNG nor a JPEG") == 1
-    assert sorted(path.name for path in out.iterdir()) == [f"{number}.png" for number in range(5)]
+    assert sorted(path.name for path in out.iterdir()) == [*(f"{number}.png" for number in range(5)), "film.mp4"]
+    assert (out / "film.mp4").read_bytes() == (tmp_path / "one" / "film.mp4").read_bytes()

@@ -12,11 +12,23 @@ from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.restoring.batch.sources import find_sources
 from deeprftv2_arch.restoring.image_files import WRITTEN, has_alpha
 from deeprftv2_arch.restoring.image_kinds import IMAGE_EXTENSIONS, READ
-from deeprftv2_arch.restoring.videos.reading import VIDEO_EXTENSIONS
+from deeprftv2_arch.restoring.videos.containers import VIDEO_EXTENSIONS
 
 LONGEST_NAME = 255  # bytes, on the common file systems
 VIDEO_SUFFIX = ".mp4"
 _ENDINGS = {"png": (".png",), "jpg": (".jpg", ".jpeg"), "webp": (".webp",), "tif": (".tif", ".tiff")}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one of several processes restores of a film: every ``count``-th block of frames, from one of a number on."""
+
+    number: int = 0
+    count: int = 1
+
+
+class LeftToOthersError(DataError):
+    """Other processes still restore their parts of a film, or one of them has completed it."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +40,14 @@ class Job:
         target: What it is restored to.
         comparison: Both side by side.
         kernels: The estimated kernels.
+        part: What is to be restored of a video.
     """
 
     source: Path
     target: Path | None
     comparison: Path | None = None
     kernels: Path | None = None
+    part: Part = Part()
 
     def outputs(self) -> list[Path]:
         """Return every file that is wanted."""
@@ -50,7 +64,7 @@ class Job:
         def absent(path: Path | None) -> Path | None:
             return None if path is None or path.is_file() else path
 
-        return Job(self.source, absent(self.target), absent(self.comparison), absent(self.kernels))
+        return Job(self.source, absent(self.target), absent(self.comparison), absent(self.kernels), self.part)
 
     def is_outdated(self) -> bool:
         """Tell whether the source was changed after one of the files, which are all there, was written."""

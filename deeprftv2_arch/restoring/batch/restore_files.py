@@ -15,13 +15,12 @@ from deeprftv2_arch.common.locking import FileLock
 from deeprftv2_arch.common.stopping import stop_if_asked
 from deeprftv2_arch.errors import LONGEST_MESSAGE, DataError, DeepRFTv2Error, cut, escaped, shortened
 from deeprftv2_arch.restoring.batch.comparison import side_by_side
-from deeprftv2_arch.restoring.batch.plan import Job, Plan, is_video, require_inside
-from deeprftv2_arch.restoring.batch.restore_video import restore_video
+from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.conversion import has_alpha
 from deeprftv2_arch.restoring.image_files import QUALITY, require_writable, write_image
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
-from deeprftv2_arch.restoring.videos.writing import ffmpeg
+from deeprftv2_arch.restoring.videos.blocks import remove_blocks
 
 _DIGITS = 16  # of the names of locks
 MOST_KINDS = 5  # of files that the summary names
@@ -37,7 +36,7 @@ class Outcome:
         elsewhere: How many another process has restored meanwhile.
         failures: One line for every other one.
         tiles: Size of the tiles of every one that was restored in tiles.
-        silent: How many videos were written without their sound.
+        in_part: The videos of which this process has restored its part, while others have not restored theirs.
         left_out: Files that are neither images nor videos.
         left: How many were not restored, because a signal has stopped the work.
         stop: That signal, if there was one.
@@ -48,7 +47,7 @@ class Outcome:
     elsewhere: int = 0
     failures: list[str] = field(default_factory=list)
     tiles: list[int] = field(default_factory=list)
-    silent: int = 0
+    in_part: list[Job] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
     left: int = 0
     stop: KeyboardInterrupt | None = None
@@ -57,8 +56,8 @@ class Outcome:
         parts = [f"{self.restored} restored"]
         if self.tiles:
             parts[0] += f" ({len(self.tiles)} in tiles, the smallest of {min(self.tiles)} pixels)"
-        if self.silent:
-            parts.append(f"sound, if there was any, lost in {self.silent}, since there is no program ffmpeg")
+        if self.in_part:
+            parts.append(f"{len(self.in_part)} restored in part (the last of the other jobs completes them)")
         if self.done:
             parts.append(f"{self.done} done before (--overwrite restores them again)")
         if self.elsewhere:
@@ -100,20 +99,18 @@ def restore_files(
     def restore_missing(job: Job) -> None:
         wanted = job if overwrite else job.missing()
         if not wanted.outputs():
-            outcome.done += 1
-            if job.is_outdated():
-                outcome.failures.append(
-                    f"{job.source}: is newer than {job.outputs()[0]}, which stays as it is; --overwrite replaces it"
-                )
+            _note_as_done(job, outcome)
             return
         try:
             tiles = _restore_one(restorer, wanted, out, quality, strip, progress.set_postfix_str)
+        except LeftToOthersError:
+            outcome.in_part += [wanted] if wanted.missing().outputs() else []
+            return
         except Exception as error:  # of whatever kind: the others are still to be restored
             outcome.failures.append(_line(job.source, error))
             return
         outcome.restored += 1
         outcome.tiles += [tiles.size] if tiles else []
-        outcome.silent += ffmpeg() is None and any(path.suffix == ".mp4" for path in wanted.outputs())
         progress.set_postfix_str(f"last one in {tiles}" if tiles else "")
 
     outcome = Outcome(failures=list(plan.failures), left_out=plan.other_kinds)
@@ -142,13 +139,28 @@ def restore_files(
     return outcome
 
 
+def _note_as_done(job: Job, outcome: Outcome) -> None:
+    """Note that all files of a job are there; of a film that is shared, one process does so."""
+    if job.part.number:
+        return
+    outcome.done += 1
+    if is_video(job.source):
+        for path in job.outputs():
+            remove_blocks(path)  # which a process has left that was killed when all was done
+    if job.is_outdated():
+        outcome.failures.append(
+            f"{job.source}: is newer than {job.outputs()[0]}, which stays as it is; --overwrite replaces it"
+        )
+
+
 def _locked(job: Job, out: Path, wait: float = 0.0) -> AbstractContextManager[object]:
     """Keep a job from other processes for the time of a with-block.
 
     Raises:
         BlockingIOError: One of them works on it.
     """
-    digest = hashlib.sha256(os.fsencode(os.path.relpath(job.outputs()[0], out))).hexdigest()
+    name = os.fsencode(os.path.relpath(job.outputs()[0], out))
+    digest = hashlib.sha256(name + f" {job.part}".encode() * (job.part.count > 1)).hexdigest()
     try:
         lock = FileLock(out / f".{digest[:_DIGITS]}.restoring.lock", wait)
     except BlockingIOError:
@@ -169,7 +181,14 @@ def _restore_one(
         if path.is_dir():
             raise DataError(f"{path}: is a folder where the result is to be; rename it")
     if is_video(job.source):
-        return restore_video(restorer, job)
+        try:
+            from deeprftv2_arch.restoring.batch.restore_video import restore_video
+        except ImportError as error:
+            raise DataError(
+                f"{job.source}: films are read and written by the package av, which cannot be loaded ({error}); "
+                'pip install "deeprftv2_arch[video]" installs it, or restore a folder of numbered frames'
+            ) from error
+        return restore_video(restorer, job, strip)
     return restore_image(restorer, job, quality, strip, announce)
 
 

@@ -1,7 +1,8 @@
 """Several processes that share what there is to restore: those of torchrun, or the jobs of an array.
 
-Which file is whose depends on the names of all results alone. So every process plans everything, restores its share,
-and writes what one process would have written.
+Which file is whose depends on the names of all results alone, and which frames of a film on their numbers. So every
+process plans everything, restores its share, and writes what one process would have written. The last one that has
+restored its part of a film puts it together.
 """
 
 import os
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from deeprftv2_arch.errors import OptionError, shortened
-from deeprftv2_arch.restoring.batch.plan import Plan
+from deeprftv2_arch.restoring.batch.plan import Part, Plan, is_video
 from deeprftv2_arch.restoring.batch.restore_files import Outcome
 
 LEFT_OVER = "start with torchrun, or unset what is left of it"
@@ -24,7 +25,7 @@ PATIENCE = timedelta(days=30)  # with the others' work, before their outcomes ar
 
 @dataclass(frozen=True)
 class Share:
-    """Every ``count``-th file, from the one of a number on.
+    """Every ``count``-th file, from the one of a number on; of videos every ``count``-th block of frames.
 
     Attributes:
         number: From 0.
@@ -36,9 +37,19 @@ class Share:
     count: int = 1
     local_rank: int | None = None
 
-    def of(self, plan: Plan) -> Plan:
-        """Return this share of a plan; what is wrong with inputs, and left out, belongs to the first one."""
-        mine = plan.jobs[self.number :: self.count]
+    def of(self, plan: Plan, films_as_wholes: bool = False) -> Plan:
+        """Return this share of a plan; what is wrong with inputs, and left out, belongs to the first one.
+
+        Args:
+            plan: Of all processes.
+            films_as_wholes: Whether a film is for one process. So it must be where films are to be replaced, since
+                nobody could tell a film that others have completed from the old one.
+        """
+        mine = [
+            replace(job, part=Part((self.number - place) % self.count, self.count)) if shared else job
+            for place, job in enumerate(plan.jobs)
+            if (shared := is_video(job.source) and not films_as_wholes) or place % self.count == self.number
+        ]
         return replace(plan, jobs=mine) if self.number == 0 else Plan(plan.folder, mine)
 
     def device(self) -> str | None:
@@ -112,8 +123,19 @@ def of_all(outcome: Outcome, share: Share) -> Outcome | None:
         whole.done += one.done
         whole.failures += one.failures
         whole.tiles += one.tiles
-        whole.silent += one.silent
+        whole.in_part += one.in_part
         whole.left_out += one.left_out
         whole.elsewhere += one.elsewhere
         whole.left += one.left
+    # Every process that has reached a film may have found the same fault, and one of them may have completed it.
+    whole.failures = list(dict.fromkeys(whole.failures))
+    incomplete = {job.source: job for job in whole.in_part if job.missing().outputs()}
+    if not whole.left:
+        named = " ".join(whole.failures)
+        whole.failures += [
+            f"{source}: not all frames were restored, since a process has failed; the same command goes on"
+            for source in incomplete
+            if str(source) not in named
+        ]
+    whole.in_part = []
     return whole

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deeprftv2_arch.restoring.image_kinds import IMAGE_EXTENSIONS
-from deeprftv2_arch.restoring.videos.reading import VIDEO_EXTENSIONS
+from deeprftv2_arch.restoring.videos.containers import VIDEO_EXTENSIONS
 
 WILDCARDS = frozenset("*?[")
 

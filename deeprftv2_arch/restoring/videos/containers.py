@@ -1,11 +1,21 @@
-"""What files with videos are, told from their contents: the kind of container, and whether it is complete."""
+"""What files with films are, told from their contents: the kind of container, and whether it is complete.
+
+Decoders pass over what is missing at the end of a torn file, so that is read from the container. MPEG transport and
+program streams have no end that one could miss; a Flash film says its size or does not.
+"""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from deeprftv2_arch.errors import DataError
+
+VIDEO_EXTENSIONS = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi"),
+    *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".flv"),
+)
+KINDS = "MP4, QuickTime, 3GP, Matroska, WebM, AVI, MPEG, WMV, Flash"
 
 # The first box of an MP4 or a QuickTime film; old ones have no ftyp.
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -13,40 +23,57 @@ INDEX = b"moov"
 SMALLEST_BOX = 8  # bytes, of its size and its kind
 SIZE_FOLLOWS, SIZE_TO_END = 1, 0  # in place of the size of a box
 MATROSKA, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # begin the two elements of a Matroska or WebM file
+ASF = bytes.fromhex("3026b2758e66cf11")
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+PROGRAM_STREAM = b"\x00\x00\x01\xba"
+# Of transport streams: the byte with which packets begin, and how long one is; on discs with four bytes before it.
+SYNC, PACKET, PACKET_OF_DISC = 0x47, 188, 192
+MOST_AHEAD = 2**16  # bytes in which a header says the size of the file
 
 
-def require_whole_video(path: Path) -> bool:
-    """Refuse what is no video or has lost its end, which decoders would pass over in silence.
+def require_whole_video(path: Path) -> str:
+    """Refuse what is no film or has lost its end, which decoders would pass over in silence.
 
     Also refused are text files that name other files to play, whatever they are called.
 
     Returns:
-        Whether the number of frames that a decoder finds announced is that of the file; of Matroska and WebM it is
-        estimated from the length of everything, sound included.
+        The name of the demuxer for it.
 
     Raises:
-        DataError: It is not MP4, QuickTime, Matroska, WebM or AVI, or it is truncated.
+        DataError: It is of no kind in ``KINDS``, or it is truncated.
         OSError: It cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(12)
+        start = file.read(MOST_AHEAD)
         if not start:
             raise DataError(f"{path}: is empty")
-        if start[4:8] in FIRST_BOXES:
-            is_whole = _mp4_is_whole(file, size)
-        elif start[:4] == b"RIFF" and start[8:] == b"AVI ":
-            is_whole = 0 < struct.unpack("<I", start[4:8])[0] <= size - 8
-        elif start[:4] == MATROSKA:
-            is_whole = _matroska_is_whole(file, size)
-        else:
-            raise DataError(f"{path}: is no video of a known kind (MP4, QuickTime, Matroska, WebM, AVI)")
-    if not is_whole:
-        raise DataError(f"{path}: is truncated")
-    return start[:4] != MATROSKA
+        kind = _kind(start)
+        if kind is None:
+            raise DataError(f"{path}: is no film of a known kind ({KINDS})")
+        if not _IS_WHOLE[kind](file, start, size):
+            raise DataError(f"{path}: is truncated")
+    return kind
 
 
-def _mp4_is_whole(file: BinaryIO, size: int) -> bool:
+def _kind(start: bytes) -> str | None:
+    if start[4:8] in FIRST_BOXES:
+        return "mov"
+    for kind, found in (
+        ("avi", start[:4] == b"RIFF" and start[8:12] == b"AVI "),
+        ("matroska", start[:4] == MATROSKA),
+        ("flv", start[:3] == b"FLV"),
+        ("asf", start[:8] == ASF),
+        ("mpeg", start[:4] == PROGRAM_STREAM),
+        ("mpegts", all(start[at : at + 1] == bytes([SYNC]) for at in (0, PACKET))),
+        ("mpegts", all(start[at : at + 1] == bytes([SYNC]) for at in (4, 4 + PACKET_OF_DISC))),
+    ):
+        if found:
+            return kind
+    return None
+
+
+def _mp4_is_whole(file: BinaryIO, start: bytes, size: int) -> bool:
     """Tell whether every box is there to its end, and the index among them."""
     kinds = []
     for kind, end in _boxes(file, size):
@@ -73,7 +100,11 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
         yield kind, position
 
 
-def _matroska_is_whole(file: BinaryIO, size: int) -> bool:
+def _avi_is_whole(file: BinaryIO, start: bytes, size: int) -> bool:
+    return 0 < int.from_bytes(start[4:8], "little") <= size - 8
+
+
+def _matroska_is_whole(file: BinaryIO, start: bytes, size: int) -> bool:
     """Tell whether the element that holds everything is there to its end; one that was streamed does not say."""
     file.seek(4)
     header_length = _ebml_number(file) or 0
@@ -92,3 +123,26 @@ def _ebml_number(file: BinaryIO) -> int | None:
     more = 8 - first[0].bit_length()
     number = int.from_bytes(bytes([first[0] - (1 << (7 - more))]) + file.read(more), "big")
     return None if number == (1 << 7 * (more + 1)) - 1 else number
+
+
+def _asf_is_whole(file: BinaryIO, start: bytes, size: int) -> bool:
+    """Tell whether the file is as long as its properties say; what was streamed says nothing."""
+    at = start.find(ASF_PROPERTIES)
+    return at >= 0 and int.from_bytes(start[at + 40 : at + 48], "little") <= size
+
+
+def _flv_is_whole(file: BinaryIO, start: bytes, size: int) -> bool:
+    """Tell whether the file is as long as its metadata say, if they do."""
+    at = start.find(b"filesize\x00")
+    return at < 0 or len(start) < at + 17 or struct.unpack(">d", start[at + 9 : at + 17])[0] <= size
+
+
+_IS_WHOLE: dict[str, Callable[[BinaryIO, bytes, int], bool]] = {
+    "mov": _mp4_is_whole,
+    "avi": _avi_is_whole,
+    "matroska": _matroska_is_whole,
+    "asf": _asf_is_whole,
+    "flv": _flv_is_whole,
+    "mpeg": lambda *_: True,
+    "mpegts": lambda *_: True,
+}

@@ -1,6 +1,7 @@
 """Lets the released basicsr be built on Python 3.13 and later; only for the time of that one build.
 
-    PYTHONPATH=$PWD/tools/basicsr_build pip install --no-build-isolation --no-deps basicsr
+    python -m deeprftv2_arch install-basicsr    # does this:
+    PYTHONPATH=$PWD/deeprftv2_arch/basicsr_build pip install --use-pep517 --no-build-isolation basicsr
 
 basicsr 1.4.2 is published as sources whose setup.py runs ``exec(code)`` in a function and then looks for a variable in
 ``locals()``. Since Python 3.13 (PEP 667) ``exec`` writes such variables to a copy, and the build ends with ``KeyError:
