@@ -22,8 +22,9 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
-from deeprftv2_arch.common.full_disk import is_full_disk
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
+from deeprftv2_arch.common.system_faults import system_fault
+from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError, escaped
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
@@ -335,6 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _act(arguments: Sequence[str] | None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
+    working_folder()  # without which the names of files mean nothing
     if options.data_set is None and not hasattr(options, "truth"):
         synthetic_blur.run(options, _say)
         return
@@ -355,9 +357,10 @@ def _status_of(work: Callable[[], None]) -> int:
         sys.stderr.write("error: " + "\n".join(lines) + "\n")
         return 2
     except OSError as error:
-        if not is_full_disk(error):
+        line = system_fault(error)
+        if line is None:
             raise
-        sys.stderr.write(f"error: {escaped(str(error.filename))}: {error.strerror}; make room there\n")
+        sys.stderr.write(f"error: {escaped(line)}\n")
         return 2
     except KeyboardInterrupt as stop:
         known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)

@@ -1,7 +1,9 @@
 """Checkpoints of other projects, which spandrel recognises: as spandrel itself restores with them."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,3 +84,19 @@ def test_weights_that_nobody_knows(tmp_path: Path) -> None:
     torch.save({"params": {"something": torch.zeros(3)}}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="holds weights of no network of this package"):
         network_of_checkpoint(tmp_path / "x.pth")
+
+
+def test_networks_of_narrower_licences_are_known_where_their_package_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = []
+
+    def install(ignore_duplicates: bool) -> None:
+        installed.append(ignore_duplicates)
+
+    package = SimpleNamespace(install=install)
+    monkeypatch.setitem(sys.modules, "spandrel_extra_arches", package)
+    monkeypatch.setattr("deeprftv2_arch.checkpoints.peers.find_spec", lambda name: object())
+    torch.save({"params": compact().state_dict()}, tmp_path / "x.pth")
+    network_of_checkpoint(tmp_path / "x.pth")
+    assert installed == [True]
