@@ -38,6 +38,7 @@ from deeprftv2_arch.restoring.image_metadata import (
     Metadata,
     checked,
     jpeg_with_metadata,
+    losses_of,
     lost_outside_of_png,
     png_with_metadata,
     read_metadata,
@@ -106,7 +107,7 @@ def read_image(
     except PreparationError as error:
         raise DataError(f"{path}: {error}") from error
     metadata, orientation = read_metadata(data, says.kind, is_grey=image.ndim == 2 or image.shape[2] == 2)
-    for loss in _losses(data, says):
+    for loss in (*_losses(data, says), *losses_of(data, says.kind, metadata)):
         logger.warning("%s: %s", path, loss)
     return Picture(_upright(image, orientation), metadata)
 

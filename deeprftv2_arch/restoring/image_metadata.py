@@ -1,6 +1,7 @@
 """What images say about themselves: which way up the camera was held, what their colours mean, when they were taken."""
 
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,12 @@ EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 PNG_PROFILE, PNG_EXIF, PNG_DENSITY, PNG_TEXT = b"iCCP", b"eXIf", b"pHYs", b"iTXt"
 PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # begins such a text
-PNG_COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+PNG_COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")  # the last two: of the screen of HDR images
+PNG_WORDS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8](?=["'<])""")
+_FILM_BEHIND = re.compile(rb"\xff\xd9[^\xff]{0,200}ftyp(?:mp4|iso|qt)")  # of phones, after the end of the image
+_COMMENT, _IPTC = 0xFE, 0xED  # segments of a JPEG
+_LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 COLOUR_SPACE = slice(16, 20)  # of an ICC profile
 _JFIF, _JFIF_NAME = 0xE0, b"JFIF\0"
 _LONGEST_SEGMENT = 65_533  # bytes of a JPEG's segment
@@ -47,6 +53,7 @@ class Metadata:
         xmp: Its XMP packet.
         colours: What a PNG's chunks say of its colours (cICP, sRGB, gAMA, cHRM), by their names.
         density: Pixels to a metre in width and height, or, with False, their aspect alone, as in a PNG's pHYs.
+        words: A PNG's texts, such as its title: the kind of each chunk and its content.
     """
 
     profile: bytes | None = None
@@ -54,10 +61,11 @@ class Metadata:
     xmp: bytes | None = None
     colours: Mapping[bytes, bytes] = field(default_factory=lambda: MappingProxyType({}))
     density: tuple[int, int, bool] | None = None
+    words: tuple[tuple[bytes, bytes], ...] = ()
 
     def stripped(self) -> "Metadata":
         """Return it without what tells of people, places and times, but with what colours mean."""
-        return replace(self, exif=None, xmp=None)
+        return replace(self, exif=None, xmp=None, words=())
 
     def without_colours(self) -> "Metadata":
         """Return it without what describes colours of another kind than the pixels have."""
@@ -75,12 +83,36 @@ def read_metadata(data: bytes, kind: str, is_grey: bool) -> tuple[Metadata, int]
         kind: As :class:`~deeprftv2_arch.restoring.image_kinds.Announced` says.
         is_grey: Whether the image is decoded as grey; profiles of other colours, such as CMYK, are not kept.
     """
-    reader = {"PNG": _of_png, "JPEG": _of_jpeg, "WebP": _of_webp, "TIFF": _of_tiff}.get(kind)
+    reader = _READERS.get(kind)
     if reader is None:
         return NOTHING, 1
     found = reader(data)
     orientation = 1 if found.exif is None else _orientation(found.exif)
     return checked(found, is_grey, turned=orientation >= 5), orientation
+
+
+def losses_of(data: bytes, kind: str, kept: Metadata) -> Iterator[str]:
+    """Say what a whole file says about itself that is not kept.
+
+    Args:
+        data: The file.
+        kind: As for :func:`read_metadata`.
+        kept: What that has returned.
+    """
+    reader = _READERS.get(kind)
+    if reader is not None and reader(data).profile is not None and kept.profile is None:
+        yield "its colour profile is left out, which is of other colours than the restored image has"
+    if kind != "JPEG":
+        return
+    segments = list(jpeg_segments(data))
+    if any(marker == _COMMENT for marker, _ in segments):
+        yield "its comment is left out"
+    if any(marker == _IPTC and b"8BIM\x04\x04" in content for marker, content in segments):
+        yield "its IPTC data are left out"
+    if any(marker == JPEG_EXIF and content.startswith(_LONG_XMP) for marker, content in segments):
+        yield "of its XMP the extended part is left out"
+    if _FILM_BEHIND.search(data):
+        yield "the film behind it is left out"
 
 
 def checked(found: Metadata, is_grey: bool, turned: bool = False) -> Metadata:
@@ -90,6 +122,8 @@ def checked(found: Metadata, is_grey: bool, turned: bool = False) -> Metadata:
     if found.density is not None and turned:
         across, down, metric = found.density
         found = replace(found, density=(down, across, metric))
+    if found.xmp is not None:
+        found = replace(found, xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", found.xmp))
     return found if found.exif is None else replace(found, exif=tiff.upright(found.exif))
 
 
@@ -106,11 +140,13 @@ def _orientation(exif: bytes) -> int:
 
 def _of_png(data: bytes) -> Metadata:
     chunks: dict[bytes, bytes] = {}
-    xmp = None
+    xmp, words = None, []
     for kind, content in png_chunks(data):
         chunks.setdefault(kind, content)
         if kind == PNG_TEXT and content.startswith(PNG_XMP):
             xmp = content[len(PNG_XMP) :]
+        elif kind in PNG_WORDS:
+            words.append((kind, content))
     density = None
     if len(chunks.get(PNG_DENSITY, b"")) == 9:
         across, down, unit = struct.unpack(">IIB", chunks[PNG_DENSITY])
@@ -121,6 +157,7 @@ def _of_png(data: bytes) -> Metadata:
         xmp,
         {kind: chunks[kind] for kind in PNG_COLOURS if kind in chunks},
         density,
+        tuple(words),
     )
 
 
@@ -160,6 +197,13 @@ def _of_webp(data: bytes) -> Metadata:
     return Metadata(chunks.get(b"ICCP") or None, exif or None, chunks.get(b"XMP ") or None)
 
 
+def _of_bmp(data: bytes) -> Metadata:
+    if int.from_bytes(data[14:18], "little") < 40:  # the oldest header, which is shorter
+        return NOTHING
+    across, down = struct.unpack_from("<ii", data, 38)
+    return Metadata(density=(across, down, True) if min(across, down) > 0 else None)
+
+
 def _of_tiff(data: bytes) -> Metadata:
     page = next(tiff.directories(memoryview(data)))
     density = None
@@ -171,6 +215,9 @@ def _of_tiff(data: bytes) -> Metadata:
             across, down = (round(over / under / unit) for over, under in fractions)
             density = across, down, True
     return Metadata(page.content(tiff.PROFILE), None, page.content(tiff.XMP), density=density)
+
+
+_READERS = {"PNG": _of_png, "JPEG": _of_jpeg, "WebP": _of_webp, "TIFF": _of_tiff, "BMP": _of_bmp}
 
 
 def png_with_metadata(png: bytes, metadata: Metadata) -> bytes:
@@ -185,6 +232,7 @@ def png_with_metadata(png: bytes, metadata: Metadata) -> bytes:
         chunks.append((PNG_EXIF, metadata.exif))
     if metadata.xmp is not None:
         chunks.append((PNG_TEXT, PNG_XMP + metadata.xmp))
+    chunks += metadata.words
     written = b"".join(png_chunk(*chunk) for chunk in chunks)
     return png[:PNG_HEADER_BYTES] + written + png[PNG_HEADER_BYTES:] if written else png
 
@@ -228,6 +276,8 @@ def tiff_with_metadata(data: bytes, metadata: Metadata, path: Path, has_alpha: b
 
 
 def lost_outside_of_png(metadata: Metadata) -> Iterator[str]:
-    """Yield what only a PNG can say of colours, if it would be missed: without a profile, other than sRGB."""
+    """Yield what only a PNG can hold, of colours if it would be missed: without a profile, other than sRGB."""
+    if metadata.words:
+        yield "text"
     if metadata.profile is None and b"sRGB" not in metadata.colours:
         yield from (kind.decode() for kind in PNG_COLOURS if kind in metadata.colours)

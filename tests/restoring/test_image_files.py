@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, features
+from PIL.PngImagePlugin import PngInfo
 from restoring_helpers import noise, run_command, save_identity
 
 from deeprftv2_arch.errors import DataError
@@ -431,6 +432,49 @@ def test_losses_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert "d.webp: pixels per inch are left out" in lines()
     write_image(tmp_path / "e.jpg", noise(4, 6, 3), Metadata(colours={b"sRGB": b"\0", b"gAMA": COLOURS[b"gAMA"]}))
     assert lines() == ""  # what is sRGB is taken for sRGB everywhere
+
+
+def test_texts_of_a_png_are_kept_in_a_png_and_said_to_be_lost_elsewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = PngInfo()
+    said.add_text("Title", "Sea")
+    said.add_itxt("Description", "Ägäis", zip=True)
+    picture = read_image(write(tmp_path / "a.png", by_pillow(noise(4, 6, 3), "PNG", pnginfo=said)))
+    write_image(tmp_path / "b.png", *picture)
+    with Image.open(tmp_path / "b.png") as kept:
+        assert kept.text == {"Title": "Sea", "Description": "Ägäis"}
+    write_image(tmp_path / "c.png", picture.image, picture.metadata.stripped())
+    with Image.open(tmp_path / "c.png") as kept:
+        assert kept.text == {}
+    assert caplog.messages == []
+    write_image(tmp_path / "d.jpg", *picture)
+    assert caplog.messages == [f"{tmp_path}/d.jpg: its text is left out, which only a PNG can hold"]
+
+
+def test_what_a_jpeg_says_beside_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = by_pillow(noise(4, 6, 3), "JPEG", comment=b"by the sea")
+    iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04" + bytes(4) + b"\0\x0a\x1c\x02\x78\0\x05words"
+    data = data[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + data[2:]
+    read_image(write(tmp_path / "a.jpg", data + b"\0\0\0\x18ftypmp42" + bytes(99) + b"\xff\xd9"))
+    losses = "its comment", "its IPTC data", "the film behind it"
+    assert caplog.messages == [
+        f"{tmp_path}/a.jpg: {loss} {'are' if loss.endswith('data') else 'is'} left out" for loss in losses
+    ]
+    caplog.clear()
+    read_image(write(tmp_path / "b.jpg", by_pillow(noise(4, 6), "JPEG", icc_profile=RGB_PROFILE)))
+    assert "b.jpg: its colour profile is left out" in caplog.text
+
+
+def test_orientation_in_xmp_is_that_of_the_upright_image(tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta><a tiff:Orientation="6" b="6"/><tiff:Orientation>8</tiff:Orientation></x:xmpmeta>'
+    picture = read_image(write(tmp_path / "a.jpg", by_pillow(noise(4, 6, 3), "JPEG", xmp=xmp)))
+    assert picture.metadata.xmp == xmp.replace(b'n="6"', b'n="1"').replace(b">8<", b">1<")
+
+
+def test_density_of_a_bmp(tmp_path: Path) -> None:
+    data = by_pillow(noise(4, 6, 3), "BMP", dpi=(300, 150))
+    assert read_image(write(tmp_path / "a.bmp", data)).metadata.density == (11811, 5906, True)
 
 
 # What is written
