@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I;16")
+_WITH_ALPHA = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -27,19 +28,22 @@ def from_pil(image: "PilImage") -> AnyImage:
     Raises:
         DataError: It is of another mode.
     """
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if "transparency" in image.info and image.mode in _WITH_ALPHA:  # a colour, of which restoring makes others
+        image = image.convert(_WITH_ALPHA[image.mode])
+    elif image.mode in ("1", "P"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
     if image.mode not in _AS_THEY_ARE:
         raise DataError(f"an image of Pillow's mode {image.mode} is not restored; convert it to RGB")
     return np.asarray(image)
 
 
-def to_pil(image: AnyImage) -> "PilImage":
-    """Turn an array that :func:`from_pil` could have returned into an image."""
+def to_pil(image: AnyImage, like: "PilImage") -> "PilImage":
+    """Turn an array that :func:`from_pil` could have returned of an image into one that says the same of itself."""
     from PIL import Image
 
     if image.ndim == 2:
-        return Image.fromarray(image)
-    return Image.frombytes(_MODES[image.shape[2]], (image.shape[1], image.shape[0]), image.tobytes())
+        result = Image.fromarray(image)
+    else:
+        result = Image.frombytes(_MODES[image.shape[2]], (image.shape[1], image.shape[0]), image.tobytes())
+    result.info = {key: value for key, value in like.info.items() if key != "transparency"}
+    return result

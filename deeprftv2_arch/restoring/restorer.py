@@ -245,7 +245,8 @@ class Restorer:
 
         Returns:
             The same kind, shape but for the enlargement, type and device; of a path an array as its file is stored; of
-            modes 1 and P images of modes L, RGB or RGBA.
+            modes 1 and P, and where a colour is transparent, images of modes L, LA, RGB or RGBA. An image of Pillow has
+            the ``info`` of the given one, such as its profile.
             Floats are clamped to 0..1. Grey comes back as grey; alpha as it was, or enlarged bicubically.
 
         Raises:
@@ -259,7 +260,7 @@ class Restorer:
         if isinstance(image, str | Path):
             return self.restore(self.read(Path(image)).image).image
         if is_pil_image(image):
-            return to_pil(self.restore(from_pil(image)).image)
+            return to_pil(self.restore(from_pil(image)).image, image)
         raise DataError(
             f"an image is a path, a NumPy array, a tensor or an image of Pillow, not a {type(image).__name__}"
         )

@@ -758,3 +758,18 @@ def test_header_of_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkey
     monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(DataError, match=r"bomb\.png: announces 40x50 pixels, and no more than 1,999"):
         read_image(path, max_pixels=1999)
+
+
+def test_images_of_pillow_keep_what_they_say_and_transparent_colours() -> None:
+    restorer = Restorer(Enlarging(2), "cpu")
+    image = Image.fromarray(noise(4, 6, 3))
+    image.info = {"icc_profile": b"profile", "dpi": (300, 150)}
+    assert restorer(image).info == image.info
+    for mode in ("L", "RGB"):
+        stored = Image.new(mode, (6, 4), 7 if mode == "L" else (7, 8, 9))
+        stored.putpixel((2, 1), 0)
+        stored.info["transparency"] = stored.getpixel((0, 0))
+        restored = restorer(stored)
+        assert (restored.mode, restored.info) == (f"{mode}A", {})
+        alpha = np.asarray(restored.getchannel("A"))
+        assert (alpha[0, 0], alpha[2:4, 4:6].max()) == (0, alpha.max())
