@@ -504,6 +504,9 @@ def test_name_of_the_result(tmp_path: Path, photos: Path, checkpoint: Path, caps
     assert "x.png: ends in .png, but --format is jpg; change one of them" in capsys.readouterr().err
     assert restore(photos / "a.png", "-o", tmp_path / "x.mp4", *settings) == 2
     assert "a.png becomes no such file; end the name in .png, .jpg, .jpeg, .webp" in capsys.readouterr().err
+    assert restore(photos / "a.png", "-o", tmp_path / "x.gif", *settings) == 2  # no folder of that name
+    assert "a.png becomes no such file" in capsys.readouterr().err
+    assert not (tmp_path / "x.gif").exists()
     write_image(photos / "alpha.png", noise(8, 8, 4))
     assert restore(photos / "alpha.png", "-o", tmp_path / "x.jpg", *settings) == 1
     assert "x.jpg: a JPEG has no alpha; write a PNG" in capsys.readouterr().err

@@ -150,13 +150,14 @@ def _named_target(inputs: Sequence[str], out: Path, image_format: str | None) ->
     """Return ``out`` if it is the name of a result rather than of a folder.
 
     Raises:
-        OptionError: It is that of an image, and the input is a video, or the other way round; or of another format than
-            is asked for.
+        OptionError: It is that of an image, and the input is a video, or the other way round; or of a format that is
+            not written, or another one than is asked for.
     """
     suffix = out.suffix.lower()
-    if suffix not in (*WRITTEN, VIDEO_SUFFIX) or out.is_dir() or len(inputs) != 1 or not Path(inputs[0]).is_file():
+    is_name = suffix in (*WRITTEN, *IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)
+    if not is_name or out.is_dir() or len(inputs) != 1 or not Path(inputs[0]).is_file():
         return None
-    if is_video(Path(inputs[0])) != (suffix == VIDEO_SUFFIX):
+    if suffix not in (*WRITTEN, VIDEO_SUFFIX) or is_video(Path(inputs[0])) != (suffix == VIDEO_SUFFIX):
         wanted = VIDEO_SUFFIX if is_video(Path(inputs[0])) else ", ".join(WRITTEN)
         raise OptionError(f"{out}: {inputs[0]} becomes no such file; end the name in {wanted}, or name a folder")
     if image_format is not None and suffix not in _ENDINGS[image_format]:
