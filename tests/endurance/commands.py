@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -78,9 +79,9 @@ def prepare_commands(folder: Path) -> list[Command]:
         ),
     ]
     for command in commands:
-        if command.name == "restore":
-            command.torn = lambda found, own=command: torn_images(found, own.folder)
         command.run_undisturbed(folder / f"whole_{command.name}")
+        if command.name == "restore":
+            command.torn = partial(torn_images, whole=command.folder)
     return commands
 
 
