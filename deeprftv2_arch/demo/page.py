@@ -30,7 +30,7 @@ TICK = 0.5  # seconds after which the page says anew how far an image is
 LEGEND = """\
 **Estimated kernels.** Each square is a kernel that the network has found for this image and applies to one of its \
 features, the strongest first; its middle is the pixel itself. Orange adds what lies there to the pixel, blue takes it \
-away, white leaves it out."""
+away, black leaves it out."""
 
 
 def _gradio() -> Any:
