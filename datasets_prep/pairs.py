@@ -13,7 +13,7 @@ from datasets_prep.views import CropRule
 from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.common.listing import files_below
 from deeprftv2_arch.common.name_template import expected_name, fitting_template
-from deeprftv2_arch.errors import PreparationError, name_some
+from deeprftv2_arch.errors import PreparationError, UnusableImagesError, name_some
 
 PLAIN = "{}"  # the pattern of equal names
 SPLITS = ("train", "val", "test")
@@ -173,8 +173,7 @@ def _by_list(
         if not missing:
             found[low] = degraded[low], truth[high]
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
-        raise PreparationError(f"{path}: correct the list, whose paths are relative to the two folders{listed}")
+        raise UnusableImagesError(f"{path}: correct the list, whose paths are relative to the two folders", problems)
     if not found:
         raise PreparationError(f"{path}: lists no pairs")
     return {key: pair[0] for key, pair in found.items()}, {key: pair[1] for key, pair in found.items()}

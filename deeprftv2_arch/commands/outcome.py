@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from deeprftv2_arch.common.plain_log import plain_logs
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.common.system_faults import full_disks_said_once, system_fault
 from deeprftv2_arch.errors import (
@@ -34,7 +35,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         program: What the user typed, for the line.
     """
     try:
-        with signals_stop(), full_disks_said_once(lambda line: _say(program, line)):
+        with signals_stop(), plain_logs(), full_disks_said_once(lambda line: _say(program, line)):
             yield
     except DeepRFTv2Error as error:
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged

@@ -189,7 +189,7 @@ def test_all_frames_are_restored_in_the_tiles_of_the_first(
     network = Counting()
     restorer = Restorer(network, "cpu")
     first_tiles = iter([Tiles(32, 8), None, None])
-    monkeypatch.setattr(restorer, "_first_tiles", lambda h, w, wanted: wanted or next(first_tiles))
+    monkeypatch.setattr(restorer, "_first_tiles", lambda h, w, wanted, *_: wanted or next(first_tiles))
     outcome = restore(restorer, out, clip)
     assert (outcome.restored, outcome.tiles) == (1, [32])
     assert network.sizes == {(32, 32)}
