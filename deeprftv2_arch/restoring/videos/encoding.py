@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.error
@@ -26,7 +27,8 @@ from deeprftv2_arch.restoring.videos.reading import Video
 QUALITY = "16"  # constant rate factor; one cannot tell the frames from those before, or hardly
 FINER_COLOURS = -4  # steps of quantisation, without which even patches of one colour come back two levels off
 THREADS = "4"  # whatever the machine, since the encoded bytes depend on it
-ENCODER, DEEP_ENCODER = "libx264", "libx265"
+ENCODER: Literal["libx264"] = "libx264"
+DEEP_ENCODER: Literal["libx265"] = "libx265"
 LONGEST_SIDE = 16384  # pixels, of the encoders
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
 
