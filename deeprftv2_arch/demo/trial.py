@@ -10,7 +10,6 @@ import numpy as np
 from deeprftv2_arch.common.images import AnyImage, ByteImage
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.conversion import PEAKS, has_alpha, is_grey
 from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.kernels import last_estimator
@@ -49,7 +48,7 @@ def try_image(
     path: Path,
     folder: Path,
     suffix: str = ".png",
-    announce: Callable[[str], None] = lambda _: None,
+    announce: Callable[[int, int], None] = lambda height, width: None,
 ) -> Trial:
     """Restore an image for the page.
 
@@ -58,7 +57,7 @@ def try_image(
         path: An image.
         folder: Where the files go.
         suffix: Of the file to keep, which says its format; what has alpha becomes a PNG rather than a JPEG.
-        announce: Is told, before it is restored, how long that will take.
+        announce: Is told, before it is restored, its height and width, for which the restorer then knows the time.
 
     Raises:
         DataError: See :class:`Restorer`.
@@ -66,7 +65,9 @@ def try_image(
     image, metadata = restorer.read(path)
     if suffix == ".jpg" and has_alpha(image):
         suffix = ".png"
-    announce(about(restorer.seconds_for(*image.shape[:2])))
+    height, width = image.shape[:2]
+    restorer.seconds_for(height, width)
+    announce(height, width)
     start = time.perf_counter()
     found = restorer.restore(image)
     seconds = time.perf_counter() - start

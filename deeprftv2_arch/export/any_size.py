@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import ExportError
-from deeprftv2_arch.layers.kernel_estimator import FourierKernelEstimator
-from deeprftv2_arch.layers.local_pooling import LocalMeanPool
 from deeprftv2_arch.networks.cards import CARDS, card_of
 from deeprftv2_arch.networks.protocol import traits_of
 
@@ -67,9 +65,5 @@ def _refuse_what_depends_on_the_size(network: nn.Module) -> None:
     reason = card_of(network).export_hindrance(network)
     if traits_of(network).tile is not None:
         reason = "tiles (their number depends on the size): call use_tiles(None), and cut tiles where the export runs"
-    elif any(isinstance(module, FourierKernelEstimator) and module.window for module in network.modules()):
-        reason = "fke_window (the number of windows depends on the size): leave it out"
-    elif any(isinstance(module, LocalMeanPool) for module in network.modules()):
-        reason = "train_size (maps smaller than a pooling window take another path): leave it out"
     if reason is not None:
         raise ExportError(f"one graph for all sizes cannot have {reason}")

@@ -14,8 +14,10 @@ from torch.fx.experimental import _config as tracing
 from deeprftv2_arch.errors import ExportError
 from deeprftv2_arch.export.any_size import AnySize
 from deeprftv2_arch.export.files import new_file
+from deeprftv2_arch.export.folded_blocks import fold_blocks
 from deeprftv2_arch.export.metadata import metadata_of
 from deeprftv2_arch.export.scan import chunked_scan_in_plain_operators
+from deeprftv2_arch.export.windows import replace_windows
 from deeprftv2_arch.ops import scan_backend
 
 EXAMPLE = (5, 6)  # height and width of the image that is traced, in multiples of the network's
@@ -60,6 +62,8 @@ def traced(network: nn.Module) -> ExportedProgram:
 
     # A program whose parameters want gradients keeps all that they need, wherever it is called without no_grad.
     module = AnySize(copy.deepcopy(network).eval().requires_grad_(False))
+    fold_blocks(module)
+    replace_windows(module)
     weight = next(module.parameters())
     image = weight.new_zeros(1, module.channels, *(module.multiple * n - 1 for n in EXAMPLE))
     sizes = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}

@@ -99,13 +99,43 @@ def test_format_to_keep_and_time_told_before(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", noise(20, 30, 3))
     write_image(tmp_path / "alpha.png", noise(20, 30, 4))
     restorer = Restorer(Identity(), "cpu")
-    told: list[str] = []
+    told: list[tuple[int, int]] = []
     for name, suffix, kept in (("a", ".webp", "a_restored.webp"), ("a", ".jpg", "a_restored.jpg"), ("a", ".tif", None)):
-        trial = try_image(restorer, tmp_path / f"{name}.png", tmp_path, suffix, told.append)
+        trial = try_image(restorer, tmp_path / f"{name}.png", tmp_path, suffix, lambda *size: told.append(size))
         assert trial.restored.name == kept or kept is None
         assert read(trial.restored).shape == (20, 30, 3)
     assert try_image(restorer, tmp_path / "alpha.png", tmp_path, ".jpg").restored.name == "alpha_restored.png"
-    assert told == ["less than a second"] * 3
+    assert told == [(20, 30)] * 3
+
+
+def test_share_of_the_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from deeprftv2_arch.demo import page
+
+    monkeypatch.setattr(page, "TICK", 0.02)
+    restorer = Restorer(Identity(), "cpu")
+    monkeypatch.setattr(restorer, "seconds_for", lambda height, width: height * width)
+    told: list[tuple[float, str]] = []
+
+    def work(announce: Callable[[int, int], None]) -> Any:
+        announce(2, 100)
+        monkeypatch.setattr(restorer, "seconds_for", lambda height, width: 0.01)  # better known meanwhile
+        time.sleep(0.2)
+        return "done"
+
+    assert page._watched(restorer, work, lambda share, desc: told.append((share, desc))) == "done"
+    assert told[-1] == (0.99, "Restoring, less than a second in all")
+    with pytest.raises(DataError):
+        page._watched(restorer, lambda announce: raised(DataError("torn")), print)
+
+
+def raised(error: Exception) -> Any:
+    raise error
+
+
+def test_the_example_is_an_image() -> None:
+    from deeprftv2_arch.demo.page import EXAMPLE
+
+    assert read(EXAMPLE).shape == (300, 451, 3)
 
 
 def test_image_is_shown_upright(tmp_path: Path) -> None:
@@ -279,7 +309,9 @@ class Page:
         """Wait until so many images are shown, all of them loaded; return their pixels."""
         script = "return [...document.images].filter(i => i.complete && i.naturalWidth).map(i => i.src)"
         wait_for(lambda: len(self.driver.execute_script(script)) == number)
-        return [self._decoded(WITHOUT_PROXY.open(url).read()) for url in self.driver.execute_script(script)]
+        cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in self.driver.get_cookies())
+        urls = self.driver.execute_script(script)
+        return [self._decoded(WITHOUT_PROXY.open(Request(url, headers={"Cookie": cookies})).read()) for url in urls]
 
     def download(self, name: str) -> np.ndarray:
         """Click on the button; return the image that comes."""
@@ -341,9 +373,10 @@ def check_refused(page: Page, path: Path, message: str, place: Path) -> None:
 
 
 def sent_past_the_page(address: str, data: bytes) -> int:
-    """Send a file to the server without asking the page; return the HTTP status."""
+    """Send a file to the server as a visitor, without asking the page; return the HTTP status."""
+    cookie = WITHOUT_PROXY.open(address).headers["Set-Cookie"].partition(";")[0]
     head = b'--page\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    headers = {"Content-Type": "multipart/form-data; boundary=page"}
+    headers = {"Content-Type": "multipart/form-data; boundary=page", "Cookie": cookie}
     request = Request(f"{address}gradio_api/upload", head + data + b"\r\n--page--\r\n", headers)
     try:
         return int(WITHOUT_PROXY.open(request).status)
@@ -393,7 +426,7 @@ def test_page_in_a_browser(tmp_path: Path, checkpoint: Path) -> None:
         with browser(tmp_path / "profile", downloads) as driver:
             page = Page(driver, address, downloads)
             text = page.shows("Drop an image of")
-            assert "up to 0.2861 MiB and 40,000 pixels to have it restored by DeepRFTv2" in text
+            assert "up to 0.2861 MiB and 40,000 pixels to have it restored.\n\nNetwork: DeepRFTv2" in text
             assert not page.offers_download()
             check_restored(page, tmp_path / "the deep one.png", restorer)
             check_restored(page, tmp_path / "lying.jpg", restorer)

@@ -20,7 +20,7 @@ from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
 from deeprftv2_arch.export import program as program_file
 from deeprftv2_arch.export.fourier import irfft2, rfft2
 from deeprftv2_arch.export.program import OLDEST_TORCH, traced
-from deeprftv2_arch.export.scan import GROUP, selective_scan_in_groups
+from deeprftv2_arch.export.scan import CHUNKS, POSITIONS, selective_scan_in_groups
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
@@ -38,6 +38,7 @@ TINY: dict[str, Any] = {
     "full_kinds": ("NAF",) * 3,
     "fke_blocks": (),
 }
+WINDOWS = {"train_size": 16, "fke_window": 16, "fke_overlap": 8}
 TINY_ATD: dict[str, Any] = {
     "embed_dim": 4,
     "depths": (2,),
@@ -58,7 +59,7 @@ TINY_UFPNET: dict[str, Any] = {
 
 
 def with_a_scan() -> DeepRFTv2:
-    return DeepRFTv2(**TINY | {"fke_blocks": (1,), "fke_kind": "VS"})
+    return DeepRFTv2(**TINY | {"fke_blocks": (1,), "fke_kind": "VS"}, **WINDOWS)
 
 
 def trained(network: nn.Module) -> nn.Module:
@@ -83,8 +84,8 @@ def network(request: pytest.FixtureRequest) -> Iterator[Any]:
     torch.manual_seed(0)
     network = trained(NETWORKS[request.param]())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "CHUNK", 4)  # shorter loops, which are traced in less time
-        patch.setattr(scan, "GROUP", 16)
+        patch.setattr(scan, "CHUNKS", 4)  # shorter loops, which are traced in less time
+        patch.setattr(scan, "POSITIONS", 4)
         program = traced(network)
     with pytest.MonkeyPatch.context() as patch:
         for module in (onnx_model, program_file):
@@ -149,7 +150,7 @@ def test_an_onnx_model_restores_the_same(tmp_path: Path, monkeypatch: pytest.Mon
             np.testing.assert_allclose(restored, network(image).numpy(), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("length", [1, GROUP, 2 * GROUP + 3])
+@pytest.mark.parametrize("length", [1, CHUNKS * POSITIONS, 2 * CHUNKS * POSITIONS + 3])
 def test_the_scan_in_groups_is_the_scan(length: Any) -> None:
     batch, channels, states = 2, 3, 4
     u, delta = torch.randn(2, batch, channels, length, dtype=torch.float64)
@@ -183,8 +184,6 @@ def test_transforms_of_large_images_keep_their_digits() -> None:
         (Identity(), "only DeepRFTv2 and ATD can be exported, not Identity"),
         (DeepRFTv2(**TINY, tile=16), "tiles .*use_tiles"),
         (DeepRFTv2(**TINY, smallest_size=(16, 16)), "smallest_size"),
-        (DeepRFTv2(**TINY, train_size=16), "train_size"),
-        (DeepRFTv2(**TINY | {"fke_blocks": (1,)}, fke_window=16), "fke_window"),
     ],
 )
 def test_what_depends_on_the_size_is_refused(tmp_path: Path, network: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import nn
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import EvaluationError, OptionError
+from deeprftv2_arch.measuring import costs
 from deeprftv2_arch.measuring.costs import count_macs
 from deeprftv2_arch.measuring.data_folder import content_for
 from deeprftv2_arch.measuring.evaluation import Request, evaluate
@@ -65,7 +67,8 @@ def psnr_of_spandrel(file: Path, lq: Path, gt: Path, border: int = 0, luma: bool
 
 
 @pytest.mark.slow
-def test_deblurring_networks_of_four_projects_in_one_table(tmp_path: Path) -> None:
+def test_deblurring_networks_of_four_projects_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "SIDE", 128)
     write_images(tmp_path / "data", 2, 48)
     files = [save(build, tmp_path / f"{build.__name__}.pth") for build in (ours, nafnet, fftformer, uformer)]
     text, content = compared(tmp_path, files, "gopro", tmp_path / "data", partial=True)
@@ -92,7 +95,8 @@ def test_deblurring_networks_of_four_projects_in_one_table(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path) -> None:
+def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "ENLARGED", (72, 128))
     data = write_set5(tmp_path / "SR/Set5", (2, 4))
     files = [save(build, tmp_path / f"{build.__name__}.pth") for build in (esrgan, swinir, hat)]
     table = tmp_path / "table.csv"
@@ -103,6 +107,8 @@ def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path) -> None:
     assert "| Urban100: missing, see below | x4 | - | - | - | - / - |" in lines
     assert any(line.startswith("* Urban100 x2: missing: ") and "datasets_prep sr-benchmarks" in line for line in lines)
     assert "| ATD-light+FKE (paper) | x2 | - | - | - | 38.27 / 0.9618 |" in lines
+    for scale in (2, 4):
+        assert f"* psnr: calculate_psnr with crop_border {scale}, test_y_channel True" in lines
     for file, network in zip([files[1], files[2], files[0]], content["networks"], strict=True):
         scale = network["scale"]
         expected = psnr_of_spandrel(file, data / f"LR_bicubic/X{scale}", data / "HR", scale, luma=True)
@@ -116,6 +122,15 @@ def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path) -> None:
     ]
     lines_of_images = read_csv(tmp_path / "out" / "sr_compared.csv")
     assert len(lines_of_images) == 15
+    # Where a scale has no set, its networks have rows without figures.
+    shutil.rmtree(data / "LR_bicubic/X2")
+    lines = compared(tmp_path, files[:2], "sr", data)[0].splitlines()
+    assert any(
+        re.match(r"\| SwinIR \(swinir\.pth\), whole \| x2 \| 0\.\d+ \| [\d.]+ \| n/a \| - / - \|", line)
+        for line in lines
+    )
+    assert "| Set5: missing, see below | x2 | - | - | - | - / - |" in lines
+    assert any(line.startswith("| ESRGAN (esrgan.pth), whole | x4 | ") for line in lines)
 
 
 def test_a_network_without_spandrel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
