@@ -37,6 +37,22 @@ def _disturbed(
 ) -> Iterator[Tried]:
     tries: list[Ended] = []
     emptied(folder)
+    try:
+        yield from _tries(command, folder, generator, kind, most, signals, tries)
+        yield f"end of {command.name} after that", _left_alone(command, folder)
+    finally:
+        end_left_overs(tries)
+
+
+def _tries(
+    command: Command,
+    folder: Path,
+    generator: np.random.Generator,
+    kind: str,
+    most: int,
+    signals: list[signal.Signals],
+    tries: list[Ended],
+) -> Iterator[Tried]:
     while len(tries) < most:
         number = signals[generator.integers(len(signals))]
         ended = run_command(command.words, folder, (generator.uniform(0, command.seconds), number))
@@ -48,8 +64,6 @@ def _disturbed(
         else:  # it had ended before
             yield f"end of {command.name} after that", _named(command.wrong(folder, command.folder))
             emptied(folder)
-    yield f"end of {command.name} after that", _left_alone(command, folder)
-    end_left_overs(tries)
 
 
 def _left_alone(command: Command, folder: Path) -> str | None:
