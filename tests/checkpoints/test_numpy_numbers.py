@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy._core.multiarray import scalar  # type: ignore[attr-defined]
+from numpy._core.multiarray import scalar
 
 from deeprftv2_arch.checkpoints.io import load_checkpoint, load_params
 from deeprftv2_arch.errors import CheckpointError

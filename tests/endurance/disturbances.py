@@ -57,7 +57,7 @@ def _tries(
         number = signals[generator.integers(len(signals))]
         ended = run_command(command.words, folder, (generator.uniform(0, command.seconds), number))
         right = -number if number == signal.SIGKILL else 128 + number
-        fault = ended.fault(right, 0) or _named(command.torn(folder))
+        fault = ended.fault(right, 0) or _named(command.torn(folder, command.folder))
         if fault or ended.is_stopped:
             tries.append(ended)
             yield kind, fault
@@ -80,7 +80,7 @@ def without_room(command: Command, folder: Path, generator: np.random.Generator)
         disk.mkdir()
         _mount(disk, size)
         first = run_command(command.words, disk)
-        fault = first.fault(command.failed, 0) or _named(command.torn(disk))
+        fault = first.fault(command.failed, 0) or _named(command.torn(disk, command.folder))
         if fault is None and first.code == 0:
             return 3
         if fault is None:
