@@ -97,7 +97,8 @@ class _WindowsOfAxis:
         self.length, self.step = length, window - overlap
         self.most = -(-window // self.step)  # windows that cover a pixel, beside the last one
         self.side = torch.sym_min(window, length)
-        self.count = torch.sym_max(least - 1, -((window - length) // self.step)) + 1
+        # Rounded up; written so that rounding to zero, as ONNX does, is right where it is negative.
+        self.count = torch.sym_max(least - 1, (length - window + self.step - 1) // self.step) + 1
         self.pixels = torch.arange(length, device=like.device)
         number, within = (torch.arange(n, device=like.device) for n in (self.count, self.side))
         start = self._starts(number)[:, None]
