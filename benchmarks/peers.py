@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from benchmarks.peak_memory import in_new_process, peak_of_process
 from benchmarks.timing import interleaved_medians
+from deeprftv2_arch.measuring.costs import count_macs
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 
@@ -102,19 +102,12 @@ def measure(networks: dict[str, dict[str, Any]], rounds: int) -> dict[str, Measu
         name: Measured(
             peers[name].psnr,
             sum(parameter.numel() for parameter in network.parameters()),
-            _macs(network, image),
+            count_macs(network, image) or 0,
             seconds[name],
             in_new_process(_peak, peers[name].build),
         )
         for name, network in built.items()
     }
-
-
-@torch.no_grad()
-def _macs(network: nn.Module, image: Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
-        network(image)
-    return int(counter.get_total_flops()) // 2
 
 
 @torch.no_grad()

@@ -22,9 +22,18 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
-from deeprftv2_arch.common.full_disk import is_full_disk
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
-from deeprftv2_arch.errors import DeepRFTv2Error, PreparationError, escaped
+from deeprftv2_arch.common.system_faults import system_fault
+from deeprftv2_arch.common.working_folder import working_folder
+from deeprftv2_arch.errors import (
+    LONGEST_MESSAGE,
+    DeepRFTv2Error,
+    PreparationError,
+    UnusableImagesError,
+    cut,
+    escaped,
+    printable,
+)
 
 DATA_SETS: tuple[DataSet, ...] = (GOPRO, HIDE, REALBLUR, REDS, DPDD, DF2K, SR_BENCHMARKS)
 
@@ -244,12 +253,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
 
 
 def _warn(text: str) -> None:
-    sys.stderr.write(f"warning: {text}\n")
+    sys.stderr.write(f"warning: {escaped(text)}\n")
 
 
 def _made(request: Request, split: str, scale: int) -> list[Path]:
@@ -279,8 +288,9 @@ def _verify(request: Request) -> None:
         raise PreparationError(f"no {request.data_set.command} in {request.out}: run the same without --verify")
     if problems:
         # Several scales may share the database of the ground truth.
-        listed = "\n  ".join(dict.fromkeys(problems))
-        raise PreparationError(f"the result is damaged; move it away and prepare it again\n  {listed}")
+        raise UnusableImagesError(
+            "the result is damaged; move it away and prepare it again", list(dict.fromkeys(problems))
+        )
 
 
 def _run(request: Request, dry_run: bool) -> None:
@@ -303,7 +313,7 @@ def _run(request: Request, dry_run: bool) -> None:
         return
     problems = list(dict.fromkeys(problem for plan in plans for problem in plan.problems))
     if problems:
-        raise PreparationError(f"{len(problems):,} images are not usable\n  " + "\n  ".join(problems))
+        raise UnusableImagesError(f"{len(problems):,} images are not usable", problems)
     _say("dry run: nothing was written")
 
 
@@ -335,6 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _act(arguments: Sequence[str] | None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
+    working_folder()  # without which the names of files mean nothing
     if options.data_set is None and not hasattr(options, "truth"):
         synthetic_blur.run(options, _say)
         return
@@ -351,13 +362,14 @@ def _status_of(work: Callable[[], None]) -> int:
         with signals_stop():
             work()
     except DeepRFTv2Error as error:
-        lines = [escaped(line) for line in str(error).split("\n")]  # our own line ends stay
-        sys.stderr.write("error: " + "\n".join(lines) + "\n")
+        lines = error.lines if isinstance(error, UnusableImagesError) else [str(error)]
+        sys.stderr.write("error: " + "\n  ".join(cut(escaped(line), LONGEST_MESSAGE) for line in lines) + "\n")
         return 2
     except OSError as error:
-        if not is_full_disk(error):
+        line = system_fault(error)
+        if line is None:
             raise
-        sys.stderr.write(f"error: {escaped(str(error.filename))}: {error.strerror}; make room there\n")
+        sys.stderr.write(f"error: {escaped(line)}\n")
         return 2
     except KeyboardInterrupt as stop:
         known = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)

@@ -19,7 +19,7 @@ from datasets_prep.views import CropRule
 from deeprftv2_arch.common.lmdb_io import LmdbWriter
 from deeprftv2_arch.common.parallel import map_in_order
 from deeprftv2_arch.common.partial_folder import FolderWriter, is_finished
-from deeprftv2_arch.errors import PreparationError
+from deeprftv2_arch.errors import PreparationError, UnusableImagesError
 
 
 @dataclass(frozen=True)
@@ -252,9 +252,8 @@ def prepare(request: Request, plans: Sequence[Plan], say: Say) -> None:
         problems += _prepare_split(request, plan, say)
     problems = list(dict.fromkeys(problems))
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
         count = "1 image is" if len(problems) == 1 else f"{len(problems):,} images are"
-        raise PreparationError(f"{count} not usable: replace, then run the same again, it continues{listed}")
+        raise UnusableImagesError(f"{count} not usable: replace, then run the same again, it continues", problems)
 
 
 def _prepare_split(request: Request, plan: Plan, say: Say) -> list[str]:

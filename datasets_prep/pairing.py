@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.sources import Side, Sides, SourceImage, find_side
-from deeprftv2_arch.errors import PreparationError, name_some
+from deeprftv2_arch.errors import PreparationError, UnusableImagesError, name_some
 
 ITS_NAMES_ARE_THE_KEYS = "its names are the keys"
 BY_NAME = "by name"
@@ -70,8 +70,7 @@ def read_pair_list(path: Path, key_of: KeyOf) -> dict[str, tuple[SourceImage, So
         problems += [f"line {number}: {file} is missing" for file in (sharp, blurred) if not file.is_file()]
         pairs[key] = SourceImage(sharp), SourceImage(blurred)
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
-        raise PreparationError(f"{path}: the list or the tree is incomplete, correct them{listed}")
+        raise UnusableImagesError(f"{path}: the list or the tree is incomplete, correct them", problems)
     if not pairs:
         raise PreparationError(f"{path} is empty, but says which images are pairs: download it again")
     return pairs

@@ -11,8 +11,9 @@ from datasets_prep.pairing import BY_NAME, ITS_NAMES_ARE_THE_KEYS, made_from
 from datasets_prep.sources import Side, Sides, SourceImage, by_key, find_side
 from datasets_prep.views import CropRule
 from deeprftv2_arch.common.image_format import EXTENSIONS
+from deeprftv2_arch.common.listing import files_below
 from deeprftv2_arch.common.name_template import expected_name, fitting_template
-from deeprftv2_arch.errors import PreparationError, name_some
+from deeprftv2_arch.errors import PreparationError, UnusableImagesError, name_some
 
 PLAIN = "{}"  # the pattern of equal names
 SPLITS = ("train", "val", "test")
@@ -110,7 +111,10 @@ def _images(folder: Path) -> dict[str, SourceImage]:
         raise PreparationError(f"{folder} is not a folder: name the one that holds the images")
     if folder.suffix == ".lmdb":
         return find_side(folder, str)
-    files = (path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(EXTENSIONS) and path.is_file())
+    try:
+        files = sorted(path for path in files_below(folder) if path.name.lower().endswith(EXTENSIONS))
+    except OSError as error:
+        raise PreparationError(f"{error.filename} cannot be read: {error.strerror}: check who may read it") from error
     visible = (path for path in files if not any(part[0] == "." for part in path.relative_to(folder).parts))
     images = by_key((path.relative_to(folder).with_suffix("").as_posix(), SourceImage(path)) for path in visible)
     if not images:
@@ -169,8 +173,7 @@ def _by_list(
         if not missing:
             found[low] = degraded[low], truth[high]
     if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
-        raise PreparationError(f"{path}: correct the list, whose paths are relative to the two folders{listed}")
+        raise UnusableImagesError(f"{path}: correct the list, whose paths are relative to the two folders", problems)
     if not found:
         raise PreparationError(f"{path}: lists no pairs")
     return {key: pair[0] for key, pair in found.items()}, {key: pair[1] for key, pair in found.items()}

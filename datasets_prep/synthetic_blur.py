@@ -14,6 +14,7 @@ import numpy as np
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.common.images import Image, decode, encode_png
+from deeprftv2_arch.common.listing import files_below
 from deeprftv2_arch.common.partial_folder import PartialFolder, is_finished
 from deeprftv2_arch.data.camera_path import length_of
 from deeprftv2_arch.data.synthetic_blur import BlurSettings, Exposure, expose_photograph
@@ -166,11 +167,14 @@ def _settings(path: tuple[float, float], shake_only: bool) -> BlurSettings:
 
 def _photographs(root: Path) -> dict[str, Path]:
     """All photographs of a folder by their path in it, without extension, in the order of their names."""
-    found = {
-        path.relative_to(root).with_suffix("").as_posix(): path
-        for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-    }
+    try:
+        found = {
+            path.relative_to(root).with_suffix("").as_posix(): path
+            for path in sorted(files_below(root))
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        }
+    except OSError as error:
+        raise PreparationError(f"{error.filename}: cannot be read: {error.strerror}; correct --root") from error
     if not found:
         raise PreparationError(f"{root}: holds no photographs ({', '.join(EXTENSIONS)}); correct --root")
     return found

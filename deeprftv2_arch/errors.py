@@ -60,6 +60,18 @@ class PreparationError(DeepRFTv2Error, ValueError):
     """A data set cannot be prepared: its tree is not as expected, or a file is missing, damaged or not writable."""
 
 
+class UnusableImagesError(PreparationError):
+    """Several images cannot be prepared, are missing, or what was made of them is damaged.
+
+    Attributes:
+        lines: What is wrong altogether, and one line for each.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        super().__init__("\n  ".join([what, *problems]))
+        self.lines = (what, *problems)
+
+
 class WriteError(DeepRFTv2Error, RuntimeError):
     """A file cannot be written; what was there before still is.
 
@@ -100,6 +112,11 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def printable(text: str) -> str:
+    """Return a text of one or more lines in which what else a terminal would obey is written out."""
+    return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.split("\n"))
 
 
 def cut(text: str, length: int) -> str:

@@ -12,7 +12,8 @@ from quickstart.task import Words
 class Result:
     """One held-out photograph, without the network and after it: PSNR in dB and SSIM against the true one.
 
-    Seconds are those of the network alone.
+    Seconds are those of the network alone. ``psnr_shipped`` is that of the network that comes with the package;
+    None where there is none for the task.
     """
 
     photograph: str
@@ -21,6 +22,7 @@ class Result:
     ssim_before: float
     ssim_after: float
     seconds: float
+    psnr_shipped: float | None = None
 
     @property
     def gain(self) -> float:
@@ -31,7 +33,7 @@ class Result:
 def average(results: list[Result]) -> Result:
     """Return the mean of every metric over the photographs."""
     measured = [asdict(result) for result in results]
-    names = [name for name in measured[0] if name != "photograph"]
+    names = [name for name, value in measured[0].items() if name != "photograph" and value is not None]
     return Result(photograph="mean", **{name: mean(one[name] for one in measured) for name in names})
 
 
@@ -43,6 +45,7 @@ def markdown_table(results: list[Result], words: Words) -> str:
 
 def metric_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
     """Return the metrics of a table by their headings."""
+    shipped = [row.psnr_shipped for row in rows if row.psnr_shipped is not None]
     return {
         f"PSNR {words.before}": [f"{row.psnr_before:.2f} dB" for row in rows],
         f"PSNR {words.after}": [f"{row.psnr_after:.2f} dB" for row in rows],
@@ -50,6 +53,7 @@ def metric_columns(rows: list[Result], words: Words) -> dict[str, list[str]]:
         f"SSIM {words.before}": [f"{row.ssim_before:.4f}" for row in rows],
         f"SSIM {words.after}": [f"{row.ssim_after:.4f}" for row in rows],
         "seconds": [f"{row.seconds:.2f}" for row in rows],
+        **({"shipped network": [f"{value:.2f} dB" for value in shipped]} if shipped else {}),
     }
 
 
@@ -77,6 +81,7 @@ def to_json(results: list[Result], words: Words) -> str:
             f"{words.after}_ssim": row.ssim_after,
             "seconds": row.seconds,
             "gain": row.gain,
+            **({} if row.psnr_shipped is None else {"shipped_psnr": row.psnr_shipped}),
         }
         for row in [*results, average(results)]
     ]

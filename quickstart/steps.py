@@ -75,6 +75,7 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
         degraded = task.degrade(truth, file_name, 0, seed)
         write_pair(task, out, file_name, degraded, truth)
         before, restored = task.without_network(degraded), task.restore(network, degraded)
+        shipped = task.shipped(degraded)
         result = Result(
             photograph=Path(file_name).stem,
             psnr_before=task.psnr(before, truth),
@@ -82,10 +83,12 @@ def restore_held_out(task: Task, weights: Path, out: Path, seed: int) -> list[Re
             ssim_before=task.ssim(before, truth),
             ssim_after=task.ssim(restored.photograph, truth),
             seconds=restored.seconds,
+            psnr_shipped=None if shipped is None else task.psnr(shipped, truth),
         )
         shown = {
             f"{task.words.before}, {result.psnr_before:.2f} dB": before,
             f"{task.words.after}, {result.psnr_after:.2f} dB": restored.photograph,
+            **({} if shipped is None else {f"shipped network, {result.psnr_shipped:.2f} dB": shipped}),
             task.words.truth: truth,
         }
         columns = photograph_columns(shown, task.detail_zoom)

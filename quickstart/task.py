@@ -78,6 +78,10 @@ class Task(ABC):
     def restore(self, network: nn.Module, degraded: np.ndarray) -> Restored:
         """Restore a degraded photograph with the network."""
 
+    def shipped(self, degraded: np.ndarray) -> np.ndarray | None:
+        """Restore a degraded photograph with the network that comes with the package, if that is for such ones."""
+        return None
+
     @abstractmethod
     def psnr(self, photograph: np.ndarray, truth: np.ndarray) -> float:
         """Measure the peak signal-to-noise ratio in dB."""

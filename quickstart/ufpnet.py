@@ -77,6 +77,10 @@ class KernelDeblurring(Deblurring):
         """Deblur the photograph; its kernels have an image of their own."""
         return restore(network, degraded)
 
+    def shipped(self, degraded: np.ndarray) -> np.ndarray | None:
+        """Return None: kernels of this kind it never saw."""
+        return None
+
     def degrade(self, photograph: np.ndarray, file_name: str, version: int, seed: int) -> np.ndarray:
         """Blur the photograph by the kernels of that version."""
         return blur_by_kernels(photograph, self.blur(file_name, version, seed))

@@ -29,7 +29,7 @@ from deeprftv2_arch.commands.main import build_parser, main
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-RUN_ELSEWHERE = ("add_a_network.md", "own_pictures.md")  # test_add_a_network.py, test_own_pictures.py
+RUN_ELSEWHERE = ("add_a_network.md", "compare.md", "own_pictures.md")  # each by a test of its own
 BLOCK = re.compile(r"^(?:<!-- needs: ([^\n]+) -->\n)?```(sh|python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PACKAGE = "deeprftv2_arch"
 

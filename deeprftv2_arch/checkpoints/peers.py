@@ -1,8 +1,12 @@
-"""Other people's networks, which spandrel tells by their weights: NAFNet, Restormer, SwinIR, HAT, RealESRGAN, ..."""
+"""Other people's networks, which spandrel tells by their weights: NAFNet, SwinIR, HAT, RealESRGAN, ...
+
+Those that are free for some uses only, such as Restormer and MPRNet, are in its package spandrel_extra_arches.
+"""
 
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
 CHANNELS = 3
+MORE_ARCHITECTURES = "spandrel_extra_arches"
 
 
 class PeerNetwork(nn.Module):
@@ -82,7 +87,7 @@ class PeerNetwork(nn.Module):
     def _restored(self, x: Tensor) -> Tensor:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
+                warnings.simplefilter("ignore")
                 restored: Tensor = self._call(x)
         except RuntimeError as error:
             if "out of memory" in str(error):
@@ -103,7 +108,9 @@ def peer_of_weights(state: Mapping[str, Tensor]) -> PeerNetwork | None:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of PyTorch, about how these networks are written
+            warnings.simplefilter("ignore")  # of PyTorch, about how these networks are written
+            if find_spec(MORE_ARCHITECTURES) is not None:
+                import_module(MORE_ARCHITECTURES).install(ignore_duplicates=True)
             descriptor = spandrel.ModelLoader("cpu").load_from_state_dict(spandrel.canonicalize_state_dict(dict(state)))
     except spandrel.UnsupportedModelError:
         return None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.peers import PeerNetwork
-from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.errors import LONGEST_VALUE, CheckpointError, shortened
 from deeprftv2_arch.networks.card import NetworkCard
 from deeprftv2_arch.networks.cards import card_of_weights
 
@@ -77,7 +77,7 @@ def mismatch(
     """
     names = names or {}
     missing = [key for key in expected if key not in found]
-    unexpected = [names.get(key, key) for key in found if key not in expected]
+    unexpected = [shortened(names.get(key, key), LONGEST_VALUE) for key in found if key not in expected]
     misshaped = [
         f"{names.get(key, key)} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
         for key in expected

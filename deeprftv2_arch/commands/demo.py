@@ -45,6 +45,20 @@ def add_demo(commands: Any) -> None:
         "--max-upload", default="100M", metavar="BYTES", help="refuse larger files, such as 20M (default: %(default)s)"
     )
     parser.add_argument(
+        "--max-kept",
+        default="2G",
+        metavar="BYTES",
+        help="keep images of no more than so many bytes together, the latest ones (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names of this machine under which the page may be opened, beside localhost, its own name and its "
+        "addresses; any other is refused, since it may be another page's",
+    )
+    parser.add_argument(
         "--max-pixels",
         type=int,
         default=MAX_PIXELS,
@@ -69,7 +83,11 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.restoring.image_files import silence_image_decoders
     from deeprftv2_arch.restoring.memory import parse_bytes
 
-    max_upload = parse_bytes(args.max_upload)
+    max_upload, max_kept = parse_bytes(args.max_upload), parse_bytes(args.max_kept)
+    if max_kept < max_upload:
+        raise OptionError(
+            f"--max-kept: {args.max_kept} is less than one image may have, --max-upload {args.max_upload}"
+        )
     restorer = restorer_of(
         args,
         memory_limit=args.memory_limit and parse_bytes(args.memory_limit),
@@ -79,7 +97,8 @@ def _demo(args: argparse.Namespace) -> Iterator[str]:
     for name in ("SIGTERM", "SIGHUP"):  # so that images are removed then, too; Windows lacks the latter
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
-    with suppress(KeyboardInterrupt), served(restorer, args.host, args.port, max_upload) as address:
+    page = served(restorer, args.host, args.port, max_upload, max_kept, args.allow_host)
+    with suppress(KeyboardInterrupt), page as address:
         yield f"{address} shows the page; Ctrl-C ends it"
         while True:
             time.sleep(1)

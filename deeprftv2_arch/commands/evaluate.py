@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.commands.measured_arguments import add_measured, check_what_is_measured
-from deeprftv2_arch.commands.outcome import working_folder
+from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import Arguments
 
 DESCRIPTION = """\

@@ -16,6 +16,8 @@ from deeprftv2_arch.commands.options import add_options
 from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.restore import add_restore
 from deeprftv2_arch.commands.train_and_test import add_train_and_test
+from deeprftv2_arch.common.working_folder import working_folder
+from deeprftv2_arch.errors import printable
 
 SCRIPT = "deeprftv2"  # what an installation puts on the PATH
 NOBODY_READS = 141  # what shells report of a program that a closed pipe ended
@@ -46,6 +48,7 @@ def main() -> None:
     """Run one command; a user's error is one line and exit code 2."""
     with errors_in_one_line(_program()):
         args = build_parser().parse_args()
+        working_folder()  # without which the names of files mean nothing
         for text in args.run(args):
             _print(text)
 
@@ -57,7 +60,7 @@ def _print(text: str) -> None:
         OSError: The output goes to a file that cannot be written.
     """
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(printable(text) + "\n")
         sys.stdout.flush()
     except OSError as error:  # where nobody reads on, or the output goes to a full disk
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush fails at its end

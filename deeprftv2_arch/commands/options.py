@@ -1,6 +1,7 @@
 """The command line of ``python -m deeprftv2_arch options``."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def _copy(args: argparse.Namespace) -> Iterator[str]:
 
     known_name(args.name)  # refused before the schema is made, which takes seconds
     destination = Path(args.destination)
-    folder = destination if args.destination.endswith("/") else destination.parent
+    folder = destination if args.destination.endswith(("/", os.sep)) else destination.parent
     if not folder.is_dir():
         raise OptionError(f"{folder}: there is no such folder; make it first, or choose another")
 

@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from deeprftv2_arch.common.full_disk import full_disks_said_once, is_full_disk
+from deeprftv2_arch.common.plain_log import plain_logs
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
+from deeprftv2_arch.common.system_faults import full_disks_said_once, system_fault
 from deeprftv2_arch.errors import (
     LONGEST_MESSAGE,
     BusyError,
@@ -35,7 +35,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         program: What the user typed, for the line.
     """
     try:
-        with signals_stop(), full_disks_said_once(lambda line: _say(program, line)):
+        with signals_stop(), plain_logs(), full_disks_said_once(lambda line: _say(program, line)):
             yield
     except DeepRFTv2Error as error:
         # All processes of a machine find the same fault in options and checkpoints; one of them says so. A damaged
@@ -46,9 +46,10 @@ def errors_in_one_line(program: str) -> Iterator[None]:
                 _say(program, f"error: {line}")
         raise SystemExit(EXIT_CODE) from None
     except OSError as error:  # of what writes beside the files that are written whole: logs, folders, the terminal
-        if not is_full_disk(error):
+        line = system_fault(error)
+        if line is None:
             raise
-        _say(program, f"error: {_where_it_is_full(error)}")
+        _say(program, f"error: {cut(escaped(line), LONGEST_MESSAGE)}")
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt as stop:
         if is_first_on_machine():
@@ -62,24 +63,7 @@ def _say(program: str, line: str) -> None:
         sys.stderr.flush()
 
 
-def _where_it_is_full(error: OSError) -> str:
-    place = error.filename2 or error.filename  # of a copy, the new file
-    line = f"{place or 'a file'}: {error.strerror}; make room there, what was written whole before is kept"
-    return cut(escaped(line), LONGEST_MESSAGE)
-
-
 def is_first_on_machine() -> bool:
-    """Tell whether no other process of a launcher on this machine comes before this one."""
-    return (os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0") == "0"
-
-
-def working_folder() -> Path:
-    """Return the working directory.
-
-    Raises:
-        OptionError: It has been deleted.
-    """
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise OptionError("the working directory is not there any more; change to another one") from error
+    """Tell whether to speak for all; what is left of a launcher that has not started this process does not count."""
+    launched = os.environ.get("LOCAL_RANK") if os.environ.get("MASTER_ADDR") else None
+    return (launched or os.environ.get("SLURM_LOCALID") or "0") == "0"

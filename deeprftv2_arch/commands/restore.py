@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.commands.network_arguments import add_network, restorer_of
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import LONGEST_MESSAGE, OptionError, cut, escaped
 
 FORMATS = ("png", "jpg", "webp", "tif")
 FAILED = 1  # exit code where an input could not be restored
@@ -171,7 +171,7 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
             raise outcome.stop
         return
     for failure in whole.failures:
-        sys.stderr.write(f"{failure}\n")
+        sys.stderr.write(f"{cut(escaped(failure), LONGEST_MESSAGE)}\n")
     yield f"{args.out}: {whole}"
     if outcome.stop is not None:
         raise outcome.stop

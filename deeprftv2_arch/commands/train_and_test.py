@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.commands.measured_arguments import add_measured, check_what_is_measured
-from deeprftv2_arch.commands.outcome import errors_in_one_line, working_folder
+from deeprftv2_arch.commands.outcome import errors_in_one_line
+from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import add_loop_arguments, add_run_arguments, arguments_of
 
 Action = Callable[[argparse.Namespace, Path], None]

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from deeprftv2_arch.common.full_disk import FULL
 from deeprftv2_arch.common.locking import FileLock
+from deeprftv2_arch.common.system_faults import FULL
 from deeprftv2_arch.errors import WriteError
 
 WAIT = 10.0  # seconds for another one that writes the same target

@@ -51,6 +51,7 @@ class _Watch:
         self.noted: int | None = None
         self.since = 0.0
         self.is_waiting = False
+        self.raised: int | None = None
 
     def take(self, number: int, frame: FrameType | None) -> None:
         is_first, age = self.noted is None, time.monotonic() - self.since
@@ -58,6 +59,7 @@ class _Watch:
             self.noted, self.since = number, time.monotonic()
         if self.is_waiting and (is_first or age < REPEATED):
             return
+        self.raised = number
         raise Stopped(number, at_once=True)
 
 
@@ -66,15 +68,23 @@ _watch: _Watch | None = None
 
 @contextmanager
 def signals_stop() -> Iterator[None]:
-    """Have SIGINT and SIGTERM raise :class:`Stopped` within a with-block; in the main thread, the only one that can."""
+    """Have SIGINT and SIGTERM raise :class:`Stopped` within a with-block; in the main thread, the only one that can.
+
+    What else comes out of the block after that is a consequence: what was interrupted may not clean up after itself.
+    """
     global _watch
     if threading.current_thread() is not threading.main_thread() or _watch is not None:
         yield
         return
     _watch = _Watch()
     before = {number: signal.signal(number, _watch.take) for number in SIGNALS}
+    watch = _watch
     try:
         yield
+    except Exception as error:
+        if watch.raised is not None:
+            raise Stopped(watch.raised, at_once=True) from error
+        raise
     finally:
         _watch = None
         for number, handler in before.items():

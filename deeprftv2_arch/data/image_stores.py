@@ -7,6 +7,7 @@ from pathlib import Path
 import lmdb
 
 from deeprftv2_arch.common.image_format import EXTENSIONS
+from deeprftv2_arch.common.listing import files_below
 from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info
 from deeprftv2_arch.data.preparing import preparing_command
 from deeprftv2_arch.errors import DataError, PreparationError
@@ -32,14 +33,16 @@ class ImageFolder:
         self._paths: dict[str, Path] = {}
         if not root.is_dir():
             raise DataError(f"{root}: there is no such folder; {_advice(root)}")
-        for folder, _, files in os.walk(root, followlinks=True):
-            for path in (Path(folder, file) for file in files if file.lower().endswith(EXTENSIONS)):
-                if path.name.startswith("."):  # such as the ._* files that macOS leaves beside images
-                    continue
+        try:
+            for path in files_below(root, follow_links=True):
+                if not path.name.lower().endswith(EXTENSIONS) or path.name.startswith("."):
+                    continue  # such as the ._* files that macOS leaves beside images
                 name = path.relative_to(root).with_suffix("").as_posix()
                 if name in self._paths:
                     raise DataError(f"{path} and {self._paths[name]} have the same name; remove one")
                 self._paths[name] = path
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read: {error.strerror}; check who may read it") from error
         if not self._paths:
             raise DataError(f"{root}: holds no images ({', '.join(EXTENSIONS)}); {_advice(root)}")
         self.names = sorted(self._paths)

@@ -59,11 +59,21 @@ class SyntheticBlurDataset(Dataset[dict[str, Any]]):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.opt = opt
         kind = (opt.get("io_backend") or {}).get("type")
+        where = f"datasets: {opt['phase']}: {opt.get('name')}"
         if kind not in STORES:
-            raise OptionError(f"datasets: {opt.get('name')}: io_backend: type: expected lmdb or disk, not {kind!r}")
+            raise OptionError(f"{where}: io_backend: type: expected lmdb or disk, not {kind!r}")
         if not opt.get("dataroot_gt"):
-            raise OptionError(f"datasets: {opt.get('name')}: dataroot_gt: missing; name the folder of the photographs")
-        self.photographs = STORES[kind](Path(opt["dataroot_gt"]))
+            raise OptionError(f"{where}: dataroot_gt: missing; name the folder of the photographs")
+        root = Path(opt["dataroot_gt"])
+        if not root.is_dir():
+            raise DataError(
+                f"{where}: dataroot_gt: there is no such folder as {root}; name one of sharp photographs of yours (for "
+                "blurred and sharp ones take type: DeblurPairDataset and python -m datasets_prep pairs)"
+            )
+        try:
+            self.photographs = STORES[kind](root)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
         self.settings = blur_settings(opt.get("blur"))
         self.is_train = opt["phase"] == "train"
         self.first_patch_size = read_stages(opt.get("patch_stages"))[0].patch_size if self.is_train else 0

@@ -3,7 +3,7 @@
 import html
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillAtWork
 from contextlib import contextmanager
@@ -12,12 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deeprftv2_arch.checkpoints.recognition import describe
+from deeprftv2_arch.demo.folders import own_folder
+from deeprftv2_arch.demo.guard import Guard, Room, own_names
 from deeprftv2_arch.demo.trial import Trial, has_kernels, try_image
 from deeprftv2_arch.errors import DeepRFTv2Error, OptionError, one_line
 from deeprftv2_arch.restoring.batch.restore_files import about
 from deeprftv2_arch.restoring.image_kinds import IMAGE_EXTENSIONS
 from deeprftv2_arch.restoring.restorer import Restorer
 
+MAX_KEPT = 2**31  # bytes of all images
 MINUTE, HOUR = 60, 3600  # seconds: how often images are looked through, and how old they get
 WAITING = 16  # images that may wait for their turn
 FORMATS = ("png", "jpg", "webp", "tif")  # of what is downloaded
@@ -38,8 +41,28 @@ def _gradio() -> Any:
     return gradio
 
 
+def _without_traceback(gradio: Any, preprocess: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Keep the traceback of what gradio itself refuses out of the terminal; the page says why."""
+
+    def quiet(payload: Any) -> Any:
+        try:
+            return preprocess(payload)
+        except gradio.Error as error:
+            error.print_exception = False
+            raise
+
+    return quiet
+
+
 @contextmanager
-def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> Iterator[str]:
+def served(
+    restorer: Restorer,
+    host: str,
+    port: int | None,
+    max_upload: int,
+    max_kept: int = MAX_KEPT,
+    names: Collection[str] = (),
+) -> Iterator[str]:
     """Serve the page as long as the context lasts; afterwards no file of it is left.
 
     Args:
@@ -47,6 +70,8 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
         host: Address of this machine to listen on, IPv4 or IPv6.
         port: Port; None for the first free one from 7860.
         max_upload: The most bytes of an image's file.
+        max_kept: The most bytes of all images that are kept; the oldest ones go earlier for that.
+        names: What this machine is called beside ``localhost`` and its addresses; see :mod:`.guard`.
 
     Yields:
         The address of the page.
@@ -55,12 +80,14 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
         OptionError: Gradio is not installed, or host and port cannot be listened on.
     """
     host = host.strip("[]")
-    with TemporaryDirectory(prefix="deeprftv2_demo_", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "kept"))  # uploads and copies of what is shown
+    with own_folder() as folder:
+        kept = folder / "kept"  # uploads and copies of what is shown
+        os.environ["GRADIO_TEMP_DIR"] = str(kept)
         # It asks itself whether it runs, which a proxy could not answer.
         os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "localhost", host]))
         gradio = _gradio()  # which makes a folder there already when it is imported
-        page = _page(gradio, restorer, max_upload, Path(folder))
+        page = _page(gradio, restorer, max_upload, folder)
+        guard = {"names": own_names(host, names), "room": Room(kept, max_kept)}
         try:
             _, address, _ = page.launch(
                 server_name=f"[{host}]" if ":" in host else host,
@@ -77,6 +104,7 @@ def served(restorer: Restorer, host: str, port: int | None, max_upload: int) -> 
                 enable_monitoring=False,
                 prevent_thread_lock=True,
                 quiet=True,
+                app_kwargs={"middleware": [(Guard, (), guard)]},  # as FastAPI takes it
             )
         except OSError as error:
             where = host if port is None else f"{host}:{port}"
@@ -121,6 +149,8 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
                 upload = gradio.File(label="Image", file_types=list(IMAGE_EXTENSIONS), height=150)
                 example = gradio.Button("Try an example", size="md")
                 suffix = gradio.Radio(list(FORMATS), value="png", label="Format of the download")
+                for asked in (upload, suffix):
+                    asked.preprocess = _without_traceback(gradio, asked.preprocess)
                 text = gradio.HTML()
                 download = gradio.DownloadButton("Download", variant="primary", size="md", interactive=False)
                 if estimates:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from deeprftv2_arch import __version__
-from deeprftv2_arch.checkpoints.weights import Weights
+from deeprftv2_arch.checkpoints.weights import AVERAGE, Weights
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.measuring.table import Row, Table
 from deeprftv2_arch.metrics.metric_values import MetricSections
@@ -147,7 +147,10 @@ def metric_lines(content: Mapping[str, Any]) -> list[str]:
 def weights_line(content: Mapping[str, Any]) -> str:
     """Return where the weights are from."""
     weights = content["weights"]
-    return f"{weights['key']} of {weights['file']}, SHA-256 {weights['sha256']}" if weights else "none"
+    if not weights:
+        return "none"
+    average = ", the average of the training" if weights["key"] == AVERAGE else ""
+    return f"{weights['key']} of {weights['file']}{average}, SHA-256 {weights['sha256']}"
 
 
 def versions_line(content: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from deeprftv2_arch.networks.protocol import traits_of
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import Run, read_content, run_of
 from deeprftv2_arch.options.option_file import Content, change_options
+from deeprftv2_arch.restoring.pretrained import pretrained_file
 
 
 def runs_of_checkpoints(
@@ -27,7 +28,7 @@ def runs_of_checkpoints(
     """Return a run for every checkpoint, at the scale of its network.
 
     Args:
-        checkpoints: The files of the weights, which tell the networks.
+        checkpoints: The files of the weights, which tell the networks, or names of those that come with this package.
         files: Option files, whose sets are measured on: those of the first one of the network's scale.
         protocol: Without option files, name of the protocol whose sets are measured on.
         data: Without option files, the folder that holds these.
@@ -43,7 +44,7 @@ def runs_of_checkpoints(
         raise OptionError(f"--data {data}: there is no such folder; name the one that holds the test sets")
     contents = [read_content(replace(arguments, opt=file), root, is_train=False) for file in files]
     runs = []
-    for checkpoint in checkpoints:
+    for checkpoint in map(pretrained_file, checkpoints):
         scale = traits_of(network_of_checkpoint(checkpoint)).upscale
         if data is None:
             content = _of_scale(contents, scale, checkpoint)

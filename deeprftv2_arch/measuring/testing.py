@@ -67,7 +67,7 @@ def run_testing(
         def build_model(opt: Options) -> Any:
             models.append(build_measured_model(opt, baseline_of(run)))
             if checkpoint is not None:
-                models[0].weights = weights_in(checkpoint)
+                models[0].weights = weights_in(Path(run.options.network_g["checkpoint"]))
             return models[0]
 
         with replaced(basicsr.test, parse_options=lambda root_path, is_train: (opt, None), build_model=build_model):

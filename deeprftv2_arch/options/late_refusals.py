@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 
@@ -30,6 +31,8 @@ def _reaches_wandb() -> bool:
         return True
     import wandb  # type: ignore[import-not-found, unused-ignore]
 
+    if "prompt" in signature(wandb.login).parameters:  # releases in which wandb.api is deprecated
+        return bool(wandb.login(prompt=False))
     return bool(wandb.api.api_key)
 
 

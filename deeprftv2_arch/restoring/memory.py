@@ -173,6 +173,8 @@ def tiles_that_fit(
     ):
         return None
     size = math.isqrt(pixels_that_fit(network, free - image.result)) // STEP * STEP
+    multiple = traits_of(network).size_multiple  # another project's network may pad tiles to larger ones than STEP
+    size = size // multiple * multiple or size
     size = min(size, largest or size)
     while size >= SMALLEST and size**2 > pixels_that_fit(network, free - image.result - size * image.row):
         size -= STEP

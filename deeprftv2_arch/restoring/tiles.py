@@ -7,7 +7,7 @@ from deeprftv2_arch.errors import OptionError
 
 LARGEST_OVERLAP = 128  # pixels; of the published tiles of 512
 SMALLEST = 64
-STEP = 16  # tiles that are chosen here are multiples of it: no network has to pad them
+STEP = 16  # tiles that are chosen here are multiples of it: no network of this package has to pad them
 
 
 class Tiles(NamedTuple):

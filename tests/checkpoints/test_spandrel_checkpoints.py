@@ -1,64 +1,29 @@
 """Checkpoints of other projects, which spandrel recognises: as spandrel itself restores with them."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from peer_helpers import esrgan, fftformer, hat, nafnet, swinir
 from torch import nn
 
 from deeprftv2_arch import Restorer
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.networks.cards import card_of
+from deeprftv2_arch.restoring.memory import tiles_that_fit
 
 spandrel = pytest.importorskip("spandrel")
-
-
-def nafnet() -> nn.Module:
-    from spandrel.architectures.NAFNet import NAFNet
-
-    network: nn.Module = NAFNet(width=8, middle_blk_num=1, enc_blk_nums=[1, 1], dec_blk_nums=[1, 1])
-    return network
-
-
-def hat() -> nn.Module:
-    from spandrel.architectures.HAT import HAT
-
-    network: nn.Module = HAT(
-        img_size=16,
-        embed_dim=12,
-        depths=[1],
-        num_heads=[2],
-        window_size=8,
-        upscale=2,
-        upsampler="pixelshuffle",
-        compress_ratio=3,
-        squeeze_factor=3,
-    )
-    return network
-
-
-def esrgan() -> nn.Module:
-    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
-
-    network: nn.Module = RRDBNet(num_filters=8, num_blocks=1, scale=4)
-    return network
 
 
 def compact() -> nn.Module:
     from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
 
     network: nn.Module = SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2)
-    return network
-
-
-def swinir() -> nn.Module:
-    from spandrel.architectures.SwinIR import SwinIR
-
-    network: nn.Module = SwinIR(
-        img_size=16, embed_dim=12, depths=[2], num_heads=[2], window_size=8, upscale=2, upsampler="pixelshuffledirect"
-    )
     return network
 
 
@@ -82,3 +47,29 @@ def test_weights_that_nobody_knows(tmp_path: Path) -> None:
     torch.save({"params": {"something": torch.zeros(3)}}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="holds weights of no network of this package"):
         network_of_checkpoint(tmp_path / "x.pth")
+
+
+def test_networks_of_narrower_licences_are_known_where_their_package_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = []
+
+    def install(ignore_duplicates: bool) -> None:
+        installed.append(ignore_duplicates)
+
+    package = SimpleNamespace(install=install)
+    monkeypatch.setitem(sys.modules, "spandrel_extra_arches", package)
+    monkeypatch.setattr("deeprftv2_arch.checkpoints.peers.find_spec", lambda name: object())
+    torch.save({"params": compact().state_dict()}, tmp_path / "x.pth")
+    network_of_checkpoint(tmp_path / "x.pth")
+    assert installed == [True]
+
+
+def test_tiles_that_fit_into_the_memory_are_multiples_of_what_a_network_works_on(tmp_path: Path) -> None:
+    torch.save({"params": fftformer().state_dict()}, tmp_path / "x.pth")
+    network = network_of_checkpoint(tmp_path / "x.pth")
+    for side in (80, 96, 200):  # multiples of 32 or not, which a network pads to
+        bytes_free = side * side * card_of(network).bytes_per_pixel(network)
+        tiles = tiles_that_fit(network, 1000, 1000, bytes_free)
+        assert tiles is not None
+        assert tiles.size == side // 32 * 32

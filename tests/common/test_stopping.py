@@ -44,6 +44,28 @@ def test_first_signal_waits_and_a_later_one_ends(monkeypatch: pytest.MonkeyPatch
             pass
 
 
+def test_what_an_interrupted_part_makes_of_a_signal_is_that_signal() -> None:
+    """As PyTorch does, whose devices fail to be put back where they were."""
+
+    def interrupted() -> None:
+        try:
+            send(signal.SIGTERM)
+        finally:
+            raise RuntimeError("cannot be put back")
+
+    with pytest.raises(Stopped, match="terminated"), signals_stop():
+        interrupted()
+
+
+def test_error_after_a_signal_that_waits_is_said() -> None:
+    def failing() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("could not be saved")
+
+    with pytest.raises(RuntimeError, match="could not be saved"), signals_stop(), signals_wait():
+        failing()
+
+
 FORKING = """
 import os, signal, sys, time
 from multiprocessing import get_context

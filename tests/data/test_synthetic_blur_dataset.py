@@ -114,7 +114,7 @@ def test_crops_have_detail(tmp_path: Path) -> None:
     [
         ({"io_backend": {"type": "zip"}}, OptionError, "io_backend"),
         ({"dataroot_gt": None}, OptionError, "dataroot_gt: missing"),
-        ({"dataroot_gt": "/nowhere"}, DataError, "no such folder"),
+        ({"dataroot_gt": "/nowhere"}, DataError, "datasets: .*dataroot_gt: there is no such folder as /nowhere"),
         ({"blur": {"shake": 1}}, OptionError, "shake"),
         ({"patch_stages": None}, OptionError, "patch_stages"),
     ],

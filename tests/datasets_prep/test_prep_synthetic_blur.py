@@ -89,7 +89,7 @@ def test_interrupted_run_goes_on(photographs: Path, tmp_path: Path, monkeypatch:
     [
         (["--kernel-size", "20"], "odd number"),
         (["--grid", "0", "3"], "--grid"),
-        (["--root", "/nowhere"], "no photographs"),
+        (["--root", "/nowhere"], "nowhere: cannot be read: No such file"),
     ],
 )
 def test_mistakes(

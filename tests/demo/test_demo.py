@@ -309,7 +309,9 @@ class Page:
         """Wait until so many images are shown, all of them loaded; return their pixels."""
         script = "return [...document.images].filter(i => i.complete && i.naturalWidth).map(i => i.src)"
         wait_for(lambda: len(self.driver.execute_script(script)) == number)
-        return [self._decoded(WITHOUT_PROXY.open(url).read()) for url in self.driver.execute_script(script)]
+        cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in self.driver.get_cookies())
+        urls = self.driver.execute_script(script)
+        return [self._decoded(WITHOUT_PROXY.open(Request(url, headers={"Cookie": cookies})).read()) for url in urls]
 
     def download(self, name: str) -> np.ndarray:
         """Click on the button; return the image that comes."""
@@ -371,9 +373,10 @@ def check_refused(page: Page, path: Path, message: str, place: Path) -> None:
 
 
 def sent_past_the_page(address: str, data: bytes) -> int:
-    """Send a file to the server without asking the page; return the HTTP status."""
+    """Send a file to the server as a visitor, without asking the page; return the HTTP status."""
+    cookie = WITHOUT_PROXY.open(address).headers["Set-Cookie"].partition(";")[0]
     head = b'--page\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    headers = {"Content-Type": "multipart/form-data; boundary=page"}
+    headers = {"Content-Type": "multipart/form-data; boundary=page", "Cookie": cookie}
     request = Request(f"{address}gradio_api/upload", head + data + b"\r\n--page--\r\n", headers)
     try:
         return int(WITHOUT_PROXY.open(request).status)

@@ -28,8 +28,9 @@ from tests.endurance.commands import prepare_commands
 from tests.endurance.disturbances import killed, small_disks_are_possible, stopped, without_room
 from tests.endurance.mutations import Mutations
 
-DISKS_PER_ROUND = 2
-MUTATIONS_PER_ROUND = 25  # of every kind of file
+DISKS = 1
+LOST = "lost"
+MUTATIONS = 2  # times some files of every kind
 
 
 def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, str, str | None]]:
@@ -43,11 +44,11 @@ def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, 
     while True:
         for command in commands:
             tries = [killed(command, tried, generator), stopped(command, tried, generator)]
-            tries += [without_room(command, tried, generator) for _ in range(DISKS_PER_ROUND * has_disks)]
+            tries += [without_room(command, tried, generator) for _ in range(DISKS * has_disks)]
             for several in tries:
                 yield from ((kind, "right", fault) for kind, fault in several)
-        for _ in range(MUTATIONS_PER_ROUND):
-            yield from mutations.tried(generator)
+            for _ in range(MUTATIONS):
+                yield from mutations.tried(generator)
 
 
 def main() -> int:
@@ -63,11 +64,13 @@ def main() -> int:
     end = time.monotonic() + 60 * args.minutes
     try:
         for kind, became, fault in rounds(folder, np.random.default_rng(args.seed)):
-            found[kind, "lost" if fault else became] += 1
+            found[kind, LOST if fault else became] += 1
             if fault:
                 print(f"LOST: {kind}: {fault}", flush=True)
             if time.monotonic() > end:
                 break
+    except KeyboardInterrupt:
+        print("stopped")
     finally:
         shutil.rmtree(folder)
     return report(found)
@@ -75,12 +78,12 @@ def main() -> int:
 
 def report(found: Counter[tuple[str, str]]) -> int:
     """Print the table, and return 1 if there are losses."""
-    columns = ("right", "read", "refused", "lost")
+    columns = ("right", "read", "refused", LOST)
     print(f"| kind | tries | {' | '.join(columns)} |\n|---|{'---|' * (1 + len(columns))}")
     for kind in dict.fromkeys(kind for kind, _ in found):
         numbers = [found[kind, column] for column in columns]
         print(f"| {kind} | {sum(numbers):,} | {' | '.join(f'{number:,}' for number in numbers)} |")
-    losses = sum(number for (_, became), number in found.items() if became == "lost")
+    losses = sum(number for (_, became), number in found.items() if became == LOST)
     print(f"{sum(found.values()):,} tries, {losses:,} losses (LMDB {'.'.join(map(str, lmdb.version()))})")
     return int(losses > 0)
 

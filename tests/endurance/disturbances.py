@@ -12,8 +12,8 @@ import numpy as np
 from tests.endurance.commands import Command, emptied
 from tests.endurance.processes import Ended, end_left_overs, run, run_command
 
-KILLS = 5  # of one run, until it is left alone
-SIGNALS = 4
+KILLS = 6
+SIGNALS = 3
 NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # of Linux' namespaces
 SMALLEST_DISK, LARGEST_DISK = 4, 2048  # KiB
 
@@ -35,21 +35,25 @@ def stopped(command: Command, folder: Path, generator: np.random.Generator) -> I
 def _disturbed(
     command: Command, folder: Path, generator: np.random.Generator, kind: str, most: int, signals: list[signal.Signals]
 ) -> Iterator[Tried]:
-    emptied(folder)
     tries: list[Ended] = []
-    for _ in range(most):
+    emptied(folder)
+    while len(tries) < most:
         number = signals[generator.integers(len(signals))]
         ended = run_command(command.words, folder, (generator.uniform(0, command.seconds), number))
-        tries.append(ended)
         right = -number if number == signal.SIGKILL else 128 + number
         fault = ended.fault(right, 0) or _named(command.torn(folder))
         if fault or ended.is_stopped:
+            tries.append(ended)
             yield kind, fault
-        if not ended.is_stopped:
-            break
-    fault = run_command(command.words, folder).fault(0) or _named(command.wrong(folder, command.folder))
+        else:  # it had ended before
+            yield f"end of {command.name} after that", _named(command.wrong(folder, command.folder))
+            emptied(folder)
+    yield f"end of {command.name} after that", _left_alone(command, folder)
     end_left_overs(tries)
-    yield f"end of {command.name} after that", fault
+
+
+def _left_alone(command: Command, folder: Path) -> str | None:
+    return run_command(command.words, folder).fault(0) or _named(command.wrong(folder, command.folder))
 
 
 def without_room(command: Command, folder: Path, generator: np.random.Generator) -> Iterator[Tried]:
@@ -67,7 +71,7 @@ def without_room(command: Command, folder: Path, generator: np.random.Generator)
             return 3
         if fault is None:
             _mount(disk, 64 * LARGEST_DISK, again=True)
-            fault = run_command(command.words, disk).fault(0) or _named(command.wrong(disk, command.folder))
+            fault = _left_alone(command, disk)
         if fault is not None:
             os.write(1, fault.replace("Traceback", "traceback").encode())
         return int(fault is not None)

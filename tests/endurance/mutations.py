@@ -1,7 +1,11 @@
 """Files of every kind, damaged at random and read as the commands read them."""
 
 import copy
+import shutil
+import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ from deeprftv2_arch.options.option_file import read_option_file
 from deeprftv2_arch.restoring.image_files import read_image
 from tests.endurance.processes import run
 
-READ, REFUSED = 0, 2
+READ, REFUSED = "read", "refused"
+AT_ONCE = 10  # files of a kind that are read in one process
 Read = Callable[[Path], Any]
 
 
@@ -50,27 +55,48 @@ class Mutations:
             "safetensors": (folder / "whole.safetensors", load_params),
             ".state": (folder / "whole.state", self._resume),
         }
+        if find_spec("av") is not None:
+            self.kinds["MP4"] = (_film(folder), _read_film)
         self.contents = {kind: path.read_bytes() for kind, (path, _) in self.kinds.items()}
         self.state = state
 
     def tried(self, generator: np.random.Generator) -> Iterator[tuple[str, str, str | None]]:
-        """Damage and read a file of every kind; yield the kind, what became of it, and what was wrong with that."""
-        for kind, (path, read) in self.kinds.items():
-            path.write_bytes(damaged(self.contents[kind], generator))
-            yield kind, *self._outcome(lambda path=path, read=read: read(path))
-        state = changed(copy.deepcopy(self.state), generator)
-        yield "values in a .state", *self._outcome(lambda: self._go_on(state))
+        """Damage and read some files of every kind; yield the kind, what became of one, and what was wrong with that.
 
-    def _outcome(self, work: Callable[[], object]) -> tuple[str, str | None]:
+        Those of a kind are read one after the other in one process.
+        """
+        for kind, (path, read) in self.kinds.items():
+            files = [path.with_stem(f"damaged_{number}") for number in range(AT_ONCE)]
+            if kind == "LMDB":
+                files = [path.parent.with_stem(file.stem) / path.name for file in files]
+            for file in files:
+                if file.parent != path.parent:  # with what lies beside a database
+                    shutil.copytree(path.parent, file.parent, dirs_exist_ok=True)
+                file.write_bytes(damaged(self.contents[kind], generator))
+            yield from self._outcomes(kind, [partial(read, file) for file in files])
+        states = [changed(copy.deepcopy(self.state), generator) for _ in range(AT_ONCE)]
+        yield from self._outcomes("values in a .state", [partial(self._go_on, state) for state in states])
+
+    def _outcomes(self, kind: str, works: list[Callable[[], object]]) -> Iterator[tuple[str, str, str | None]]:
         def read() -> int:
-            try:
-                work()
-            except DeepRFTv2Error:
-                return REFUSED
-            return READ
+            for work in works:
+                try:
+                    work()
+                except DeepRFTv2Error:
+                    print(REFUSED, flush=True)
+                except Exception:
+                    print(f"lost: {traceback.format_exc()}".replace("Traceback", "traceback"), flush=True)
+                else:
+                    print(READ, flush=True)
+            return 0
 
         ended = run(read, self.folder / "read.log")
-        return {READ: "read", REFUSED: "refused"}.get(ended.code, "lost"), ended.fault(READ, REFUSED)
+        became = [line for line in ended.output.splitlines() if line in (READ, REFUSED) or line.startswith("lost: ")]
+        for outcome in became:
+            yield kind, outcome, ended.output if outcome.startswith("lost: ") else None
+        fault = ended.fault(0)
+        if fault is not None:
+            yield kind, "lost", fault
 
     def _resume(self, path: Path) -> None:
         self._go_on(load_checkpoint(path))
@@ -104,6 +130,33 @@ def _image(folder: Path, suffix: str) -> Path:
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     cv2.imwrite(str(folder / f"whole{suffix}"), image)
     return folder / f"whole{suffix}"
+
+
+def _film(folder: Path) -> Path:
+    """Write a film, in a process of its own, since its threads would not be forked."""
+
+    def write() -> int:
+        import av
+
+        with av.open(str(folder / "whole.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height = 64, 48
+            for number in range(10):
+                image = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+            container.mux(stream.encode())
+        return 0
+
+    if run(write, folder / "film.log").code:
+        raise RuntimeError((folder / "film.log").read_text(encoding="utf-8"))
+    return folder / "whole.mp4"
+
+
+def _read_film(path: Path) -> None:
+    from deeprftv2_arch.restoring.videos.reading import Video
+
+    for frame in Video(path).frames():
+        frame.image()
 
 
 def _database(folder: Path) -> Path:

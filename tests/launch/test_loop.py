@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deeprftv2_arch.launch.loop import LoopLogger, repair_wandb, tag_of, validating_once
+from deeprftv2_arch.options import late_refusals
 
 from launch_helpers import basicsr_log  # isort: skip
 
@@ -58,3 +59,23 @@ def test_wandb_without_the_function_that_basicsr_asks_for(monkeypatch: pytest.Mo
         monkeypatch.setitem(sys.modules, name, module or SimpleNamespace())
     repair_wandb()
     assert wandb.util.generate_id() == "id"
+
+
+@pytest.mark.parametrize("logged_in", [False, True])
+@pytest.mark.parametrize("current", [False, True])
+def test_whether_wandb_knows_its_user(monkeypatch: pytest.MonkeyPatch, current: bool, logged_in: bool) -> None:
+    """Releases of today ask by `login(prompt=False)` and call `wandb.api` deprecated; earlier ones have that alone."""
+
+    def login(key: str | None = None, prompt: bool = True) -> bool:
+        assert not prompt
+        return logged_in
+
+    api = SimpleNamespace(api_key="key" if logged_in else None)
+    wandb = SimpleNamespace(login=login) if current else SimpleNamespace(login=lambda key=None: None, api=api)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setattr(late_refusals, "find_spec", lambda name: object())
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    content = {"name": "a", "logger": {"use_tb_logger": True, "wandb": {"project": "mine"}}}
+    faults = list(late_refusals.logger_faults(content, "a.yml: logger"))
+    assert faults == [] if logged_in else "nobody is logged in; run wandb login" in faults[0]

@@ -19,6 +19,7 @@ from torch import nn
 from deeprftv2_arch import __main__ as command_line
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.errors import EvaluationError, OptionError
+from deeprftv2_arch.measuring import costs
 from deeprftv2_arch.measuring.costs import count_macs
 from deeprftv2_arch.measuring.data_folder import content_for
 from deeprftv2_arch.measuring.evaluation import Request, evaluate
@@ -65,7 +66,8 @@ def psnr_of_spandrel(file: Path, lq: Path, gt: Path, border: int = 0, luma: bool
 
 
 @pytest.mark.slow
-def test_deblurring_networks_of_four_projects_in_one_table(tmp_path: Path) -> None:
+def test_deblurring_networks_of_four_projects_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "SIDE", 128)
     write_images(tmp_path / "data", 2, 48)
     files = [save(build, tmp_path / f"{build.__name__}.pth") for build in (ours, nafnet, fftformer, uformer)]
     text, content = compared(tmp_path, files, "gopro", tmp_path / "data", partial=True)
@@ -92,7 +94,8 @@ def test_deblurring_networks_of_four_projects_in_one_table(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path) -> None:
+def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "ENLARGED", (72, 128))
     data = write_set5(tmp_path / "SR/Set5", (2, 4))
     files = [save(build, tmp_path / f"{build.__name__}.pth") for build in (esrgan, swinir, hat)]
     table = tmp_path / "table.csv"

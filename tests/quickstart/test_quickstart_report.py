@@ -1,6 +1,7 @@
 """The quickstart's figures and images, against arithmetic by hand and scikit-image."""
 
 import json
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -16,7 +17,7 @@ from quickstart.comparison import (
     photograph_columns,
 )
 from quickstart.deblurring import Deblurring
-from quickstart.results import Result, average, markdown_table, to_json
+from quickstart.results import Result, average, markdown_table, metric_columns, to_json
 from quickstart.task import Words
 
 FIRST = Result("cat", 20.0, 23.0, 0.5, 0.75, 1.0)
@@ -96,3 +97,12 @@ def test_comparison_shows_the_photographs_side_by_side() -> None:
     sheet = np.asarray(Image.open(BytesIO(png)))
     assert [sheet[150, x].tolist() for x in (170, 500, 830)] == [[200, 0, 0], [0, 200, 0], [0, 0, 200]]
     assert (sheet == (255, 190, 90)).all(axis=2).any()
+
+
+def test_network_of_the_package_stands_beside_the_trained_one() -> None:
+    rows = [replace(FIRST, psnr_shipped=24.0), replace(SECOND, psnr_shipped=33.0)]
+    assert average(rows).psnr_shipped == 28.5
+    columns = metric_columns([*rows, average(rows)], WORDS)
+    assert columns["shipped network"] == ["24.00 dB", "33.00 dB", "28.50 dB"]
+    assert json.loads(to_json(rows, WORDS))["mean"]["shipped_psnr"] == 28.5
+    assert "shipped network" not in metric_columns([FIRST, SECOND], WORDS)

@@ -27,6 +27,7 @@ from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.restoring.batch.plan import plan
 from deeprftv2_arch.restoring.batch.restore_files import restore_files
 from deeprftv2_arch.restoring.restorer import Restorer
+from deeprftv2_arch.restoring.videos import reading
 from deeprftv2_arch.restoring.videos.colours import Colours
 from deeprftv2_arch.restoring.videos.hdr10 import Hdr10
 from deeprftv2_arch.restoring.videos.reading import Video
@@ -125,6 +126,42 @@ def _loud(path: Path) -> tuple[float, float]:
     return heard[0], heard[-1]
 
 
+def test_stream_without_sound(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = write_film(tmp_path / "x.mkv", others=[Sound(length=0), Sound("flac")])
+    result, words = restored(clip, caplog)
+    assert words == ""
+    assert [(one.codec, len(one.data)) for one in streams(result)] == [("h264", 12), ("flac", 5)]
+
+
+@pytest.mark.parametrize("codec", ["eac3", "alac", "flac"])
+def test_other_sound_that_is_copied(tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str) -> None:
+    clip = write_film(tmp_path / "x.mkv", others=[Sound(codec)])
+    result, words = restored(clip, caplog)
+    assert words == ""
+    before, after = streams(clip)[1], streams(result)[1]
+    assert (after.codec, after.data) == (codec, before.data)
+    assert all(abs(one - other) <= TICK for one, other in zip(before.starts, after.starts, strict=True))
+
+
+def test_sound_that_cannot_be_decoded_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = write_film(tmp_path / "x.mkv", others=[Sound("pcm_s16le"), Sound("flac")])
+    clip.write_bytes(clip.read_bytes().replace(b"A_PCM/INT/LIT", b"A_PCM/NEW/LIT"))
+    result, words = restored(clip, caplog)
+    assert words == "its sound in an unknown format is left out, since it cannot be decoded"
+    assert [one.codec for one in streams(result)] == ["h264", "flac"]
+
+
+def test_damaged_sound_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = write_film(tmp_path / "x.mkv", others=[Sound("wavpack", length=2.5)])
+    data, packets = clip.read_bytes(), streams(clip)[1].data
+    content = packets[1][32:]  # after what Matroska leaves out
+    assert content in data
+    clip.write_bytes(data.replace(content, bytes(len(content))))
+    result, words = restored(clip, caplog)
+    assert words.endswith("; of its sound and subtitles 1 packets are damaged and left out")
+    assert _loud(result) == pytest.approx((0, 2.5), abs=0.01)  # what comes after keeps its time
+
+
 # Time
 
 IRREGULAR = ((0, 100), (100, 17), (117, 500), (617, 3), (620, 80), (700, 300), (1000, 45))
@@ -216,6 +253,7 @@ def test_languages_titles_and_subtitles(tmp_path: Path, caplog: pytest.LogCaptur
     ]
     assert shown == [(Fraction(1, 10), Fraction(3, 10), b"One"), (Fraction(32, 100), Fraction(42, 100), b"Two")]
     assert [data[2:16] for data in slanted.data if data[2:]] == [b"Slanted\nsecond"]
+    assert b"styl" in slanted.data[1]
     assert [one.codec for one in streams(result)] == ["h264", "aac", "mp3", "mov_text", "mov_text"]
 
 
@@ -400,6 +438,22 @@ def test_screen_of_hdr10(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert after.screen[-2:] == (Fraction(1, 200), Fraction(1000))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("A53_CC", "its closed captions are left out"),
+        ("DYNAMIC_HDR_PLUS", "its HDR10+ metadata are left out"),
+        ("DOVI_RPU_BUFFER", "its Dolby Vision metadata are left out"),
+    ],
+)
+def test_what_comes_with_single_frames_is_said_to_be_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    clip = write_film(tmp_path / "x.mp4", times=EVEN[:3])
+    monkeypatch.setattr(reading, "side_data", lambda picture: {name: b""} if picture.pts else {})
+    assert restored(clip, caplog)[1] == said
+
+
 def test_eight_bits_say_nothing_of_a_screen(tmp_path: Path) -> None:
     assert not Video(write_film(tmp_path / "x.mp4", times=EVEN[:1])).hdr10
     assert Hdr10().parameters() == []
@@ -479,3 +533,19 @@ def test_pictures_beside_the_film_and_attachments_are_said_to_be_lost(
         for stream in many:
             container.mux(stream.encode(None))
     assert restored(clip, caplog)[1] == "its second picture is left out; its fonts and other attachments are left out"
+
+
+def test_cover_and_streams_of_data_are_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = tmp_path / "x.mp4"
+    with av.open(str(clip), "w", container_options={"write_tmcd": "1"}) as container:
+        pictures, cover = container.add_stream("libx264", 25), container.add_stream("mjpeg", 25)
+        for stream, pixels in ((pictures, "yuv420p"), (cover, "yuvj420p")):
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, pixels
+        pictures.metadata["timecode"] = "01:00:00:00"
+        cover.disposition = av.stream.Disposition.attached_pic
+        for stream in (pictures, cover):
+            frame = av.VideoFrame.from_ndarray(moving_image(0), "rgb24").reformat(format=stream.pix_fmt)
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    said = restored(clip, caplog)[1]
+    assert said == "its data, such as times or places, are left out; its cover is left out"

@@ -189,7 +189,7 @@ def test_all_frames_are_restored_in_the_tiles_of_the_first(
     network = Counting()
     restorer = Restorer(network, "cpu")
     first_tiles = iter([Tiles(32, 8), None, None])
-    monkeypatch.setattr(restorer, "_first_tiles", lambda h, w, wanted: wanted or next(first_tiles))
+    monkeypatch.setattr(restorer, "_first_tiles", lambda h, w, wanted, *_: wanted or next(first_tiles))
     outcome = restore(restorer, out, clip)
     assert (outcome.restored, outcome.tiles) == (1, [32])
     assert network.sizes == {(32, 32)}
@@ -404,6 +404,16 @@ def test_without_the_package_av_a_line_says_how_to_install_it(
         f"{clip}: films are read and written by the package av, which cannot be loaded"
     )
     assert 'pip install "deeprftv2_arch[video]"' in outcome.failures[0]
+
+
+def test_without_an_encoder_a_line_says_where_there_is_one(
+    tmp_path: Path, identity: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 1)
+    monkeypatch.setattr(encoding, "ENCODER", "libnone")
+    failures = restore(identity, tmp_path / "out", clip).failures
+    assert "FFmpeg's libraries here have no encoder libnone, but the wheels of the package av have" in failures[0]
+    assert files(tmp_path / "out") == []
 
 
 def test_broken_films_are_lines_and_the_others_restored(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

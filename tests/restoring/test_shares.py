@@ -1,6 +1,7 @@
 """Files that several processes share: each once, each as one process makes it, and one summary of all."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
 def test_which_share_this_is() -> None:
     assert find_share(None, {}) == Share(0, 1)
     assert find_share("2/3", {}) == Share(1, 3)
-    launched = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+    launched = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     assert find_share(None, launched) == Share(5, 8, 1)
     for words in ("0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", ""):
         with pytest.raises(OptionError, match="--shard: expected K/N, such as 2/8"):
@@ -38,6 +39,49 @@ def test_which_share_this_is() -> None:
         find_share("1/2", launched)
     with pytest.raises(OptionError, match="RANK, WORLD_SIZE and LOCAL_RANK are no numbers"):
         find_share(None, launched | {"WORLD_SIZE": "abc"})
+    with pytest.raises(
+        OptionError, match="RANK=5: expected a number below WORLD_SIZE=5; start with"
+    ):
+        find_share(None, launched | {"WORLD_SIZE": "5"})
+    with pytest.raises(OptionError, match="MASTER_ADDR: is not set, though RANK is"):
+        find_share(None, launched | {"MASTER_ADDR": ""})
+
+
+def test_port_that_is_taken_is_one_line(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        launched = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in launched.items():
+            monkeypatch.setenv(name, value)
+        words = ("restore", photos, "-o", tmp_path / "out", "--checkpoint", save_identity(tmp_path / "net.pth"))
+        assert run_command(*words, "--device", "cpu") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the processes cannot find each other: " in line
+    assert "--standalone" in line
+
+
+def test_variables_that_another_launcher_has_left_do_not_silence_the_error(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    assert run_command("restore", photos, "-o", tmp_path / "out", "--checkpoint", tmp_path / "net.pth") == 2
+    assert "MASTER_ADDR: is not set, though RANK is" in capsys.readouterr().err
+
+
+def test_working_directory_that_is_gone_is_one_line(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run_command("restore", photos, "-o", "out", "--checkpoint", tmp_path / "net.pth") == 2
+    assert "the working directory is not there any more; change to another one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])

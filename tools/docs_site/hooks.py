@@ -40,7 +40,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((CHECKOUT / RESULTS).iterdir()):
         page = f"{RESULTS_PLACE}{path.name}"
         if path.suffix == ".md":
-            made[page] = f"# {path.stem}\n\n{path.read_text(encoding='utf-8')}"
+            title = path.stem.replace("_", " ").capitalize()
+            made[page] = f"# {title}\n\n{path.read_text(encoding='utf-8')}"
         elif path.suffix == ".png":
             files.append(File.generated(config, page, abs_src_path=str(path)))
     for page, content in made.items():

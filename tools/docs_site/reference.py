@@ -20,8 +20,6 @@ _ATTRIBUTE = re.compile(r"^    (\w+): ((?:.*\n?)(?:^        .*\n?)*)", re.MULTIL
 
 def commands_page() -> str:
     """Return the help of ``deeprftv2`` and of all its commands."""
-    parser = build_parser()
-    parser.prog = "deeprftv2"
     return "\n".join(
         [
             "# Commands",

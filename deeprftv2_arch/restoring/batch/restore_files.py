@@ -13,7 +13,7 @@ from tqdm import tqdm
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.common.locking import FileLock
 from deeprftv2_arch.common.stopping import stop_if_asked
-from deeprftv2_arch.errors import LONGEST_MESSAGE, DataError, DeepRFTv2Error, cut, escaped
+from deeprftv2_arch.errors import LONGEST_MESSAGE, DataError, DeepRFTv2Error, cut, escaped, shortened
 from deeprftv2_arch.restoring.batch.comparison import side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.conversion import has_alpha
@@ -67,7 +67,7 @@ class Outcome:
         if self.failures:
             parts.append(f"{len(self.failures)} failed")
         if self.left_out:
-            kinds = sorted({path.suffix.lower() or path.name for path in self.left_out})
+            kinds = sorted({shortened(path.suffix.lower() or path.name, 40) for path in self.left_out})
             named = ", ".join(kinds[:MOST_KINDS]) + (", ..." if len(kinds) > MOST_KINDS else "")
             parts.append(f"{len(self.left_out)} of other kinds left out ({named})")
         return ", ".join(parts)
@@ -218,7 +218,7 @@ def restore_image(
     height, width = (restorer.upscale * side for side in image.shape[:2])
     if job.target is not None:  # before the time that restoring takes
         require_writable(job.target, height, width, has_alpha(image))
-    announce(f"{job.source.name}: {about(restorer.seconds_for(*image.shape[:2]))}")
+    announce(f"{shortened(job.source.name)}: {about(restorer.seconds_for(*image.shape[:2]))}")
     restored = restorer.restore(image)
     job.folder.mkdir(parents=True, exist_ok=True)
     if job.target is not None:

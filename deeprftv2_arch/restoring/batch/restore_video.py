@@ -17,7 +17,7 @@ from deeprftv2_arch import __version__
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.common.stopping import stop_if_asked
-from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.errors import DataError, shortened
 from deeprftv2_arch.restoring.batch.comparison import GAP, side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Part
 from deeprftv2_arch.restoring.image_files import write_image
@@ -138,7 +138,7 @@ def _restore_blocks(restorer: Restorer, part: Part, film: Video, outputs: list[O
     wanted = [number for number in range(-(-count // LENGTH)) if is_wanted(number)]
     total = sum(min(LENGTH, count - number * LENGTH) for number in wanted)
     tiles = outputs[0].blocks.tiles()
-    with tqdm(desc=film.path.name, total=total, leave=False, unit="frame", dynamic_ncols=True) as progress:
+    with tqdm(desc=shortened(film.path.name), total=total, leave=False, unit="frame", dynamic_ncols=True) as progress:
         for number, frames in groupby(_timed(film, times), lambda frame: frame.number // LENGTH):
             if not is_wanted(number):
                 continue

@@ -15,10 +15,11 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.errors import OptionError, shortened
 from deeprftv2_arch.restoring.batch.plan import Part, Plan, is_video
 from deeprftv2_arch.restoring.batch.restore_files import Outcome
 
+LEFT_OVER = "start with torchrun, or unset what is left of it"
 PATIENCE = timedelta(days=30)  # with the others' work, before their outcomes are added up
 
 
@@ -62,7 +63,7 @@ def find_share(words: str | None, environment: Mapping[str, str] = os.environ) -
     """Tell from ``--shard K/N``, or else from torchrun's variables, which share is this process's.
 
     Raises:
-        OptionError: The words are no share, or both are given.
+        OptionError: The words are no share, both are given, or the variables make no sense.
     """
     launched = {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys()
     if words is None:
@@ -71,9 +72,12 @@ def find_share(words: str | None, environment: Mapping[str, str] = os.environ) -
         try:
             rank, count, local_rank = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
         except ValueError:
-            raise OptionError(
-                "RANK, WORLD_SIZE and LOCAL_RANK are no numbers; start with torchrun or unset them"
-            ) from None
+            raise OptionError(f"RANK, WORLD_SIZE and LOCAL_RANK are no numbers; {LEFT_OVER}") from None
+        if not 0 <= rank < count:
+            raise OptionError(f"RANK={rank}: expected a number below WORLD_SIZE={count}; {LEFT_OVER}")
+        missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not environment.get(name)]
+        if missing:
+            raise OptionError(f"{missing[0]}: is not set, though RANK is; {LEFT_OVER}")
         return Share(rank, count, local_rank)
     if launched:
         raise OptionError("--shard: torchrun shares the inputs already; leave one of them out")
@@ -85,11 +89,21 @@ def find_share(words: str | None, environment: Mapping[str, str] = os.environ) -
 
 @contextmanager
 def joined(share: Share) -> Iterator[None]:
-    """Join the processes that torchrun has started, so that their outcomes can be added up."""
+    """Join the processes that torchrun has started, so that their outcomes can be added up.
+
+    Raises:
+        OptionError: They do not find each other.
+    """
     if share.local_rank is None:
         yield
         return
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:  # of dist: a port that is taken, a machine that does not answer
+        raise OptionError(
+            f"the processes cannot find each other: {shortened(str(error))}; on one machine start with torchrun "
+            "--standalone"
+        ) from error
     yield
     # Not after an error: the others may be waiting, and leaving is what lets the launcher stop them.
     dist.destroy_process_group()

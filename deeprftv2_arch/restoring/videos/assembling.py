@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from operator import gt
 from pathlib import Path
 
 import av
@@ -76,22 +77,31 @@ def _mux(
     companions = Companions(source, film.index, film.offset, target, strip)
     written: Counter[int] = Counter()
 
-    def put(packet: AnyPacket) -> None:
-        written[packet.stream_index] += 1
+    def put_picture(packet: AnyPacket) -> None:
         target.mux(packet)
+        written[0] += 1
+
+    def put_other(packet: AnyPacket) -> None:
+        index = packet.stream_index
+        try:
+            target.mux(packet)
+        except (av.error.InvalidDataError, av.error.ArgumentError):  # no such sound, or of a time that was before
+            companions.refused += 1
+        else:
+            written[index] += 1
 
     others = companions.packets()
     waiting = next(others, None)
     for packet in _pictures(blocks, times, film.time_base):
         packet.stream = pictures
         while waiting is not None and waiting[0] <= (packet.dts or 0) * film.time_base:
-            put(waiting[1])
+            put_other(waiting[1])
             waiting = next(others, None)
-        put(packet)
+        put_picture(packet)
     while waiting is not None:
-        put(waiting[1])
+        put_other(waiting[1])
         waiting = next(others, None)
-    return written, companions.losses
+    return written, companions.losses_at_end()
 
 
 def _pictures(blocks: Sequence[Path], times: Sequence[tuple[int, int]], time_base: Fraction) -> Iterator[AnyPacket]:
@@ -126,7 +136,7 @@ def _require_whole(
     kept: dict[str, str] = {}
     with suppress(av.error.FFmpegError), av.open(str(written.absolute()), metadata_errors="replace") as container:
         kept = described(container)
-        for packet in container.demux(list(container.streams)[: max(numbers) + 1]):
+        for packet in container.demux([stream for stream in container.streams if stream.type != "data"]):
             found[packet.stream_index] += packet.size > 0
             if packet.stream_index == 0 and packet.size:
                 starts.append((packet.pts or 0) * packet.time_base / film.time_base)
@@ -135,7 +145,9 @@ def _require_whole(
             f"{path}: of {len(times)} frames that were written, {len(starts)} are in the file, or at other times; is "
             "there room on the disk?"
         )
-    if any(found[index] < number for index, number in numbers.items()):
+    # A stream in which there is nothing is not written.
+    packets, packets_found = ([count[index] for index in sorted(count) if count[index]] for count in (numbers, found))
+    if len(packets_found) < len(packets) or any(map(gt, packets, packets_found)):
         raise DataError(f"{path}: not all of the sound that was written is in the file; is there room on the disk?")
     lost = sorted(key for key in wanted if key not in kept)
     return [f"of what it says of itself, an MP4 cannot hold {', '.join(lost)}"] if lost else []

@@ -5,7 +5,6 @@ one set of colours to another: a film in BT.2020 with PQ stays one, and its valu
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import av
 import cv2
@@ -28,6 +27,7 @@ HD_WIDTH, HD_HEIGHT = 1280, 720
 SCALING = 0x4 | 0x4000 | 0x40000 | 0x80000
 DEEP = 16  # bits of what swscale makes of films with more than 8
 PEAK = 2**16 - 1  # of images
+STRIP = 64  # rows
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class Colours:
         unit = 2.0 ** (DEEP - self.bits) if self.is_deep else 1.0  # in 16 bits, a value is shifted to the left
         to_values = self._from_rgb(frame.height, frame.width)
         inverse = np.linalg.inv(to_values[:, :3]).astype(np.float64)
-        return _transformed(yuv, PEAK * inverse / unit, -PEAK * inverse @ to_values[:, 3], PEAK).astype(np.uint16)
+        return _transformed(yuv, PEAK * inverse / unit, -PEAK * inverse @ to_values[:, 3], PEAK, np.dtype(np.uint16))
 
     def from_rgb(self, image: AnyImage) -> av.VideoFrame:
         """Return an image (H, W, 3), uint16, as a frame of these colours, 4:2:0; its sides are even."""
         height, width = image.shape[:2]
-        kind = np.uint16 if self.is_deep else np.uint8
+        kind = np.dtype(np.uint16 if self.is_deep else np.uint8)
         to_values = self._from_rgb(height, width)
-        yuv = _transformed(image, to_values[:, :3] / PEAK, to_values[:, 3], 2**self.bits - 1).astype(kind)
+        yuv = _transformed(image, to_values[:, :3] / PEAK, to_values[:, 3], 2**self.bits - 1, kind)
         full_size, name = ("yuv444p10le", "yuv420p10le") if self.is_deep else ("yuv444p", "yuv420p")
         frame = av.VideoFrame(width, height, full_size)
         for number, plane in enumerate(frame.planes):
@@ -152,9 +152,12 @@ def _plane(frame: av.VideoFrame, number: int) -> AnyImage:
 
 
 def _transformed(
-    image: AnyImage, matrix: NDArray[np.float64], offset: NDArray[np.float64], peak: float
-) -> NDArray[np.float32]:
+    image: AnyImage, matrix: NDArray[np.float64], offset: NDArray[np.float64], peak: float, dtype: np.dtype[np.generic]
+) -> AnyImage:
     """Multiply every pixel by a matrix (3, 3), add an offset, round, and clip to 0..peak."""
-    values = cv2.transform(image.astype(np.float32), np.column_stack([matrix, offset]))
-    np.rint(values, out=values)
-    return cast(NDArray[np.float32], values.clip(0, peak, out=values))
+    affine = np.column_stack([matrix, offset])
+    result = np.empty(image.shape, dtype)
+    for top in range(0, len(image), STRIP):  # floats of a whole frame would take more memory than the frame
+        values = cv2.transform(image[top : top + STRIP].astype(np.float32), affine)
+        result[top : top + STRIP] = np.rint(values, out=values).clip(0, peak, out=values)
+    return result

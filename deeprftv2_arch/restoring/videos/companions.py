@@ -69,6 +69,7 @@ class Companions:
 
     Attributes:
         losses: What is not kept; a phrase each.
+        refused: How many packets the restored film did not take.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Companions:
         self.end = None if length is None else Fraction((source.start_time or 0) + length, av.time_base) - offset
         self.target = target
         self.losses: list[str] = []
+        self.refused = 0
         self.tracks: dict[int, Track] = {}
         for stream in source.streams:
             if stream.index != pictures:
@@ -136,20 +138,24 @@ class Companions:
         streams = [self.source.streams[index] for index in self.tracks]
         if not streams:
             return
+        begins: dict[int, int] = {}  # of the packet before
         for packet in self._read(streams):
             shift = round(self.offset / packet.time_base)
             packet.dts = (packet.dts or 0) - shift
             packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            self._shorten(packet)
+            self._set_length(packet, begins)
             time = packet.dts * packet.time_base
             for one in self.tracks[packet.stream_index].take(packet):
                 yield time, one
         for track in self.tracks.values():
             for one in track.finish():
                 yield (one.dts or 0) * one.time_base, one
-        damaged = sum(track.damaged for track in self.tracks.values())
-        if damaged:
-            self.losses.append(f"of its sound and subtitles {damaged} packets are damaged and left out")
+
+    def losses_at_end(self) -> list[str]:
+        """Return what is not kept, when all packets were written."""
+        damaged = self.refused + sum(track.damaged for track in self.tracks.values())
+        counted = f"of its sound and subtitles {damaged} packets are damaged and left out"
+        return self.losses + [counted] * (damaged > 0)
 
     def _read(self, streams: list[Stream]) -> Iterator[AnyPacket]:
         """Yield the packets of some streams as far as they can be read."""
@@ -160,12 +166,15 @@ class Companions:
         except av.error.FFmpegError:
             self.losses.append("its sound and subtitles are damaged and end early")
 
-    def _shorten(self, packet: AnyPacket) -> None:
-        """Let a last packet of sound, of which not all is to be heard, end where the film does."""
-        if self.end is not None and packet.stream.type == "audio":
-            length = packet.duration or 0
-            beyond = (packet.pts or 0) + length - int(self.end / packet.time_base)
-            packet.duration = length - beyond if 0 < beyond < length else length
+    def _set_length(self, packet: AnyPacket, begins: dict[int, int]) -> None:
+        """Give a packet of sound a length: as the one before if it says none, and not beyond the end of the film."""
+        if packet.stream.type != "audio":
+            return
+        begin = packet.pts or 0
+        length = packet.duration or begin - begins.get(packet.stream_index, begin)
+        beyond = 0 if self.end is None else begin + length - int(self.end / packet.time_base)
+        packet.duration = length - beyond if 0 < beyond < length else length
+        begins[packet.stream_index] = begin
 
 
 def codec_name(stream: Stream) -> str:

@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.error
 import numpy as np
+from av.codec.codec import UnknownCodecError
 
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.common.images import AnyImage
@@ -25,6 +27,8 @@ from deeprftv2_arch.restoring.videos.reading import Video
 QUALITY = "16"  # constant rate factor; one cannot tell the frames from those before, or hardly
 FINER_COLOURS = -4  # steps of quantisation, without which even patches of one colour come back two levels off
 THREADS = "4"  # whatever the machine, since the encoded bytes depend on it
+ENCODER: Literal["libx264"] = "libx264"
+DEEP_ENCODER: Literal["libx265"] = "libx265"
 LONGEST_SIDE = 16384  # pixels, of the encoders
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
 
@@ -76,11 +80,11 @@ class Encoding:
             parameters = ["log-level=none", "bframes=0", "pools=none", f"frame-threads={THREADS}"]
             parameters += [f"{name}={FINER_COLOURS}" for name in ("cbqpoffs", "crqpoffs")]
             options = {"x265-params": ":".join([*parameters, *self.hdr10.parameters()])}
-            stream = container.add_stream("libx265", self.rate, {"crf": QUALITY, **options})
+            stream = container.add_stream(DEEP_ENCODER, self.rate, {"crf": QUALITY, **options})
             stream.pix_fmt = "yuv420p10le"
         else:
             options = {"threads": THREADS, "x264-params": f"chroma-qp-offset={FINER_COLOURS}"}
-            stream = container.add_stream("libx264", self.rate, {"crf": QUALITY, **options})
+            stream = container.add_stream(ENCODER, self.rate, {"crf": QUALITY, **options})
             stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         stream.height, stream.width = self.size
@@ -105,6 +109,11 @@ def io_errors(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) or error.errno in _OF_THE_DISK:
             raise OSError(error.errno, error.strerror) from error
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    except UnknownCodecError as error:
+        raise DataError(
+            f"{path}: FFmpeg's libraries here have no encoder {error}, but the wheels of the package av have; "
+            "pip install av"
+        ) from error
 
 
 class FrameWriter:

@@ -1,4 +1,4 @@
-"""A full disk, where something is written beside the files that are written whole: logs, folders, the terminal."""
+"""What the system refuses, such as room on a full disk, where nothing closer says it: logs, folders, the terminal."""
 
 import errno
 import logging
@@ -9,11 +9,21 @@ from contextlib import contextmanager
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 def is_full_disk(error: object) -> bool:
     """Tell whether an error says that a disk is full."""
     return isinstance(error, OSError) and error.errno in FULL
+
+
+def system_fault(error: OSError) -> str | None:
+    """Return what there is to say of an error that is no fault of this program; None for any other one."""
+    if error.errno not in FULL + REFUSED:
+        return None
+    place = error.filename2 or error.filename or "a file"  # of a copy, the new file
+    advice = "make room there" if error.errno in FULL else "check who may use it, and its disk"
+    return f"{place}: {error.strerror}; {advice}, what was written whole before is kept"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from launch_helpers import run
 
-from deeprftv2_arch.common.full_disk import full_disks_said_once
+from deeprftv2_arch.common.system_faults import full_disks_said_once
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
