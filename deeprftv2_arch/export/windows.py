@@ -5,6 +5,7 @@ window. Here all windows are one batch, found by tables of positions, which a gr
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,10 +42,11 @@ class AnySizeMeanPool(nn.Module):
 
     def _sliding_mean(self, x: Tensor, axis: int) -> Tensor:
         length = x.shape[axis]
-        window = torch.sym_min(self.window, length)
+        window: Any = torch.sym_min(self.window, length)
         start = (torch.arange(length, device=x.device) - (window - 1) // 2).clamp(0, length - window)
         sums = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), x.cumsum(dim=axis)], dim=axis)
-        return (sums.index_select(axis, start + window) - sums.index_select(axis, start)) / window
+        means: Tensor = (sums.index_select(axis, start + window) - sums.index_select(axis, start)) / window
+        return means
 
 
 class WindowedEstimator(nn.Module):
@@ -96,9 +98,9 @@ class _WindowsOfAxis:
     def __init__(self, length: int, window: int, overlap: int, like: Tensor, least: int = 1) -> None:
         self.length, self.step = length, window - overlap
         self.most = -(-window // self.step)  # windows that cover a pixel, beside the last one
-        self.side = torch.sym_min(window, length)
+        self.side: Any = torch.sym_min(window, length)
         # Rounded up; written so that rounding to zero, as ONNX does, is right where it is negative.
-        self.count = torch.sym_max(least - 1, (length - window + self.step - 1) // self.step) + 1
+        self.count: Any = torch.sym_max(least - 1, (length - window + self.step - 1) // self.step) + 1
         self.pixels = torch.arange(length, device=like.device)
         number, within = (torch.arange(n, device=like.device) for n in (self.count, self.side))
         start = self._starts(number)[:, None]
