@@ -103,16 +103,13 @@ class _WindowsOfAxis:
         self.count: Any = torch.sym_max(least - 1, (length - window + self.step - 1) // self.step) + 1
         self.pixels = torch.arange(length, device=like.device)
         number, within = (torch.arange(n, device=like.device) for n in (self.count, self.side))
-        start = self._starts(number)[:, None]
-        self.position = start + within
-        shared, shared_after = (
-            torch.where(number == end, 0, self.side - apart)[:, None].to(like.dtype)
-            for end, apart in (
-                (0, self._starts(number) - self._starts(number - 1)),
-                (self.count - 1, self._starts(number + 1) - self._starts(number)),
-            )
-        )
-        self.weights = _ramp(within, shared) * _ramp(self.side - 1 - within, shared_after)
+        start = self._starts(number)
+        self.position = start[:, None] + within
+        shared = torch.where(number.eq(0), 0, self.side - start + self._starts(number - 1))
+        shared_after = torch.where(number.eq(self.count - 1), 0, self.side + start - self._starts(number + 1))
+        up = _ramp(within, shared[:, None].to(like.dtype))
+        from_end: Tensor = self.side - 1 - within
+        self.weights = up * _ramp(from_end, shared_after[:, None].to(like.dtype))
 
     def _starts(self, number: Tensor) -> Tensor:
         """Return where windows begin: every ``step`` pixels, the last moved back to the border."""
