@@ -108,8 +108,7 @@ class _WindowsOfAxis:
         shared = torch.where(number.eq(0), 0, self.side - start + self._starts(number - 1))
         shared_after = torch.where(number.eq(self.count - 1), 0, self.side + start - self._starts(number + 1))
         up = _ramp(within, shared[:, None].to(like.dtype))
-        from_end: Tensor = self.side - 1 - within
-        self.weights = up * _ramp(from_end, shared_after[:, None].to(like.dtype))
+        self.weights = up * _ramp(-within + (self.side - 1), shared_after[:, None].to(like.dtype))
 
     def _starts(self, number: Tensor) -> Tensor:
         """Return where windows begin: every ``step`` pixels, the last moved back to the border."""
