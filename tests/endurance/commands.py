@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -79,6 +80,8 @@ def prepare_commands(folder: Path) -> list[Command]:
     ]
     for command in commands:
         command.run_undisturbed(folder / f"whole_{command.name}")
+        if command.name == "restore":
+            command.torn = partial(torn_images, whole=command.folder)
     return commands
 
 
