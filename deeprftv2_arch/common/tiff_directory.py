@@ -95,12 +95,12 @@ def upright(exif: bytes) -> bytes:
     return bytes(changed)
 
 
-def with_entries(data: bytes, more: Mapping[int, bytes | tuple[int, int] | int]) -> bytes:
-    """Return a TIFF of one page with more tags, or others in place of those that it has.
+def with_entries(data: bytes, more: Mapping[int, bytes | tuple[int, int] | int | None]) -> bytes:
+    """Return a TIFF with its first page alone, with more tags or others in place of those that it has.
 
     Args:
         data: The file.
-        more: Bytes, a fraction, or a number of 16 bits, by the tag.
+        more: Bytes, a fraction, or a number, by the tag; None for a tag that is left out.
     """
     order = TIFF_ORDERS[data[:4]]
     (at,) = struct.unpack_from(f"{order}I", data, 4)
@@ -112,8 +112,12 @@ def with_entries(data: bytes, more: Mapping[int, bytes | tuple[int, int] | int])
     result = bytearray(data)
     for tag, value in more.items():
         result += b"\0" * (len(result) % 2)
-        if isinstance(value, int):
-            packed[tag] = struct.pack(f"{order}HHIHH", tag, _SHORT, 1, value, 0)
+        if value is None:
+            packed.pop(tag, None)
+        elif isinstance(value, int):
+            is_short = value < 2**16
+            number = struct.pack(f"{order}HH" if is_short else f"{order}I", *([value, 0] if is_short else [value]))
+            packed[tag] = struct.pack(f"{order}HHI", tag, _SHORT if is_short else _LONG, 1) + number
         elif isinstance(value, tuple):
             packed[tag] = struct.pack(f"{order}HHII", tag, _RATIONAL, 1, len(result))
             result += struct.pack(f"{order}II", *value)

@@ -20,6 +20,7 @@ import numpy as np
 
 from deeprftv2_arch.common import tiff_directory
 from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.common.image_bytes import require_fitting_size
 from deeprftv2_arch.common.image_format import (
     PNG_SIGNATURE,
     jpeg_reaches_its_end,
@@ -43,12 +44,11 @@ from deeprftv2_arch.restoring.image_metadata import (
     read_metadata,
     tiff_with_metadata,
 )
+from deeprftv2_arch.restoring.tiff_pixels import decode_tiff
 
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
 LONGEST_SIDE = 2**20  # pixels that OpenCV decodes
-BYTES_OF_PIXEL = 16  # of the largest kinds of pixels, which no compression makes larger than they are
-BYTES_BESIDE = 2**29  # that a file may have for other things, such as the film of a phone's photograph
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 QUALITY = 95  # of JPEGs, with colours as fine as the brightness, and of WebPs
 MOST_AHEAD = 2**20  # bytes of a file that are searched for alpha
@@ -137,7 +137,7 @@ def has_alpha(path: Path) -> bool:
         flags = {b"VP8X": start[20], b"VP8L": start[24]}.get(start[12:16], 0)
         return bool(flags & 0x10)
     if says.kind == "TIFF":
-        return samples == 4 and not says.has_dead_alpha
+        return samples in (2, 4) and not says.has_dead_alpha
     return says.kind in ("GIF", "AVIF", "HEIC", "JPEG 2000")  # which may have
 
 
@@ -195,10 +195,7 @@ def _read_file(
         raise PreparationError(
             f"is {says.width}x{says.height}, and no side of more than {LONGEST_SIDE:,} pixels is decoded; cut it"
         )
-    if size > says.height * says.width * BYTES_OF_PIXEL + BYTES_BESIDE:
-        raise PreparationError(
-            f"is {size:,} bytes long, far more than {says.width}x{says.height} pixels take; save it anew"
-        )
+    require_fitting_size(size, says.height, says.width)
     if admit is not None:
         admit(path, says, size)
     return path.read_bytes(), says
@@ -244,7 +241,10 @@ def _decoded(data: bytes) -> AnyImage | None:
 
 def _decode(data: bytes, says: Announced) -> AnyImage:
     """Decode a whole file as :class:`Picture` says."""
-    image = _decoded(pixels_of_png(data) if says.kind == "PNG" else data)
+    if says.kind == "TIFF":
+        image = decode_tiff(data, _decoded)
+    else:
+        image = _decoded(pixels_of_png(data) if says.kind == "PNG" else data)
     if image is None:
         raise PreparationError("is damaged and cannot be decoded, or of a variant that is not read; save it as a PNG")
     if image.dtype not in _COMMON_TYPES:
@@ -257,11 +257,8 @@ def _decode(data: bytes, says: Announced) -> AnyImage:
     if says.kind == "PNG":
         return _with_grey_alpha(image, data)
     is_alpha_dead = says.has_dead_alpha or (says.kind == "GIF" and image.ndim == 3 and (image[..., 3:] == 255).all())
-    if image.ndim == 3 and image.shape[2] == 4:
-        if is_alpha_dead:
-            return np.ascontiguousarray(image[:, :, :3])
-        if says.multiplies_alpha and image.dtype == np.uint8:
-            return _divided_by_alpha(image)
+    if image.ndim == 3 and image.shape[2] == 4 and is_alpha_dead:
+        return np.ascontiguousarray(image[:, :, :3])
     return image
 
 
@@ -277,15 +274,6 @@ def _with_grey_alpha(image: AnyImage, png: bytes) -> AnyImage:
     peak = int(np.iinfo(grey.dtype).max)
     transparent = int.from_bytes(shade, "big") * (peak if depth < 8 else 1) // (2**depth - 1 if depth < 8 else 1)
     return np.dstack([grey, np.where(grey == transparent, 0, peak).astype(grey.dtype)])
-
-
-def _divided_by_alpha(image: AnyImage) -> AnyImage:
-    """Undo that OpenCV multiplies the colours of TIFFs of 8 bits by their alpha."""
-    alpha = image[:, :, 3:].astype(np.float32)
-    colours = np.divide(
-        image[:, :, :3] * np.float32(255), alpha, out=np.zeros_like(image[:, :, :3], np.float32), where=alpha > 0
-    )
-    return np.dstack([colours.round().clip(0, 255).astype(np.uint8), image[:, :, 3]])
 
 
 def _losses(data: bytes, says: Announced) -> Iterator[str]:
@@ -336,8 +324,8 @@ def _read_by_pillow(path: Path, data: bytes, kind: str) -> Picture:
 
 
 def _swap_red_and_blue(image: AnyImage) -> AnyImage:
-    """RGB(A) to OpenCV's BGR(A) and back."""
-    if image.ndim == 2:
+    """RGB(A) to OpenCV's BGR(A) and back; grey stays, be it with alpha."""
+    if image.ndim == 2 or image.shape[2] == 2:
         return image
     return cast(AnyImage, cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA))
 

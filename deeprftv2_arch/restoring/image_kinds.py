@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deeprftv2_arch.common.image_format import JPEG_EXTENSIONS, PNG_SIGNATURE, png_chunks, read_header
-from deeprftv2_arch.common.tiff_directory import EXTRA_SAMPLES, PLAIN_ALPHA, TIFF_ORDERS, Directory, directories
+from deeprftv2_arch.common.tiff_directory import TIFF_ORDERS, Directory, directories
 from deeprftv2_arch.errors import PreparationError
 
 IMAGE_EXTENSIONS = (
@@ -47,7 +47,6 @@ class Announced:
         width: In pixels, as stored.
         loses_alpha: Whether it has alpha that is lost in decoding.
         has_dead_alpha: Whether a decoder makes alpha of it that it has not.
-        multiplies_alpha: Whether a decoder multiplies colours of 8 bits by their alpha.
         pixel_bytes: The most bytes of a pixel once it is decoded.
     """
 
@@ -56,7 +55,6 @@ class Announced:
     width: int
     loses_alpha: bool = False
     has_dead_alpha: bool = False
-    multiplies_alpha: bool = False
     pixel_bytes: int = 4
 
 
@@ -106,10 +104,9 @@ def _tiff(page: Directory | None) -> Announced:
         raise PreparationError("has a damaged header, or is truncated")
     width, height = page.number(256), page.number(257)
     samples, is_cmyk = page.number(277, 1), page.number(262) == _CMYK
-    multiplied = page.number(EXTRA_SAMPLES) == PLAIN_ALPHA
     bits = page.number(258, 8)  # of each sample
     pixel_bytes = min(max(samples, 3) * max(bits // 8, 1), _MOST_SAMPLES)
-    return Announced("TIFF", height, width, samples == 2, is_cmyk, multiplied, pixel_bytes)
+    return Announced("TIFF", height, width, has_dead_alpha=is_cmyk, pixel_bytes=pixel_bytes)
 
 
 def _webp(start: bytes) -> Announced:
