@@ -120,7 +120,7 @@ def test_sixteen_bits_of_a_tiff(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(tmp_path / "deep.tif").image, image)
 
 
-TIFFS = {
+TIFFS: dict[str, tuple[int, Any, dict[str, Any]]] = {
     "grey where 0 is white": (1, np.uint16, {"photometric": "miniswhite"}),
     "grey with alpha": (2, np.uint16, {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
     "grey with alpha, packed": (

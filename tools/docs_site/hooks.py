@@ -41,8 +41,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((CHECKOUT / RESULTS).iterdir()):
         page = f"{RESULTS_PLACE}{path.name}"
         if path.suffix == ".md":
-            title = path.stem.replace("_", " ").capitalize()
-            made[page] = f"# {title}\n\n{path.read_text(encoding='utf-8')}"
+            text = path.read_text(encoding="utf-8")
+            title = path.stem.replace("_cpu", " on a CPU").replace("_", " ")
+            made[page] = text if text.startswith("# ") else f"# {title[0].upper()}{title[1:]}\n\n{text}"
         elif path.suffix == ".png":
             files.append(File.generated(config, page, abs_src_path=str(path)))
     for page, content in made.items():
