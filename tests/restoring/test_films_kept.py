@@ -42,6 +42,7 @@ CODECS = [
     ("x.webm", "libvpx-vp9", "libopus", "opus", ""),
     ("x.avi", "mpeg4", "libmp3lame", "mp3", ""),
     ("x.ts", "libx264", "aac", "aac", ""),
+    ("y.ts", "libx264", "mp2", "aac", "its sound in mp2 is encoded anew as AAC"),
     ("x.mpg", "mpeg2video", "mp2", "aac", "its sound in mp2 is encoded anew as AAC"),
     ("x.wmv", "wmv2", "wmav2", "aac", "its sound in wmav2 is encoded anew as AAC"),
     ("x.flv", "flv", "libmp3lame", "mp3", ""),
@@ -195,6 +196,16 @@ def test_pictures_that_begin_after_the_sound(tmp_path: Path, caplog: pytest.LogC
     assert (pictures.starts[0], sound.starts[0]) == (Fraction(1023, 1000), Fraction(0))
     assert sound.end == Fraction(3, 2)
     assert abs(length(result) - length(tmp_path / "x.mkv")) <= TICK
+
+
+def test_sound_of_a_broadcast_that_begins_at_0(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    times = [(1000 + start, length) for start, length in EVEN]
+    clip = write_film(tmp_path / "x.ts", times=times, others=[Sound("aac", length=1.5)])
+    before = next(one for one in streams(clip) if one.kind == "audio")
+    result, _ = restored(clip, caplog)
+    pictures, sound = streams(result)
+    assert len(sound.data) == len(before.data)
+    assert abs(pictures.starts[0] - sound.starts[0] - (frame_times(clip)[0][0] - before.starts[0])) <= TICK
 
 
 def test_sound_that_begins_after_the_pictures_and_pauses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

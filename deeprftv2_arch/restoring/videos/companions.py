@@ -247,15 +247,13 @@ class Encoded:
             MOST_SOUND_RATE, SOUND_RATE * self.stream.codec_context.layout.nb_channels
         )
         self.stream.time_base = Fraction(1, rate)
-        self.graph = Graph()
-        source = self.graph.add_abuffer(template=stream)
-        nodes = [
-            self.graph.add("aresample", "async=1"),  # silence where nothing is
-            self.graph.add("aformat", f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"),
-            self.graph.add("asetnsamples", f"nb_out_samples={SAMPLES}:pad=0"),
-            self.graph.add("abuffersink"),
-        ]
-        self.graph.link_nodes(source, *nodes).configure()
+        self.filters = (
+            ("aresample", "async=1"),  # silence where nothing is
+            ("aformat", f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"),
+            ("asetnsamples", f"nb_out_samples={SAMPLES}:pad=0"),
+        )
+        self.graph: Graph | None = None
+        self.samples: tuple[str, int, str] | None = None  # what the graph is for
         self.damaged = 0
 
     def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
@@ -266,19 +264,39 @@ class Encoded:
             self.damaged += 1
             return
         for frame in frames:
-            self.graph.push(cast(av.AudioFrame, frame))
-            yield from self._encode()
+            sound = cast(av.AudioFrame, frame)
+            # Decoders may give other samples than the file announces, and the sound of a broadcast may change.
+            samples = sound.format.name, sound.sample_rate, sound.layout.name
+            if self.graph is None or samples != self.samples:
+                yield from self._empty()
+                self.graph, self.samples = self._new_graph(sound), samples
+            self.graph.push(sound)
+            yield from self._encode(self.graph)
 
     def finish(self) -> Iterator[AnyPacket]:
         """Yield the rest."""
-        self.graph.push(None)
-        yield from self._encode()
+        yield from self._empty()
         yield from self.stream.encode(None)
 
-    def _encode(self) -> Iterator[AnyPacket]:
+    def _new_graph(self, sound: av.AudioFrame) -> Graph:
+        graph = Graph()
+        source = graph.add_abuffer(
+            sample_rate=sound.sample_rate, format=sound.format, layout=sound.layout, time_base=sound.time_base
+        )
+        nodes = [graph.add(name, arguments) for name, arguments in self.filters]
+        graph.link_nodes(source, *nodes, graph.add("abuffersink")).configure()
+        return graph
+
+    def _empty(self) -> Iterator[AnyPacket]:
+        """Yield what the graph still has."""
+        if self.graph is not None:
+            self.graph.push(None)
+            yield from self._encode(self.graph)
+
+    def _encode(self, graph: Graph) -> Iterator[AnyPacket]:
         while True:
             try:
-                frame = self.graph.pull()
+                frame = graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             yield from self.stream.encode(cast(av.AudioFrame, frame))

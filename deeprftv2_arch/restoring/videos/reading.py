@@ -244,7 +244,7 @@ def _start(container: "av.container.InputContainer") -> Fraction:
         (
             stream.start_time * stream.time_base
             for stream in container.streams
-            if stream.start_time and stream.time_base
+            if stream.start_time is not None and stream.time_base
         ),
         default=Fraction(0),
     )
