@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -80,8 +79,6 @@ def prepare_commands(folder: Path) -> list[Command]:
     ]
     for command in commands:
         command.run_undisturbed(folder / f"whole_{command.name}")
-        if command.name == "restore":
-            command.torn = partial(torn_images, whole=command.folder)
     return commands
 
 
