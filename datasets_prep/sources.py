@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deeprftv2_arch.common.image_bytes import read_image_bytes
 from deeprftv2_arch.common.image_format import EXTENSIONS, PNG_HEADER_BYTES, Header, read_header
 from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info, read_value
 from deeprftv2_arch.common.orientation import LYING, quick_orientation
@@ -26,7 +27,7 @@ class SourceImage:
 
     def read(self) -> bytes:
         """Read all its bytes."""
-        return self.path.read_bytes() if self.key is None else read_value(self.path, self.key)
+        return read_image_bytes(self.path) if self.key is None else read_value(self.path, self.key)
 
     def read_header(self) -> tuple[Header, int]:
         """Read its header, upright, and its number of bytes, without reading more of a PNG file than that needs."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.common.image_bytes import read_image_bytes
 from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.common.images import Image, decode, encode_png
 from deeprftv2_arch.common.listing import files_below
@@ -182,7 +183,7 @@ def _photographs(root: Path) -> dict[str, Path]:
 
 def _read(path: Path) -> Image:
     try:
-        image = decode(path.read_bytes())
+        image = decode(read_image_bytes(path))
     except OSError as error:
         raise PreparationError(f"{path}: cannot be read: {error.strerror}") from error
     except PreparationError as error:

@@ -181,6 +181,14 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "site")
 
 
+def test_links_within_the_repository_lead_to_files() -> None:
+    """Where people read the pages beside the code, without the site."""
+    guides = [REPOSITORY / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")]
+    for page in [*PAGES, *guides]:
+        for link in re.findall(r"\]\((?![a-z]+:)([^)\s#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)
+
+
 def test_readme_is_short() -> None:
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 170
 

@@ -11,6 +11,8 @@ FIRST = (
     "basicsr.utils.registry",
     "deeprftv2_arch.models.deblur_model",
     "deeprftv2_arch.networks.cards",
+    "deeprftv2_arch.options.building",
+    "deeprftv2_arch.options.checks",
     "deeprftv2_arch.registration",
     "deeprftv2_arch.train",
 )

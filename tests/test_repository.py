@@ -41,6 +41,14 @@ def test_workflow_and_ci_run_targets_that_exist() -> None:
 
 
 @pytest.mark.slow
+def test_pre_commit_takes_its_file() -> None:
+    pytest.importorskip("pre_commit")
+    command = [sys.executable, "-m", "pre_commit", "validate-config", str(REPOSITORY / ".pre-commit-config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "files"),
     [

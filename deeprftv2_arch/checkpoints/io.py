@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deeprftv2_arch.checkpoints.numpy_numbers import numpy_numbers
 from deeprftv2_arch.checkpoints.recognition import describe, difference, mismatch
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
@@ -70,7 +71,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if is_safetensors(path):
             return dict(read_safetensors(path))
         _check_sums(path)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), numpy_numbers():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # what hinders is said below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

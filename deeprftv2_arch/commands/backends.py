@@ -11,8 +11,8 @@ def add_backends(commands: Any) -> None:
         "backends",
         help="show which backends of the selective scan there are here, and which one is chosen",
         description="Show the backends of the selective scan, what hinders those that cannot run here, and which one "
-        "is chosen for every device. To choose another (mamba, triton, torch, reference, or auto), set the environment "
-        "variable DEEPRFTV2_SCAN_BACKEND, the key scan_backend of an option file, or, in Python, "
+        "is chosen for every device. To choose another (triton, mamba, numba, torch, reference, or auto), set the "
+        "environment variable DEEPRFTV2_SCAN_BACKEND, the key scan_backend of an option file, or, in Python, "
         "deeprftv2_arch.ops.scan_backend(name).",
     )
     parser.set_defaults(run=_backends)

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from deeprftv2_arch import __version__
 from deeprftv2_arch.commands.analyze import add_analyze
 from deeprftv2_arch.commands.backends import add_backends
 from deeprftv2_arch.commands.convert import add_convert
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     Each sets ``run``, which takes the parsed arguments and yields the texts that it prints.
     """
     parser = argparse.ArgumentParser(prog=_program(), description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"deeprftv2_arch {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_train_and_test(commands)
     add_evaluate(commands)

@@ -46,10 +46,10 @@ def errors_in_one_line(program: str) -> Iterator[None]:
                 _say(program, f"error: {line}")
         raise SystemExit(EXIT_CODE) from None
     except OSError as error:  # of what writes beside the files that are written whole: logs, folders, the terminal
-        line = system_fault(error)
-        if line is None:
+        fault = system_fault(error)
+        if fault is None:
             raise
-        _say(program, f"error: {cut(escaped(line), LONGEST_MESSAGE)}")
+        _say(program, f"error: {cut(escaped(fault), LONGEST_MESSAGE)}")
         raise SystemExit(EXIT_CODE) from None
     except KeyboardInterrupt as stop:
         if is_first_on_machine():

@@ -98,6 +98,17 @@ def remove_left_overs(folder: Path) -> None:
                 path.unlink()
 
 
+def remove_left_overs_of(path: Path) -> None:
+    """Remove what is left beside a file that is there of a run that was killed as soon as it had given it its name."""
+    target = path.absolute()
+    lock = _hidden(target, f"{target.suffix}.lock")
+    if lock.exists():
+        with suppress(OSError):  # somebody is writing it anew
+            held = FileLock(lock)
+            _hidden(target, f".partial{target.suffix}").unlink(missing_ok=True)
+            held.release()
+
+
 def _hidden(target: Path, ending: str) -> Path:
     """Return a hidden name beside the target, since BasicSR takes every visible file of a folder for an image."""
     stem = target.stem

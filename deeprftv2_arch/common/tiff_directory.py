@@ -116,8 +116,8 @@ def with_entries(data: bytes, more: Mapping[int, bytes | tuple[int, int] | int |
             packed.pop(tag, None)
         elif isinstance(value, int):
             is_short = value < 2**16
-            number = struct.pack(f"{order}HH" if is_short else f"{order}I", *([value, 0] if is_short else [value]))
-            packed[tag] = struct.pack(f"{order}HHI", tag, _SHORT if is_short else _LONG, 1) + number
+            stored = struct.pack(f"{order}HH" if is_short else f"{order}I", *([value, 0] if is_short else [value]))
+            packed[tag] = struct.pack(f"{order}HHI", tag, _SHORT if is_short else _LONG, 1) + stored
         elif isinstance(value, tuple):
             packed[tag] = struct.pack(f"{order}HHII", tag, _RATIONAL, 1, len(result))
             result += struct.pack(f"{order}II", *value)

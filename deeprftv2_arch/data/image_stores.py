@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lmdb
 
+from deeprftv2_arch.common.image_bytes import read_image_bytes
 from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.common.listing import files_below
 from deeprftv2_arch.common.lmdb_io import open_readonly, read_meta_info
@@ -62,9 +63,11 @@ class ImageFolder:
             DataError: The file is gone or not readable.
         """
         try:
-            return self._paths[name].read_bytes()
+            return read_image_bytes(self._paths[name])
         except OSError as error:
             raise DataError(f"{self._paths[name]}: cannot be read: {error.strerror}") from error
+        except PreparationError as error:
+            raise DataError(f"{self._paths[name]}: {error}") from error
 
 
 class ImageDatabase:

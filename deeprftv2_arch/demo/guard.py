@@ -166,7 +166,7 @@ class Guard:
         return None
 
     def _are_known_to(self, visitor: str | None, files: Collection[bytes]) -> bool:
-        known = self._visitors.get(visitor or "", {})
+        known: Collection[bytes] = self._visitors.get(visitor or "", ())
         return all(file in known for file in files)
 
     def _noting(self, visitor: str | None, path: str, send: Send) -> Send:

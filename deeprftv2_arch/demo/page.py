@@ -30,7 +30,7 @@ TICK = 0.5  # seconds after which the page says anew how far an image is
 LEGEND = """\
 **Estimated kernels.** Each square is a kernel that the network has found for this image and applies to one of its \
 features, the strongest first; its middle is the pixel itself. Orange adds what lies there to the pixel, blue takes it \
-away, white leaves it out."""
+away, black leaves it out."""
 
 
 def _gradio() -> Any:
@@ -137,7 +137,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
             yield [(trial.before, trial.after), text, download, *([trial.kernels] if estimates else [])]
 
     def restore_example(suffix: str, progress: Any = gradio.Progress()) -> Iterator[list[Any]]:  # noqa: B008
-        return restore(str(EXAMPLE), suffix, progress)
+        yield from restore(str(EXAMPLE), suffix, progress)
 
     with gradio.Blocks(title="DeepRFTv2", analytics_enabled=False, delete_cache=(MINUTE, HOUR)) as page:
         done = "restored" if restorer.upscale == 1 else f"enlarged {restorer.upscale} times"
@@ -160,6 +160,8 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
                 slider = gradio.ImageSlider(
                     label="Before and after", interactive=False, max_height=TALLEST, buttons=["fullscreen"]
                 )
+                # The handle between the two follows the mouse alone; this one, the arrow keys too.
+                border = gradio.Slider(0, 100, 50, step=5, label="Border between before and after, in per cent")
         results = [slider, text, download, *([kernels] if estimates else [])]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         work = {
@@ -174,6 +176,7 @@ def _page(gradio: Any, restorer: Restorer, max_upload: int, folder: Path) -> Any
         restored = upload.upload(forget, outputs=results, **quiet).then(restore, [upload, suffix], **work)
         for ready in (restored.success, restored.failure):  # "then" is not told of failures
             ready(lambda: None, outputs=upload, **quiet)
+        border.input(lambda place: gradio.ImageSlider(slider_position=place), border, slider, queue=False, **quiet)
         example.click(forget, outputs=results, **quiet).then(restore_example, suffix, **work)
     return page.queue(max_size=WAITING, api_open=False)
 

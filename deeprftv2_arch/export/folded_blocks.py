@@ -5,6 +5,7 @@ gates get two convolutions instead of one whose result is split: the numbers are
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.layers.naf_block import NAFBlock
@@ -48,32 +49,31 @@ def fold_blocks(network: nn.Module) -> None:
                 setattr(module, name, FoldedNAFBlock(child))
 
 
-def _halves(convolution: nn.Conv2d) -> list[nn.Conv2d]:
+class _Convolution(nn.Module):
+    """A convolution that keeps heights and widths, depthwise where ``groups`` is the number of channels."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, groups: int = 1) -> None:
+        super().__init__()
+        self.weight, self.bias = (
+            nn.Parameter(tensor.detach().clone(), requires_grad=False) for tensor in (weight, bias)
+        )
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[2] // 2, groups=self.groups)
+
+
+def _halves(convolution: nn.Conv2d) -> list[_Convolution]:
     """Return convolutions that give the first and the second half of the channels of one."""
-    halves = []
-    for weight, bias in zip(*(tensor.chunk(2) for tensor in (convolution.weight, convolution.bias)), strict=True):
-        halves.append(_with(convolution, weight, bias))
-    return halves
+    groups = max(1, convolution.groups // 2)
+    parts = zip(convolution.weight.chunk(2), _bias(convolution).chunk(2), strict=True)
+    return [_Convolution(weight, bias, groups) for weight, bias in parts]
 
 
-def _scaled(convolution: nn.Conv2d, scale: Tensor) -> nn.Conv2d:
+def _scaled(convolution: nn.Conv2d, scale: Tensor) -> _Convolution:
     """Return a convolution whose result is that of another one times (1, C, 1, 1)."""
-    return _with(convolution, convolution.weight * scale.reshape(-1, 1, 1, 1), convolution.bias * scale.flatten())
+    return _Convolution(convolution.weight * scale.reshape(-1, 1, 1, 1), _bias(convolution) * scale.flatten())
 
 
-def _with(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """Return a convolution like one with these weights, (out, in / groups, h, w) and (out,)."""
-    outputs = len(weight)
-    like = nn.Conv2d(
-        outputs if convolution.groups > 1 else convolution.in_channels,
-        outputs,
-        convolution.kernel_size,
-        padding=convolution.padding,
-        groups=outputs if convolution.groups > 1 else 1,
-        device=weight.device,
-        dtype=weight.dtype,
-    )
-    with torch.no_grad():
-        like.weight.copy_(weight)
-        like.bias.copy_(bias)
-    return like.requires_grad_(False)
+def _bias(convolution: nn.Conv2d) -> Tensor:
+    return torch.zeros_like(convolution.weight[:, 0, 0, 0]) if convolution.bias is None else convolution.bias

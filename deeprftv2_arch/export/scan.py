@@ -54,7 +54,7 @@ def selective_scan_in_groups(
         return _run_group(before, *group, rates)
 
     sequences = (_in_groups(step), _in_groups(step * x), *map(_states_first, map(_in_groups, (b, c))))
-    _, y = scan(run_group, x.new_zeros(states, batch, channels), sequences)
+    _, y = scan(run_group, x.new_zeros(states, 1, batch, channels), sequences)
     y = y.unflatten(2, (CHUNKS, batch)).permute(3, 0, 2, 1, 4).reshape(batch, -1, channels)[:, :length]
     if D is not None:
         y = y + x * D
@@ -92,7 +92,7 @@ def _run_group(
     A state of all chunks is (states, chunks batch, channels), so that nothing but the small inputs is cut up.
 
     Args:
-        before: The state before the group, (states, batch, channels).
+        before: The state before the group, (states, 1, batch, channels).
         step, drive: (positions, chunks batch, channels).
         b, c: (positions states, chunks batch, 1).
         rates: A as (states, 1, channels).
@@ -100,20 +100,23 @@ def _run_group(
     Returns:
         The state at the end of the group, and y (positions, chunks batch, channels).
     """
-    states, batch, _ = before.shape
+    states, _, batch, channels = before.shape
     a = [torch.exp(step_t * rates) for step_t in step.split(1)]
     x = [drive_t * b_t for drive_t, b_t in zip(drive.split(1), b.split(states), strict=True)]
     end = x[0]
     for a_t, x_t in zip(a[1:], x[1:], strict=True):
         end = torch.addcmul(x_t, a_t, end)
 
-    over_chunks = torch.exp(step.sum(0) * rates)
+    by_chunks = (CHUNKS, batch)
+    over_chunks = torch.exp(step.sum(0) * rates).unflatten(1, by_chunks)
     befores = []
-    for product, from_zero in zip(over_chunks.split(batch, dim=1), end.split(batch, dim=1), strict=True):
+    for product, from_zero in zip(
+        over_chunks.split(1, dim=1), end.unflatten(1, by_chunks).split(1, dim=1), strict=True
+    ):
         befores.append(before)
         before = torch.addcmul(from_zero, product, before)
 
-    state = torch.cat(befores, dim=1)
+    state = torch.cat(befores, dim=1).reshape(states, -1, channels)
     outputs = []
     for a_t, x_t, c_t in zip(a, x, c.split(states), strict=True):
         state = torch.addcmul(x_t, a_t, state)

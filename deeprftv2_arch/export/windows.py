@@ -5,6 +5,7 @@ window. Here all windows are one batch, found by tables of positions, which a gr
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,10 +42,11 @@ class AnySizeMeanPool(nn.Module):
 
     def _sliding_mean(self, x: Tensor, axis: int) -> Tensor:
         length = x.shape[axis]
-        window = torch.sym_min(self.window, length)
+        window: Any = torch.sym_min(self.window, length)
         start = (torch.arange(length, device=x.device) - (window - 1) // 2).clamp(0, length - window)
         sums = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), x.cumsum(dim=axis)], dim=axis)
-        return (sums.index_select(axis, start + window) - sums.index_select(axis, start)) / window
+        means: Tensor = (sums.index_select(axis, start + window) - sums.index_select(axis, start)) / window
+        return means
 
 
 class WindowedEstimator(nn.Module):
@@ -96,20 +98,17 @@ class _WindowsOfAxis:
     def __init__(self, length: int, window: int, overlap: int, like: Tensor, least: int = 1) -> None:
         self.length, self.step = length, window - overlap
         self.most = -(-window // self.step)  # windows that cover a pixel, beside the last one
-        self.side = torch.sym_min(window, length)
-        self.count = torch.sym_max(least - 1, -((window - length) // self.step)) + 1
+        self.side: Any = torch.sym_min(window, length)
+        # Rounded up; written so that rounding to zero, as ONNX does, is right where it is negative.
+        self.count: Any = torch.sym_max(least - 1, (length - window + self.step - 1) // self.step) + 1
         self.pixels = torch.arange(length, device=like.device)
         number, within = (torch.arange(n, device=like.device) for n in (self.count, self.side))
-        start = self._starts(number)[:, None]
-        self.position = start + within
-        shared, shared_after = (
-            torch.where(number == end, 0, self.side - apart)[:, None].to(like.dtype)
-            for end, apart in (
-                (0, self._starts(number) - self._starts(number - 1)),
-                (self.count - 1, self._starts(number + 1) - self._starts(number)),
-            )
-        )
-        self.weights = _ramp(within, shared) * _ramp(self.side - 1 - within, shared_after)
+        start = self._starts(number)
+        self.position = start[:, None] + within
+        shared = torch.where(number.eq(0), 0, self.side - start + self._starts(number - 1))
+        shared_after = torch.where(number.eq(self.count - 1), 0, self.side + start - self._starts(number + 1))
+        up = _ramp(within, shared[:, None].to(like.dtype))
+        self.weights = up * _ramp(-within + (self.side - 1), shared_after[:, None].to(like.dtype))
 
     def _starts(self, number: Tensor) -> Tensor:
         """Return where windows begin: every ``step`` pixels, the last moved back to the border."""

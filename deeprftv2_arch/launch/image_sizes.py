@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.common.image_bytes import read_image_bytes
 from deeprftv2_arch.common.image_format import read_header
 from deeprftv2_arch.common.lmdb_io import read_meta_info
 from deeprftv2_arch.errors import DataError, PreparationError
@@ -44,7 +45,7 @@ def _sizes(dataset: Any) -> Iterator[tuple[str, tuple[int, int]]]:
         return
     for path in sorted(entry for entry in root.rglob("*") if entry.is_file() and entry.name[0] != "."):
         try:
-            header = read_header(path.read_bytes())
+            header = read_header(read_image_bytes(path))
         except (OSError, PreparationError):
             continue  # said when it is read
         yield str(path), (header.height, header.width)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,6 @@ def build_held_out(sections: Mapping[str, dict[str, Any]]) -> tuple[dict[str, An
 
     Returns:
         The data sets by the names of their sections, and why others were left out, by the names of the sets.
-
-    Raises:
-        DataError: None is there.
     """
     built, missing = {}, {}
     for name, section in sections.items():
@@ -61,11 +58,23 @@ def build_held_out(sections: Mapping[str, dict[str, Any]]) -> tuple[dict[str, An
             built[name] = _build_dataset(name, section)
         except DataError as error:
             missing[str(section["name"])] = str(error)
-    if not built:
-        raise DataError(next(iter(missing.values())))
     for name, reason in missing.items() if is_first_process() else ():
         logger.warning("%s is not measured: %s", name, reason)
     return built, missing
+
+
+def require_one(found: Collection[Any], missing: Mapping[str, str]) -> None:
+    """Refuse to measure on nothing.
+
+    Args:
+        found: The data sets that are there.
+        missing: Why others are not.
+
+    Raises:
+        DataError: None is there; says why the first one is not.
+    """
+    if not found:
+        raise DataError(next(iter(missing.values())))
 
 
 def _build_dataset(name: str, section: dict[str, Any]) -> Any:

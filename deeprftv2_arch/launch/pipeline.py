@@ -26,7 +26,7 @@ from deeprftv2_arch.launch.loop import parts_of_loop, repair_wandb
 from deeprftv2_arch.launch.processes import Process, begin_process, only_run_in, process_group
 from deeprftv2_arch.launch.rehearsal import Rehearsed
 from deeprftv2_arch.launch.resume import load_resume_state, unvalidated
-from deeprftv2_arch.launch.stoppable import StoppableBatches, saved_where_stopped
+from deeprftv2_arch.launch.stoppable import Progress, StoppableBatches, saved_where_stopped
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import Options, Run, check_first_weights, load_options
@@ -65,6 +65,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
             model.require_fitting(state)
         tb_loggers: list[Any] = []
         held_out: list[Any] = []
+        progress = Progress()
 
         def init_tb_loggers(opt: Options) -> Any:
             tb_loggers.append(original_init_tb_loggers(opt))
@@ -76,6 +77,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
             else:
                 loaders = with_enough_epochs(original_create_loaders)(opt, logger)
             held_out.extend(loaders[2])
+            progress.follow(model, loaders[1])
             return StoppableBatches(loaders[0], validate_what_is_left, model.device), *loaders[1:]
 
         def validate_what_is_left() -> None:
@@ -101,7 +103,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
             except Stopped as stop:
                 if stop.at_once:
                     raise
-                raise saved_where_stopped(stop, model, opt) from None
+                raise saved_where_stopped(stop, model, opt, progress) from None
 
 
 def _training_loader(run: Run, process: Process, dataset: Any, state: dict[str, Any] | None) -> DataLoader[Any]:

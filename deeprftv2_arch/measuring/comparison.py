@@ -159,7 +159,7 @@ class Comparison:
                 for scale in self.scales
                 for name, reason in self._missing(scale).items()
             ),
-            *metric_lines(first),
+            *dict.fromkeys(line for content in self.contents for line in metric_lines(content)),
             *(
                 f"* {content['title']}: {content['network']['variant']}; weights: {weights_line(content)}"
                 for content in self.contents

@@ -12,6 +12,7 @@ from deeprftv2_arch.checkpoints.building import is_of_checkpoint
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.parallel import Map
 from deeprftv2_arch.errors import EvaluationError, OptionError
+from deeprftv2_arch.launch.loaders import require_one
 from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
 from deeprftv2_arch.measuring.comparison import Comparison, Measured, names_of
 from deeprftv2_arch.measuring.costs import Costs, costs_of
@@ -132,16 +133,25 @@ def _runs(request: Request, root: Path) -> list[Run]:
 
 
 def _sets_by_scale(runs: list[Run], protocol: Protocol, partial: bool) -> dict[int, TestSets]:
-    """Open the sets of all runs; all networks of a scale are measured on the same, each set as it is named first."""
+    """Open the sets of all runs; all networks of a scale are measured on the same, each set as it is named first.
+
+    Raises:
+        DataError: There is no set at all.
+        OptionError: A set is not the published one.
+    """
     sets: dict[int, TestSets] = {}
     for run in runs:
         if is_of_checkpoint(run.options.network_g) and run.options.scale in sets:
             continue  # whose sets are those of an earlier run
         opened = open_test_sets(run, protocol, partial)
         earlier = sets.get(run.options.scale, TestSets({}, {}))
-        found = opened.found | earlier.found
+        found = earlier.found | {name: data for name, data in opened.found.items() if name not in earlier.found}
         missing = {name: why for name, why in (opened.missing | earlier.missing).items() if name not in found}
         sets[run.options.scale] = TestSets(found, missing)
+    require_one(
+        [name for opened in sets.values() for name in opened.found],
+        {name: why for opened in sets.values() for name, why in opened.missing.items()},
+    )
     return sets
 
 

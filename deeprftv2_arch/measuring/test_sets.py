@@ -31,7 +31,7 @@ class TestSets:
 def open_test_sets(run: Run, protocol: Protocol, partial: bool) -> TestSets:
     """Open the test sets of the options, and refuse those that are not the published ones.
 
-    A set that is not there, or whose images do not pair, is left out and named, unless there is no other.
+    A set that is not there, or whose images do not pair, is left out and named.
 
     Args:
         run: The evaluation.
@@ -39,7 +39,6 @@ def open_test_sets(run: Run, protocol: Protocol, partial: bool) -> TestSets:
         partial: Whether sets may be others all the same.
 
     Raises:
-        DataError: There is no set that can be measured on.
         OptionError: A set is not the published one, or has no ground truth that this package knows of.
     """
     sections = run.to_basicsr()["datasets"]

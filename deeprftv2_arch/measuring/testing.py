@@ -12,7 +12,7 @@ from deeprftv2_arch.checkpoints.recognition import name_of
 from deeprftv2_arch.checkpoints.weights import weights_in
 from deeprftv2_arch.common.imresize import imresize
 from deeprftv2_arch.launch.image_sizes import check_sizes_for_niqe
-from deeprftv2_arch.launch.loaders import build_held_out
+from deeprftv2_arch.launch.loaders import build_held_out, require_one
 from deeprftv2_arch.launch.pipeline import replaced
 from deeprftv2_arch.launch.processes import begin_process, only_run_in, process_group
 from deeprftv2_arch.measuring.report import Report, missing_rows, provenance, write_reports
@@ -58,6 +58,7 @@ def run_testing(
     with process_group(process), only_run_in(run.folder):
         # Only to find what is wrong with the data before earlier results are renamed; the loop builds its own.
         datasets, missing = build_held_out(opt["datasets"])
+        require_one(datasets, missing)
         check_sizes_for_niqe(run, datasets)
         opt["datasets"] = {name: opt["datasets"][name] for name in datasets}
         # Chosen here, since BasicSR's own models look for one key alone.

@@ -29,8 +29,8 @@ from deeprftv2_arch.models.processes import gathered, mean_over_processes
 from deeprftv2_arch.models.state_check import state_faults
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
-from deeprftv2_arch.options.checks import OPTIMISERS
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
+from deeprftv2_arch.options.optimisers import OPTIMISERS
 from deeprftv2_arch.options.sections import ModelOptions
 from deeprftv2_arch.options.validation import read_options
 

@@ -43,6 +43,9 @@ def construct(target: Callable[..., Any], section: Mapping[str, Any], where: str
         return target(*supplied, **arguments_in(section))
     except (AssertionError, OSError, RuntimeError, TypeError, ValueError) as error:  # OSError: weights to be fetched
         raise OptionError(f"{where}: {shortened(str(error), 300)}") from error
+    except Exception as error:  # of whatever kind: a class of somebody's may not look at its arguments
+        reason = f"{type(error).__name__}: {shortened(str(error), 300)}"
+        raise OptionError(f"{where}: cannot be built of these arguments ({reason})") from error
 
 
 def arguments_in(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
-from torch import nn, optim
+from torch import nn
 
 from deeprftv2_arch.common.path_parts import is_path_part
 from deeprftv2_arch.errors import OptionError, shown
@@ -20,7 +20,7 @@ from deeprftv2_arch.options.building import arguments_in, build_network, constru
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
 from deeprftv2_arch.options.late_refusals import logger_faults, paired_image_faults, single_image_faults
 from deeprftv2_arch.options.model_types import DATA_SET_TYPES, OTHER, model_type_named
-from deeprftv2_arch.options.muon import Muon
+from deeprftv2_arch.options.optimisers import OPTIMISERS
 from deeprftv2_arch.options.sections import (
     DataSection,
     OptimisationSection,
@@ -38,7 +38,6 @@ from deeprftv2_arch.options.validation import (
     type_faults,
 )
 
-OPTIMISERS: dict[str, Callable[..., optim.Optimizer]] = {"Adam": optim.Adam, "AdamW": optim.AdamW, "Muon": Muon}
 SCHEDULERS: dict[str, Callable[..., Any]] = {
     "CosineAnnealingLR": CosineAnnealingLR,
     "CosineAnnealingRestartLR": basicsr_schedulers.CosineAnnealingRestartLR,

@@ -20,6 +20,7 @@ import numpy as np
 
 from deeprftv2_arch.common import tiff_directory
 from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.common.image_bytes import require_fitting_size
 from deeprftv2_arch.common.image_format import (
     PNG_SIGNATURE,
     jpeg_reaches_its_end,
@@ -49,8 +50,6 @@ from deeprftv2_arch.restoring.tiff_pixels import decode_tiff
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
 MAX_PIXELS = 250_000_000
 LONGEST_SIDE = 2**20  # pixels that OpenCV decodes
-BYTES_OF_PIXEL = 16  # of the largest kinds of pixels, which no compression makes larger than they are
-BYTES_BESIDE = 2**29  # that a file may have for other things, such as the film of a phone's photograph
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 QUALITY = 95  # of JPEGs, with colours as fine as the brightness, and of WebPs
 MOST_AHEAD = 2**20  # bytes of a file that are searched for alpha
@@ -197,10 +196,7 @@ def _read_file(
         raise PreparationError(
             f"is {says.width}x{says.height}, and no side of more than {LONGEST_SIDE:,} pixels is decoded; cut it"
         )
-    if size > says.height * says.width * BYTES_OF_PIXEL + BYTES_BESIDE:
-        raise PreparationError(
-            f"is {size:,} bytes long, far more than {says.width}x{says.height} pixels take; save it anew"
-        )
+    require_fitting_size(size, says.height, says.width)
     if admit is not None:
         admit(path, says, size)
     return path.read_bytes(), says

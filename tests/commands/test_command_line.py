@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from launch_helpers import run
 
+from deeprftv2_arch import __version__
 from deeprftv2_arch.commands.convert import REFERENCES
 from deeprftv2_arch.commands.main import build_parser, main
 from deeprftv2_arch.commands.train_and_test import test as run_test
@@ -50,6 +51,10 @@ def command_words(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) 
 
 
 COMMANDS = list(command_words(build_parser()))
+
+
+def test_version(tmp_path: Path) -> None:
+    assert answer(tmp_path, "--version") == f"deeprftv2_arch {__version__}\n0"
 
 
 def test_there_are_all_commands() -> None:

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from deeprftv2_arch.common import atomic
-from deeprftv2_arch.common.atomic import is_left_over, remove_left_overs, write_atomically, written_whole
+from deeprftv2_arch.common.atomic import (
+    is_left_over,
+    remove_left_overs,
+    remove_left_overs_of,
+    write_atomically,
+    written_whole,
+)
 from deeprftv2_arch.errors import WriteError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -261,3 +267,14 @@ def test_left_overs_at_any_depth_are_removed_and_nothing_else(tmp_path: Path) ->
         (tmp_path / name).touch()
     remove_left_overs(tmp_path)
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_lock_beside_a_file_that_is_there_is_removed_unless_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_atomically(path, b"whole")
+    (tmp_path / ".a.png.lock").touch()
+    remove_left_overs_of(path)
+    assert contents(tmp_path) == {"a.png": b"whole"}
+    with written_whole(path):
+        remove_left_overs_of(path)
+        assert len(contents(tmp_path)) == 3

@@ -25,7 +25,7 @@ def log() -> Iterator[logging.Logger]:
     logger.addHandler(handler)
     yield logger
     logger.removeHandler(handler)
-    handler.stream = None  # type: ignore[assignment]  # which cannot be flushed
+    handler.stream = None  # which cannot be flushed
 
 
 def test_lost_lines_of_a_log_are_said_once(log: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:

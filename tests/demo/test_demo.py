@@ -122,7 +122,8 @@ def test_share_of_the_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.2)
         return "done"
 
-    assert page._watched(restorer, work, lambda share, desc: told.append((share, desc))) == "done"
+    done: Any = page._watched(restorer, work, lambda share, desc: told.append((share, desc)))
+    assert done == "done"
     assert told[-1] == (0.99, "Restoring, less than a second in all")
     with pytest.raises(DataError):
         page._watched(restorer, lambda announce: raised(DataError("torn")), print)

@@ -62,7 +62,7 @@ class Asked:
         """Open the page; return the cookie."""
         ((name, value),) = self()["headers"]
         assert name == b"set-cookie"
-        return str(re.fullmatch(rf"({COOKIE}=[\w-]+); Path=/; HttpOnly; SameSite=Strict", value.decode())[1])  # type: ignore[index]
+        return str(re.fullmatch(rf"({COOKIE}=[\w-]+); Path=/; HttpOnly; SameSite=Strict", value.decode())[1])
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped")
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # a process that was killed may leave others that still write there
     return report(found)
 
 

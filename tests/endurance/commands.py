@@ -24,7 +24,7 @@ class Command:
     Attributes:
         name: For the table.
         words: Its command line.
-        torn: Tells what in a folder, at whatever time, is not whole.
+        torn: Tells what in a folder, at whatever time, is not whole; the other one is of an undisturbed run.
         wrong: Tells in what a folder of a finished run differs from another one.
         failed: Exit code where the disk is full.
         folder: Of an undisturbed run.
@@ -33,7 +33,7 @@ class Command:
 
     name: str
     words: list[str]
-    torn: Callable[[Path], list[str]]
+    torn: Callable[[Path, Path], list[str]]
     wrong: Callable[[Path, Path], list[str]]
     failed: int
     folder: Path = Path()
@@ -72,19 +72,23 @@ def prepare_commands(folder: Path) -> list[Command]:
         Command(
             "train", ["train", "-opt", str(folder / "run.yml"), "--auto_resume"], torn_trainings, wrong_training, 2
         ),
-        Command("prep", ["prep", "pairs", *pairs, "--workers", "2"], lambda _: [], wrong_files, 2),
+        Command("prep", ["prep", "pairs", *pairs, "--workers", "2"], torn_databases, wrong_files, 2),
         Command(
-            "restore", ["restore", str(folder / "train/blur"), "-o", "made", *checkpoint], lambda _: [], wrong_files, 1
+            "restore", ["restore", str(folder / "train/blur"), "-o", "made", *checkpoint], torn_images, wrong_files, 1
         ),
     ]
     for command in commands:
-        if command.name == "restore":
-            command.torn = lambda found, own=command: torn_images(found, own.folder)
         command.run_undisturbed(folder / f"whole_{command.name}")
     return commands
 
 
-def torn_trainings(folder: Path) -> list[str]:
+def torn_databases(folder: Path, whole: Path) -> list[str]:
+    """Return the databases that have their names and are not as they should be."""
+    found = (folder / "made").glob("*/*.lmdb/data.mdb")
+    return [str(path) for path in found if path.read_bytes() != (whole / path.relative_to(folder)).read_bytes()]
+
+
+def torn_trainings(folder: Path, whole: Path) -> list[str]:
     """Return the checkpoints, states and images of trainings that are there and not whole."""
     torn = []
     for path in (folder / "experiments").rglob("*"):

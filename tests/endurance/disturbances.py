@@ -37,19 +37,33 @@ def _disturbed(
 ) -> Iterator[Tried]:
     tries: list[Ended] = []
     emptied(folder)
+    try:
+        yield from _tries(command, folder, generator, kind, most, signals, tries)
+        yield f"end of {command.name} after that", _left_alone(command, folder)
+    finally:
+        end_left_overs(tries)
+
+
+def _tries(
+    command: Command,
+    folder: Path,
+    generator: np.random.Generator,
+    kind: str,
+    most: int,
+    signals: list[signal.Signals],
+    tries: list[Ended],
+) -> Iterator[Tried]:
     while len(tries) < most:
         number = signals[generator.integers(len(signals))]
         ended = run_command(command.words, folder, (generator.uniform(0, command.seconds), number))
         right = -number if number == signal.SIGKILL else 128 + number
-        fault = ended.fault(right, 0) or _named(command.torn(folder))
+        fault = ended.fault(right, 0) or _named(command.torn(folder, command.folder))
         if fault or ended.is_stopped:
             tries.append(ended)
             yield kind, fault
         else:  # it had ended before
             yield f"end of {command.name} after that", _named(command.wrong(folder, command.folder))
             emptied(folder)
-    yield f"end of {command.name} after that", _left_alone(command, folder)
-    end_left_overs(tries)
 
 
 def _left_alone(command: Command, folder: Path) -> str | None:
@@ -66,7 +80,7 @@ def without_room(command: Command, folder: Path, generator: np.random.Generator)
         disk.mkdir()
         _mount(disk, size)
         first = run_command(command.words, disk)
-        fault = first.fault(command.failed, 0) or _named(command.torn(disk))
+        fault = first.fault(command.failed, 0) or _named(command.torn(disk, command.folder))
         if fault is None and first.code == 0:
             return 3
         if fault is None:

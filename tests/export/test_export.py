@@ -1,5 +1,6 @@
 """Exported networks against the networks themselves, at sizes that tracing never saw; refusals; the command."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from file_faults import disk_with_room_for
 from torch import Tensor, nn
 
@@ -18,9 +20,13 @@ from deeprftv2_arch.__main__ import build_parser
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, ExportError, OptionError, WriteError
 from deeprftv2_arch.export import export_onnx, export_program, onnx_model, scan
 from deeprftv2_arch.export import program as program_file
+from deeprftv2_arch.export.folded_blocks import fold_blocks
 from deeprftv2_arch.export.fourier import irfft2, rfft2
 from deeprftv2_arch.export.program import OLDEST_TORCH, traced
-from deeprftv2_arch.export.scan import CHUNKS, POSITIONS, selective_scan_in_groups
+from deeprftv2_arch.export.scan import CHUNKS, POSITIONS, _softplus, selective_scan_in_groups
+from deeprftv2_arch.export.windows import replace_windows
+from deeprftv2_arch.layers.local_pooling import LocalMeanPool
+from deeprftv2_arch.layers.naf_block import NAFBlock
 from deeprftv2_arch.networks.atd import ATD
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.identity import Identity
@@ -59,7 +65,12 @@ TINY_UFPNET: dict[str, Any] = {
 
 
 def with_a_scan() -> DeepRFTv2:
-    return DeepRFTv2(**TINY | {"fke_blocks": (1,), "fke_kind": "VS"}, **WINDOWS)
+    return DeepRFTv2(**TINY | {"fke_blocks": (1,), "fke_kind": "VS"})
+
+
+def with_windows(scales: int = 1, units: int = 1) -> DeepRFTv2:
+    changes = {"fke_blocks": (1,), "fke_kind": "NAF", "scales": scales, "units": units}
+    return DeepRFTv2(**TINY | changes, **WINDOWS)
 
 
 def trained(network: nn.Module) -> nn.Module:
@@ -148,6 +159,47 @@ def test_an_onnx_model_restores_the_same(tmp_path: Path, monkeypatch: pytest.Mon
         (restored,) = session.run(["restored"], {"picture": image.numpy()})
         with torch.no_grad():
             np.testing.assert_allclose(restored, network(image).numpy(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 16), (24, 40), (72, 16), (8, 88), (40, 56)])
+def test_windows_for_any_size_are_the_networks_own(size: tuple[int, int]) -> None:
+    network = trained(with_windows(scales=2, units=2))
+    replaced = copy.deepcopy(network)
+    replace_windows(replaced)
+    assert not any(isinstance(module, LocalMeanPool) for module in replaced.modules())
+    image = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(replaced(image), network(image), rtol=0, atol=1e-6)
+
+
+def test_folded_blocks_are_the_networks_own() -> None:
+    network = trained(with_windows())
+    folded = copy.deepcopy(network)
+    fold_blocks(folded)
+    assert not any(isinstance(module, NAFBlock) for module in folded.modules())
+    image = torch.rand(1, 3, 24, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(image), network(image), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@needs_export
+def test_windows_are_in_an_onnx_model(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    network = trained(with_windows())
+    export_onnx(network, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    for size in ((9, 10), (24, 40), (33, 19), (60, 61)):
+        image = torch.rand(1, 3, *size)
+        (restored,) = session.run(["restored"], {"picture": image.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(restored, network(image).numpy(), rtol=0, atol=1e-5)
+
+
+def test_softplus_has_all_digits() -> None:
+    x = torch.linspace(-80, 80, 2001)
+    torch.testing.assert_close(_softplus(x), F.softplus(x.double()).float(), rtol=3e-7, atol=0)
 
 
 @pytest.mark.parametrize("length", [1, CHUNKS * POSITIONS, 2 * CHUNKS * POSITIONS + 3])

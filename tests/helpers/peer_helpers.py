@@ -6,10 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from basicsr.archs import build_network
 from launch_helpers import TINY_NETWORK
 from torch import nn
-
-from deeprftv2_arch.options.building import build_network
 
 
 def nafnet() -> nn.Module:
@@ -67,7 +66,8 @@ def esrgan() -> nn.Module:
 
 
 def ours() -> nn.Module:
-    return build_network(TINY_NETWORK, "network_g")
+    network: nn.Module = build_network(TINY_NETWORK)
+    return network
 
 
 def save(build: Callable[[], nn.Module], path: Path) -> Path:

@@ -1,13 +1,16 @@
 """What SIGTERM, Ctrl-C and kills leave of a training, and what a start that fails leaves of the run before."""
 
+import os
 import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from basicsr.models.sr_model import SRModel
 from launch_helpers import changed, differences, finish, load, run, start, training_options, write_images, write_options
 
+from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.errors import CheckpointError, OptionError
 from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_training
@@ -62,6 +65,65 @@ def test_signal_saves_and_the_resumed_run_is_the_same(
     whole = train_here(tmp_path / "whole", options)
     for name in ("models/net_g_latest.pth",):
         assert differences(load(whole / name), load(folder / name)) == []
+
+
+@pytest.mark.slow
+def test_signal_to_torchrun_saves_what_two_processes_have_done(images: tuple[Path, Path], tmp_path: Path) -> None:
+    options = training_options(
+        *images,
+        datasets__train__patch_stages=[{"iters": 200, "patch_size": 16, "batch_size": 4}],
+        train__total_iter=200,
+        logger__save_checkpoint_freq=1000,
+        val__val_freq=1000,
+    )
+    file = write_options(tmp_path / "run.yml", options)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    process = start(*torchrun, *TRAIN, "-opt", file, cwd=tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "[epoch:" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, output = finish(process)
+    (state,) = (tmp_path / "experiments" / "tiny" / "training_states").iterdir()
+    assert re.search(rf"terminated: iteration {state.stem} is saved in .*{state.name}; --auto_resume goes on", output)
+    assert "/deeprftv2_arch/" not in output  # as in a traceback of ours; torchrun shows its own
+    assert len(load(state)["random_states"]) == 2
+    assert load(state)["iter"] == int(state.stem)
+
+
+def test_signal_saves_a_model_of_basicsr_too(
+    images: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = training_options(
+        *images,
+        model_type="SRModel",
+        network_g={"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 1},
+        train__optim_g={"type": "Adam", "lr": 1.0e-3, "weight_decay": 0, "betas": [0.9, 0.99]},
+        train__pixel_opt={"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
+        train__scheduler={"type": "MultiStepLR", "milestones": [4], "gamma": 0.5},
+        logger__save_checkpoint_freq=1000,
+        val__val_freq=1000,
+    )
+    del options["train"]["losses"], options["train"]["clip_grad_norm"]
+    whole = train_here(tmp_path / "whole", options)
+
+    def optimize(self: SRModel, current_iter: int) -> None:
+        original(self, current_iter)
+        if current_iter == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    original = SRModel.optimize_parameters
+    with monkeypatch.context() as patch:
+        patch.setattr(SRModel, "optimize_parameters", optimize)
+        with (
+            pytest.raises(Stopped, match=r"iteration 2 is saved in .*2\.state; --auto_resume goes") as stop,
+            signals_stop(),
+        ):
+            train_here(tmp_path / "halves", options)
+    assert stop.value.exit_code == 143
+    halves = train_here(tmp_path / "halves", options, auto_resume=True)
+    assert differences(load(whole / "models/net_g_latest.pth"), load(halves / "models/net_g_latest.pth")) == []
 
 
 class KilledError(Exception):

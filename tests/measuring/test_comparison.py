@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path, monkeypatch
     assert "| Urban100: missing, see below | x4 | - | - | - | - / - |" in lines
     assert any(line.startswith("* Urban100 x2: missing: ") and "datasets_prep sr-benchmarks" in line for line in lines)
     assert "| ATD-light+FKE (paper) | x2 | - | - | - | 38.27 / 0.9618 |" in lines
+    for scale in (2, 4):
+        assert f"* psnr: calculate_psnr with crop_border {scale}, test_y_channel True" in lines
     for file, network in zip([files[1], files[2], files[0]], content["networks"], strict=True):
         scale = network["scale"]
         expected = psnr_of_spandrel(file, data / f"LR_bicubic/X{scale}", data / "HR", scale, luma=True)
@@ -119,6 +122,15 @@ def test_super_resolution_at_two_scales_in_one_table(tmp_path: Path, monkeypatch
     ]
     lines_of_images = read_csv(tmp_path / "out" / "sr_compared.csv")
     assert len(lines_of_images) == 15
+    # Where a scale has no set, its networks have rows without figures.
+    shutil.rmtree(data / "LR_bicubic/X2")
+    lines = compared(tmp_path, files[:2], "sr", data)[0].splitlines()
+    assert any(
+        re.match(r"\| SwinIR \(swinir\.pth\), whole \| x2 \| 0\.\d+ \| [\d.]+ \| n/a \| - / - \|", line)
+        for line in lines
+    )
+    assert "| Set5: missing, see below | x2 | - | - | - | - / - |" in lines
+    assert any(line.startswith("| ESRGAN (esrgan.pth), whole | x4 | ") for line in lines)
 
 
 def test_a_network_without_spandrel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

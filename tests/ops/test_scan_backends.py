@@ -15,6 +15,7 @@ from gpu_checks import check_mamba
 from scan_oracle import random_inputs, scan_by_hand
 
 from deeprftv2_arch import __main__ as command_line
+from deeprftv2_arch import __version__
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.ops import scan_backend, selective_scan
 from deeprftv2_arch.ops.scan import availability, backends
@@ -423,6 +424,7 @@ def test_the_command_shows_backends_versions_and_choice(
     with_packages(monkeypatch)
     shown = run_backends(monkeypatch, capsys)
     lines = [line.split() for line in shown.splitlines()]
+    assert f"deeprftv2_arch {__version__}, Python" in shown  # what a report of a fault is asked for
     assert f"PyTorch {torch.__version__}," in shown
     assert "setting: auto (nothing else is set)" in shown
     assert ["mamba", "-", "no:", "mamba_ssm", "is", "not", "installed"] in lines

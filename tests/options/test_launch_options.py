@@ -12,6 +12,7 @@ from launch_helpers import data_section, evaluation_options, training_options, w
 from deeprftv2_arch.errors import OptionError, shown
 from deeprftv2_arch.launch.arguments import parse_arguments
 from deeprftv2_arch.options import sections
+from deeprftv2_arch.options.building import construct
 from deeprftv2_arch.options.loading import Options, load_options
 from deeprftv2_arch.options.option_file import change_options, read_option_file
 from deeprftv2_arch.options.validation import argument_faults, section_faults, type_faults
@@ -534,3 +535,15 @@ def test_further_keys_pass_where_the_signature_takes_them() -> None:
 )
 def test_values_against_annotations(value: Any, hint: Any, fits: bool) -> None:
     assert (type_faults(value, hint, "f") == []) is fits
+
+
+@pytest.mark.parametrize("error", [KeyError("upconv1"), AttributeError("no upconv1"), ZeroDivisionError("by\nzero")])
+def test_class_that_fails_in_any_way(error: Exception) -> None:
+    def network(**arguments: object) -> None:
+        raise error
+
+    with pytest.raises(OptionError) as caught:
+        construct(network, {"type": "Network", "upscale": 1}, "a.yml: network_g")
+    message = str(caught.value)
+    assert message.startswith(f"a.yml: network_g: cannot be built of these arguments ({type(error).__name__}: ")
+    assert "\n" not in message

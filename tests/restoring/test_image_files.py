@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, features
@@ -120,7 +121,7 @@ def test_sixteen_bits_of_a_tiff(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(tmp_path / "deep.tif").image, image)
 
 
-TIFFS = {
+TIFFS: dict[str, tuple[int, Any, dict[str, Any]]] = {
     "grey where 0 is white": (1, np.uint16, {"photometric": "miniswhite"}),
     "grey with alpha": (2, np.uint16, {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
     "grey with alpha, packed": (
@@ -197,6 +198,39 @@ def test_avif_by_pillow_turned_and_with_its_exif(tmp_path: Path) -> None:
     assert metadata.profile == RGB_PROFILE
     with pytest.raises(DataError, match="announces 24x16 pixels, and no more than 383"):
         read_image(tmp_path / "a.avif", max_pixels=383)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="needs Pillow with AVIF")
+def test_avif_with_alpha_exif_and_xmp_and_more_than_one_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = np.full((16, 24, 4), (200, 100, 50, 255), np.uint8)
+    image[:8, :, 3] = 40
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    exif = b"Exif\0\0" + exif_block("<", 3, orientation=1)
+    write(tmp_path / "a.avif", by_pillow(image, "AVIF", quality=100, exif=exif, xmp=xmp))
+    found, metadata = read_image(tmp_path / "a.avif")
+    assert found.shape == (16, 24, 4)
+    assert np.abs(found[..., 3].astype(int) - image[..., 3]).mean() < 3
+    assert metadata.xmp == xmp
+    for target in ("b.png", "b.jpg", "b.webp"):
+        write_image(tmp_path / target, found[..., :3], metadata)
+        with Image.open(tmp_path / target) as stored:
+            assert stored.getexif()[0x010F] == "Camera"
+    assert not caplog.records
+    frames = [Image.fromarray(image[..., :3]), Image.fromarray(255 - image[..., :3])]
+    frames[0].save(tmp_path / "two.avif", save_all=True, append_images=frames[1:], quality=100)
+    found, _ = read_image(tmp_path / "two.avif")
+    assert np.abs(found.astype(int) - image[..., :3]).mean() < 3
+    assert "two.avif" in caplog.text
+    assert "first" in caplog.text
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_sixteen_bits_of_a_jpeg_2000(tmp_path: Path, channels: tuple[int, ...]) -> None:
+    image = noise(80, 96, *channels, dtype=np.uint16)
+    reversed_colours = image[..., ::-1] if channels else image
+    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    assert cv2.imwrite(str(tmp_path / "deep.jp2"), np.ascontiguousarray(reversed_colours), lossless)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.jp2").image, image)
 
 
 def heic_header() -> bytes:

@@ -115,6 +115,16 @@ def test_other_commands_take_it_too(shipped: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.splitlines()[0] == "no --checkpoint: taking Tiny, which comes with this package"
 
 
+def test_precision_of_the_command(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "photo.png", noise(40, 56, 3))
+    words = ("restore", tmp_path / "photo.png", "-o", tmp_path / "out", "--device", "cpu", "--precision")
+    assert run_command(*words, "bf16") == 0
+    expected = Restorer.from_checkpoint(shipped, device="cpu", dtype=torch.bfloat16)(noise(40, 56, 3))
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "photo.png")[0], expected)
+    assert run_command(*words, "fp16") == 2
+    assert "dtype: torch.float16 cannot be used on cpu; choose one of" in capsys.readouterr().err
+
+
 def test_option_file_needs_a_checkpoint(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("demo", "--options", "a.yml") == 2
     assert "--options: name the weights as well, with --checkpoint" in capsys.readouterr().err

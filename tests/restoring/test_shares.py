@@ -39,9 +39,7 @@ def test_which_share_this_is() -> None:
         find_share("1/2", launched)
     with pytest.raises(OptionError, match="RANK, WORLD_SIZE and LOCAL_RANK are no numbers"):
         find_share(None, launched | {"WORLD_SIZE": "abc"})
-    with pytest.raises(
-        OptionError, match="RANK=5: expected a number below WORLD_SIZE=5; start with"
-    ):
+    with pytest.raises(OptionError, match="RANK=5: expected a number below WORLD_SIZE=5; start with"):
         find_share(None, launched | {"WORLD_SIZE": "5"})
     with pytest.raises(OptionError, match="MASTER_ADDR: is not set, though RANK is"):
         find_share(None, launched | {"MASTER_ADDR": ""})

@@ -25,6 +25,7 @@ RESULTS_PAGE = "benchmarks.md"
 MORE = "More"
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:)([^)\s#]+)(#[^)\s]*)?\)")
+_CODE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -40,8 +41,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((CHECKOUT / RESULTS).iterdir()):
         page = f"{RESULTS_PLACE}{path.name}"
         if path.suffix == ".md":
-            title = path.stem.replace("_", " ").capitalize()
-            made[page] = f"# {title}\n\n{path.read_text(encoding='utf-8')}"
+            text = path.read_text(encoding="utf-8")
+            title = path.stem.replace("_cpu", " on a CPU").replace("_", " ")
+            made[page] = text if text.startswith("# ") else f"# {title[0].upper()}{title[1:]}\n\n{text}"
         elif path.suffix == ".png":
             files.append(File.generated(config, page, abs_src_path=str(path)))
     for page, content in made.items():
@@ -57,12 +59,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
     """Turn the links of the checkout into those of the site."""
     origin = _origin_of(page.file.src_uri)
-    inside_code = False
-    lines = []
-    for line in markdown.split("\n"):
-        inside_code ^= line.lstrip().startswith("```")
-        lines.append(line if inside_code else _LINK.sub(lambda link: _linked(link, origin, page.file, config), line))
-    return "\n".join(lines)
+    pieces = _CODE.split(markdown)  # text, code, text, code, ...: the text of a link may go over the end of a line
+    pieces[::2] = [_LINK.sub(lambda link: _linked(link, origin, page.file, config), text) for text in pieces[::2]]
+    return "".join(pieces)
 
 
 def _linked(link: re.Match[str], origin: str, file: File, config: MkDocsConfig) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from deeprftv2_arch import __version__
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.ops.scan.availability import installed_version
 from deeprftv2_arch.ops.scan.backends import BACKENDS, choose_backend, current_setting
@@ -27,7 +28,8 @@ def backends_report() -> str:
 def _versions() -> str:
     cuda = torch.version.cuda or "none"
     triton = installed_version("triton") or "none"
-    return f"Python {platform.python_version()}, PyTorch {torch.__version__}, CUDA {cuda}, Triton {triton}"
+    python = platform.python_version()
+    return f"deeprftv2_arch {__version__}, Python {python}, PyTorch {torch.__version__}, CUDA {cuda}, Triton {triton}"
 
 
 def _setting() -> str:

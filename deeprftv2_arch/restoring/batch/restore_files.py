@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deeprftv2_arch.common.atomic import remove_left_overs_of
 from deeprftv2_arch.common.kernel_images import estimated_kernel_sheet
 from deeprftv2_arch.common.locking import FileLock
 from deeprftv2_arch.common.stopping import stop_if_asked
@@ -144,9 +145,10 @@ def _note_as_done(job: Job, outcome: Outcome) -> None:
     if job.part.number:
         return
     outcome.done += 1
-    if is_video(job.source):
-        for path in job.outputs():
-            remove_blocks(path)  # which a process has left that was killed when all was done
+    for path in job.outputs():  # what a process has left that was killed when all was done
+        remove_left_overs_of(path)
+        if is_video(job.source):
+            remove_blocks(path)
     if job.is_outdated():
         outcome.failures.append(
             f"{job.source}: is newer than {job.outputs()[0]}, which stays as it is; --overwrite replaces it"

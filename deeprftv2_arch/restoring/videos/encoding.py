@@ -1,7 +1,9 @@
 """Frames encoded into a file that is whole: H.264 of films with 8 bits, HEVC with 10 bits of those with more.
 
 There are no frames that refer to later ones, so that frames are stored in the order in which they are shown, at times
-that hold without a shift, and a film can be put together from parts that were encoded on their own.
+that hold without a shift, and a film can be put together from parts that were encoded on their own. The same frames
+always become the same bytes: to that end the encoders do not look ahead for how often a block will be referred to
+(mbtree), which of x264 gives other bytes in one of several hundred runs.
 """
 
 import errno
@@ -24,7 +26,7 @@ from deeprftv2_arch.restoring.videos.colours import Colours
 from deeprftv2_arch.restoring.videos.hdr10 import Hdr10
 from deeprftv2_arch.restoring.videos.reading import Video
 
-QUALITY = "16"  # constant rate factor; one cannot tell the frames from those before, or hardly
+QUALITY = "17"  # constant rate factor; one cannot tell the frames from those before, or hardly
 FINER_COLOURS = -4  # steps of quantisation, without which even patches of one colour come back two levels off
 THREADS = "4"  # whatever the machine, since the encoded bytes depend on it
 ENCODER: Literal["libx264"] = "libx264"
@@ -77,13 +79,13 @@ class Encoding:
     def new_stream(self, container: "av.container.OutputContainer") -> av.VideoStream:
         """Add a stream of such frames to a file that is to be written."""
         if self.colours.is_deep:
-            parameters = ["log-level=none", "bframes=0", "pools=none", f"frame-threads={THREADS}"]
+            parameters = ["log-level=none", "bframes=0", "cutree=0", "pools=none", f"frame-threads={THREADS}"]
             parameters += [f"{name}={FINER_COLOURS}" for name in ("cbqpoffs", "crqpoffs")]
             options = {"x265-params": ":".join([*parameters, *self.hdr10.parameters()])}
             stream = container.add_stream(DEEP_ENCODER, self.rate, {"crf": QUALITY, **options})
             stream.pix_fmt = "yuv420p10le"
         else:
-            options = {"threads": THREADS, "x264-params": f"chroma-qp-offset={FINER_COLOURS}"}
+            options = {"threads": THREADS, "x264-params": f"chroma-qp-offset={FINER_COLOURS}:mbtree=0"}
             stream = container.add_stream(ENCODER, self.rate, {"crf": QUALITY, **options})
             stream.pix_fmt = "yuv420p"
         context = stream.codec_context
