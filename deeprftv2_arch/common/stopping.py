@@ -138,16 +138,34 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_signals_to_parent)
 
 
+def let_parent_alone_end() -> None:
+    """In a worker whose parent still needs it when all processes have got SIGTERM, as from Slurm and ``timeout``.
+
+    To be called where a process has been started under :func:`signals_held` with SIGTERM, which stays held back; where
+    a system does not say who has sent a signal, it ends the worker.
+    """
+    if hasattr(signal, "sigwaitinfo"):
+        threading.Thread(target=_end_for_parent, daemon=True).start()
+    elif hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _end_for_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(128 + signal.SIGTERM)
+
+
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold Ctrl-C back within a with-block, and from all processes that are started in it, for good.
+def signals_held(*numbers: signal.Signals) -> Iterator[None]:
+    """Hold signals back, Ctrl-C by default, within a with-block, and from all processes that are started in it.
 
     For processes that are started anew: until they have read their program they cannot say that it is not for them.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, numbers or {signal.SIGINT})
     try:
         yield
     finally:

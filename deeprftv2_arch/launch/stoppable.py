@@ -1,6 +1,8 @@
 """A training loop that a signal ends between two steps, with everything saved."""
 
+import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader
 
-from deeprftv2_arch.common.stopping import Stopped, asked_to_stop
+from deeprftv2_arch.common.stopping import Stopped, asked_to_stop, let_parent_alone_end, signals_held
 from deeprftv2_arch.launch.resume import load_whole_state
 from deeprftv2_arch.models.processes import mean_over_processes
 from deeprftv2_arch.models.training_model import TrainingModel
@@ -29,13 +31,16 @@ class StoppableBatches:
 
     def __init__(self, loader: DataLoader[Any], first: Callable[[], None], device: torch.device) -> None:
         self.loader = loader
+        loader.worker_init_fn = partial(_begin_worker, loader.worker_init_fn)
         self.first = first
         self.device = device
 
     def __iter__(self) -> Iterator[Any]:
         self.first()
         self._stop_together()
-        for batch in self.loader:
+        with signals_held(signal.SIGTERM):  # until the workers can say what they do about it
+            batches = iter(self.loader)
+        for batch in batches:
             yield batch
             self._stop_together()
 
@@ -45,6 +50,12 @@ class StoppableBatches:
         numbers = mean_over_processes(torch.tensor([noted, noted > 0], device=self.device)).tolist()
         if numbers[1] > 0:
             raise Stopped(round(numbers[0] / numbers[1]))
+
+
+def _begin_worker(begin: Callable[[int], None] | None, number: int) -> None:
+    let_parent_alone_end()  # the step that is being done may need another batch
+    if begin is not None:
+        begin(number)
 
 
 class Progress:
