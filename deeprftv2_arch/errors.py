@@ -100,6 +100,8 @@ def shown(value: object) -> str:
         return (
             cut(hex(value), LONGEST_VALUE) if isinstance(value, int) else f"a {type(value).__name__} too long to show"
         )
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deeply to show"
 
 
 def shortened(text: str, length: int = 200) -> str:

@@ -276,9 +276,9 @@ class TrainingModel(ConciseModel, ABC):
         Raises:
             CheckpointError: The state belongs to another network or optimiser.
         """
+        self.require_fitting(resume_state)
         # BasicSR reads states to the GPU, where an optimiser would also look for its step counts, one by one.
         resume_state = plain(resume_state)
-        self.require_fitting(resume_state)
         wanted = self._recipe()
         try:
             super().resume_training(resume_state)

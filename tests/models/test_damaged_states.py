@@ -24,6 +24,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, An
     return model, torch.load(folder / "training_states" / "1.state", weights_only=True)
 
 
+def of_weight(state: dict[str, Any]) -> dict[str, Any]:
+    return state["optimizers"][0]["state"][0]
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
@@ -48,6 +59,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, An
         (lambda state: state["optimizers"][0]["state"][0].pop("exp_avg"), "exp_avg of weight 0 is missing"),
         (lambda state: state["optimizers"][0]["state"][0].update(exp_avg_sq=torch.ones(1)), "exp_avg_sq of weight 0"),
         (lambda state: state["optimizers"][0]["state"].update({10**6: {}}), "the optimiser is of another network"),
+        (lambda state: of_weight(state).update(step=torch.tensor(-1.0)), "no number of steps for weight 0"),
+        (lambda state: of_weight(state).update(step=torch.zeros((), device="meta")), "no array of its own"),
+        (lambda state: of_weight(state).update(exp_avg=of_weight(state)["exp_avg"][:1].expand(4, 3, 3, 3)), "no array"),
+        (lambda state: of_weight(state).update(exp_avg=of_weight(state)["exp_avg"].to_sparse()), "no array of its own"),
+        (lambda state: of_weight(state).update(more=nested(10**5)), "nested too deeply"),
+        (lambda state: state.update(iter=nested(10**5)), "nested too deeply"),
+        (lambda state: of_weight(state).update(exp_avg=of_weight(state)["exp_avg_sq"]), "share their values"),
+        (lambda state: of_weight(state)["exp_avg"].fill_(float("nan")), "values that it cannot have"),
+        (lambda state: of_weight(state)["exp_avg_sq"].fill_(-1), "values that it cannot have"),
+        (lambda state: state["optimizers"][0]["param_groups"][0].update(amsgrad=True), "amsgrad is True"),
+        (lambda state: state["optimizers"][0]["param_groups"][0].update(lr=-1.0), "below 0"),
+        (lambda state: state["schedulers"][0].update(get_lr=3), "it has 'get_lr'"),
+        (lambda state: state["schedulers"][0].update(T_max=0), "T_max is not above 0"),
+        (lambda state: state["random_states"][0]["numpy"].update(position=10**9), "random_states are damaged"),
+        (lambda state: state["random_states"][0]["python"].update(next_gauss="a"), "random_states are damaged"),
         (lambda state: state["schedulers"][0].pop("T_max"), "the schedule is another one: T_max is missing"),
         (lambda state: state["schedulers"][0].update(base_lrs="x"), "base_lrs is damaged"),
         (lambda state: state["schedulers"][0].update(last_epoch=-1), "does not say where it is"),
