@@ -28,7 +28,7 @@ SUPPORTED = frozenset(
 )
 MOST_WEIGHTS = 100_000  # twenty times those of the largest network here
 MOST_SHARED = 2  # times that weights may be as large as what they share, as where two have one storage
-LONGEST_LIST = 1 << 26  # bytes of the list of an archive's tensors
+LONGEST_LIST = 1 << 24  # bytes of the list of an archive's tensors; takes some seconds, and MOST_WEIGHTS go into it
 TORN = "torn or no checkpoint; fetch or write it again"
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before a name
 COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within a name if a part alone was compiled

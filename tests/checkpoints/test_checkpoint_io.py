@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import pickle
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -324,6 +325,16 @@ def test_weights_that_unfold_one_storage_are_refused() -> None:
     assert pick_params({"params": tied})[0].keys() == tied.keys()
     with pytest.raises(CheckpointError, match=r"announce 1,200,000 bytes and share 4,000"):
         pick_params({"params": {str(number): shared for number in range(300)}})
+
+
+def test_a_list_that_would_take_long_to_read_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "long.pth", "w") as archive:
+        archive.writestr("long/version", "3\n")
+        archive.writestr("long/data.pkl", b"\x80\x02]" + b"K\x01a" * 6_000_000 + b".")
+    begin = time.monotonic()
+    with pytest.raises(CheckpointError, match="torn or no checkpoint"):
+        load_params(tmp_path / "long.pth")
+    assert time.monotonic() - begin < 3
 
 
 def test_a_million_weights_are_refused() -> None:
