@@ -1,8 +1,10 @@
 """Training and testing through the launchers, as a user starts them."""
 
+import argparse
 import os
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from launch_helpers import (
     write_options,
 )
 
-from deeprftv2_arch.commands.train_and_test import run_as_program, train
+from deeprftv2_arch.commands.train_and_test import TRAINING, run_as_program
 from deeprftv2_arch.common.folder_lock import folder_locked
 from deeprftv2_arch.errors import CheckpointError, DataError, DeepRFTv2Error, EvaluationError, OptionError
 from deeprftv2_arch.launch import resume
@@ -31,6 +33,8 @@ from deeprftv2_arch.launch.arguments import Arguments
 from deeprftv2_arch.launch.pipeline import run_training
 from deeprftv2_arch.measuring.testing import run_testing
 from deeprftv2_arch.models.deblur_model import DeblurModel
+
+PROGRAM = "python -m deeprftv2_arch.train"  # what the user typed
 
 TRAIN = ("-m", "deeprftv2_arch.train")
 TRAIN_COMMAND = ("-m", "deeprftv2_arch", "train")  # the same
@@ -259,7 +263,7 @@ def what_the_user_reads(
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
     with pytest.raises(SystemExit) as caught:
-        run_as_program("train", "", train)
+        run_as_program(TRAINING)
     assert caught.value.code == 2
     return capsys.readouterr().err
 
@@ -268,7 +272,7 @@ def test_user_reads_one_line(
     images: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = what_the_user_reads(tmp_path, training_options(*images, network_g__dimm=4), monkeypatch, capsys)
-    assert message == "train: error: run.yml: network_g: unknown key 'dimm'; did you mean 'dim'?\n"
+    assert message == f"{PROGRAM}: error: run.yml: network_g: unknown key 'dimm'; did you mean 'dim'?\n"
     assert [path.name for path in tmp_path.iterdir()] == ["run.yml"]
 
 
@@ -295,17 +299,18 @@ def test_one_process_of_each_machine_tells(
 ) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "SLURM_LOCALID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MASTER_ADDR", "localhost")  # without which RANK is what is left of a launcher
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    def fail(arguments: Arguments, root: Path) -> None:
+    def fail(args: argparse.Namespace, root: Path) -> None:
         raise kind("what is wrong")
 
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", "run.yml"])
     with pytest.raises(SystemExit) as caught:
-        run_as_program("train", "", fail)
+        run_as_program(replace(TRAINING, action=fail))
     assert caught.value.code == 2
-    assert capsys.readouterr().err == ("train: error: what is wrong\n" if told else "")
+    assert capsys.readouterr().err == (f"{PROGRAM}: error: what is wrong\n" if told else "")
 
 
 def test_error_in_a_worker_is_one_line_too(
@@ -317,7 +322,9 @@ def test_error_in_a_worker_is_one_line_too(
     options = training_options(tmp_path / "data", images[1], datasets__train__num_worker_per_gpu=1)
     message = what_the_user_reads(tmp_path, options, monkeypatch, capsys)
     last = message.splitlines()[-1]
-    assert last.startswith(f"train: error: datasets: train: data: {tmp_path / 'data' / 'blur'}")
+    assert last.startswith(
+        f"python -m deeprftv2_arch.train: error: datasets: train: data: {tmp_path / 'data' / 'blur'}"
+    )
     assert "Traceback" not in message
 
 

@@ -477,10 +477,10 @@ def test_texts_of_a_png_are_kept_in_a_png_and_said_to_be_lost_elsewhere(
     picture = read_image(write(tmp_path / "a.png", by_pillow(noise(4, 6, 3), "PNG", pnginfo=said)))
     write_image(tmp_path / "b.png", *picture)
     with Image.open(tmp_path / "b.png") as kept:
-        assert kept.text == {"Title": "Sea", "Description": "Ägäis"}
+        assert kept.info == {"Title": "Sea", "Description": "Ägäis"}
     write_image(tmp_path / "c.png", picture.image, picture.metadata.stripped())
     with Image.open(tmp_path / "c.png") as kept:
-        assert kept.text == {}
+        assert kept.info == {}
     assert caplog.messages == []
     write_image(tmp_path / "d.jpg", *picture)
     assert caplog.messages == [f"{tmp_path}/d.jpg: its text is left out, which only a PNG can hold"]
