@@ -60,7 +60,7 @@ def state_faults(state: Mapping[str, Any], optimizers: Sequence[Optimizer], sche
 
 def _is_plain(state: object) -> bool:
     """Tell whether tensors are arrays with all their values in memory, and nothing is nested deeper than states are."""
-    level = [state]
+    level: list[Any] = [state]
     for _ in range(DEEPEST):
         if not all(_is_array(value) for value in level if isinstance(value, Tensor)):
             return False
