@@ -149,7 +149,7 @@ def turning_figure(results: Mapping[str, Turning]) -> "Figure":
         peak = np.abs(result.resemblance).max()
         axes[row, -1].imshow(result.resemblance, cmap="RdBu_r", vmin=-peak, vmax=peak)
         axes[row, -1].set_title(f"resemblance, up to {peak:.2f}")
-        axes[row, -1].set_xlabel(f"{result.errors.mean():.0f} degrees off in the mean")
+        axes[row, -1].set_xlabel(f"{result.errors.mean():.0f}° off in the mean")
     for part in figure.axes:
         part.set_xticks([])
         part.set_yticks([])

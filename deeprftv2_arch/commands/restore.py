@@ -16,9 +16,11 @@ DESCRIPTION = """\
 Restore images and videos with a trained network: deblur them, or enlarge them, whatever the checkpoint was trained
 for.
 
-  python -m deeprftv2_arch restore photo.jpg -o restored --checkpoint net_g_latest.pth
-  python -m deeprftv2_arch restore holiday 'scans/**/*.png' -o restored --checkpoint net_g_latest.pth --compare
+  python -m deeprftv2_arch restore photo.jpg -o restored
+  python -m deeprftv2_arch restore holiday 'scans/**/*.png' -o restored --compare
   python -m deeprftv2_arch restore clip.mov -o restored --checkpoint net_g_latest.pth
+
+Without --checkpoint it is the network that comes with the package, for photographs shaken in the hand.
 
 Inputs are images, videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as in the
 folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written outside of

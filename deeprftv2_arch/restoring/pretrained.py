@@ -28,8 +28,12 @@ class Pretrained:
 
 
 # By the names under which people ask for them; the first one is what is taken where nobody asks.
-# None are worth shipping yet (docs/deeprftv2_t.md).
-PRETRAINED: Mapping[str, Pretrained] = {}
+PRETRAINED: Mapping[str, Pretrained] = {
+    "DeepRFTv2-T": Pretrained(
+        WEIGHTS / "DeepRFTv2_T_photos.safetensors",
+        "b90cd29bc1757ee4d951cc4286d25ec36c04b447277ed3bebe08c4526d363dd8",
+    ),
+}
 
 
 def default_name() -> str | None:
