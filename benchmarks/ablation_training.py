@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.ablation_blur import blur_photograph, motion_of
 from deeprftv2_arch.layers.nafevs_block import ORIENTATIONS
 from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
@@ -19,7 +18,7 @@ from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.networks.mimo_unet import MIMOUNet
 from deeprftv2_arch.options.option_file import read_option_file
-from quickstart.deblurring import Deblurring
+from quickstart.deblurring import Deblurring, blurred_version
 from quickstart.photographs import HELD_OUT, TRAINING, load_photograph
 from quickstart.task import OPTION_FILES
 
@@ -78,7 +77,7 @@ def photograph_pairs(names: tuple[str, ...], exposures: int) -> Pairs:
     pairs = []
     for name, exposure in tqdm(jobs, desc="blurring", unit="photo", leave=False):
         sharp = load_photograph(name)
-        pairs.append((blur_photograph(sharp, motion_of(name, exposure, MOTION_SEED)), sharp))
+        pairs.append((blurred_version(sharp, name, exposure, MOTION_SEED), sharp))
     return pairs
 
 
