@@ -43,29 +43,40 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, help="file to write; default: network_<device>.md in benchmarks/results, none if --quick"
     )
+    parser.add_argument(
+        "--only-peers",
+        action="store_true",
+        help="on a CPU: only beside other networks that deblur; into network_cpu_peers.md and .png by default",
+    )
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    peers_wanted = device.type == "cpu" and not options.quick
     output = options.output
     if output is None and not options.quick:
-        output = RESULTS / f"network_{device_slug(device)}.md"
+        output = RESULTS / f"network_{device_slug(device)}{'_peers' if options.only_peers else ''}.md"
     written = ""
-    for part in tables(options.networks, options.sizes, options.quick, device):
+    for part in parts(options, device, peers_wanted, output):
         print(part, end="", flush=True)
         written += part
         if output is not None:
             output.write_text(written, encoding="utf-8")
-    if device.type == "cpu" and output is not None and not options.quick:
+
+
+def parts(options: argparse.Namespace, device: torch.device, peers_wanted: bool, output: Path | None) -> Iterator[str]:
+    """Return the result file, part by part, and draw the figure beside it."""
+    command = "python -m benchmarks.network" + (" --only-peers" if options.only_peers else "")
+    yield f"Measured by `{command}`.\n\n" + "\n".join(environment_lines(device)) + "\n\n"
+    if not options.only_peers:
+        yield from tables(options.networks, options.sizes, options.quick, device)
+    if peers_wanted and output is not None:
         measured = peers.measure({name: NETWORKS[name] for name in options.networks}, CPU_ROUNDS)
-        part = peers.table(measured, CPU_ROUNDS)
-        print(part, end="", flush=True)
-        output.write_text(written + part, encoding="utf-8")
+        yield peers.table(measured, CPU_ROUNDS)
         peers.draw(measured, output.with_suffix(".png"))
 
 
 def tables(networks: list[str], sizes: list[Size] | None, quick: bool, device: torch.device) -> Iterator[str]:
-    """Return the result file, part by part."""
+    """Return the tables of the networks alone, part by part."""
     chosen = {name: NETWORKS[name] for name in networks}
-    yield "Measured by `python -m benchmarks.network`.\n\n" + "\n".join(environment_lines(device)) + "\n\n"
     if device.type == "cuda":
         yield from network_on_gpu.report(
             chosen,
