@@ -10,7 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from ufpnet_helpers import NARROW
 
-from deeprftv2_arch.checkpoints.building import network_of_weights
+from deeprftv2_arch.checkpoints.building import NetworkOfCheckpoint, network_of_weights
 from deeprftv2_arch.checkpoints.recognition import describe, require_buildable
 from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.networks.ablation import DeepRFTv2Ablation
@@ -56,6 +56,7 @@ def _with_the_card_of_a_user() -> Iterator[None]:
 
 def test_the_cards_are_basicsr_s_registry_of_this_package_s_networks() -> None:
     registered = {name for name, kind in ARCH_REGISTRY if kind.__module__.startswith("deeprftv2_arch.")}
+    registered -= {NetworkOfCheckpoint.__name__}  # a name for whatever network a file is of
     assert registered == {card.name for card in CARDS}
     assert len(registered) == len(CARDS) == 9
 
