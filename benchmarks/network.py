@@ -50,25 +50,24 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    peers_wanted = device.type == "cpu" and not options.quick
     output = options.output
     if output is None and not options.quick:
         output = RESULTS / f"network_{device_slug(device)}{'_peers' if options.only_peers else ''}.md"
     written = ""
-    for part in parts(options, device, peers_wanted, output):
+    for part in parts(options, device, output):
         print(part, end="", flush=True)
         written += part
         if output is not None:
             output.write_text(written, encoding="utf-8")
 
 
-def parts(options: argparse.Namespace, device: torch.device, peers_wanted: bool, output: Path | None) -> Iterator[str]:
+def parts(options: argparse.Namespace, device: torch.device, output: Path | None) -> Iterator[str]:
     """Return the result file, part by part, and draw the figure beside it."""
     command = "python -m benchmarks.network" + (" --only-peers" if options.only_peers else "")
     yield f"Measured by `{command}`.\n\n" + "\n".join(environment_lines(device)) + "\n\n"
     if not options.only_peers:
         yield from tables(options.networks, options.sizes, options.quick, device)
-    if peers_wanted and output is not None:
+    if device.type == "cpu" and not options.quick and output is not None:
         measured = peers.measure({name: NETWORKS[name] for name in options.networks}, CPU_ROUNDS)
         yield peers.table(measured, CPU_ROUNDS)
         peers.draw(measured, output.with_suffix(".png"))

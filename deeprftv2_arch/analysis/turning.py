@@ -93,16 +93,12 @@ def moved(image: NDArray[Any], length: float, angle: float) -> NDArray[Any]:
     Returns:
         Of the same shape and type.
     """
+    scene, size = image.astype(np.float32), image.shape[1::-1]
     exposures = []
     for way in np.linspace(-length / 2, length / 2, max(3, 1 + 4 * int(np.ceil(length)))):
         x, y = way * np.cos(np.deg2rad(angle)), -way * np.sin(np.deg2rad(angle))
         shift = np.array([[1, 0, x], [0, 1, y]])
-        size = image.shape[1::-1]
-        exposures.append(
-            cv2.warpAffine(
-                image.astype(np.float32), shift, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-            )
-        )
+        exposures.append(cv2.warpAffine(scene, shift, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101))
     mean = np.clip(np.mean(exposures, axis=0), 0, PEAKS[image.dtype])
     result: NDArray[Any] = (mean if image.dtype.kind == "f" else np.rint(mean)).astype(image.dtype)
     return result
@@ -110,18 +106,22 @@ def moved(image: NDArray[Any], length: float, angle: float) -> NDArray[Any]:
 
 def transfer(size: tuple[int, int], length: float, angle: float) -> NDArray[np.float64]:
     """Return sinc(length f), a motion's transfer function of the frequency f along it, (H, W), 0 in the middle."""
-    y, x = np.meshgrid(*(np.fft.fftshift(np.fft.fftfreq(side)) for side in size), indexing="ij")
+    y, x = _frequencies(size)
     frequency = x * np.cos(np.deg2rad(angle)) - y * np.sin(np.deg2rad(angle))
     strength: NDArray[np.float64] = np.sinc(length * frequency)
     return strength
+
+
+def _frequencies(size: tuple[int, int]) -> list[NDArray[np.float64]]:
+    """Return the frequencies downwards and to the right in cycles per pixel, each (H, W), 0 in the middle."""
+    return list(np.meshgrid(*(np.fft.fftshift(np.fft.fftfreq(side)) for side in size), indexing="ij"))
 
 
 def _compared(angles: NDArray[np.float64], gains: NDArray[np.float64], length: float) -> Turning:
     height, width = gains.shape[1:]
     wanted = -np.log(np.maximum(np.abs([transfer((height, width), length, angle) for angle in angles]), FLOOR))
     gains, truth = gains - gains.mean(axis=0), wanted - wanted.mean(axis=0)
-    y, x = np.meshgrid(*(np.fft.fftshift(np.fft.fftfreq(side)) for side in (height, width)), indexing="ij")
-    distance = np.hypot(x, y)
+    distance = np.hypot(*_frequencies((height, width)))
     kept = (distance > LOWEST) & (distance < HIGHEST)
     count = len(angles)
     resemblance = np.corrcoef(gains[:, kept], truth[:, kept])[:count, count:]

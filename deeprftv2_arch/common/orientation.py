@@ -37,8 +37,13 @@ def quick_orientation(data: bytes) -> int:
     """
     if (_PNG_EXIF if data.startswith(PNG_SIGNATURE) else _EXIF_NAME) not in data:
         return 1
+    return orientation_of(_exif(data))
+
+
+def orientation_of(exif: bytes) -> int:
+    """Return the orientation in Exif data, 1 to 8; 1 where there is none or they are damaged."""
     try:
-        for directory in tiff.directories(memoryview(_exif(data))):
+        for directory in tiff.directories(memoryview(exif)):
             value = directory.number(tiff.ORIENTATION, 1)
             return value if 1 <= value <= 8 else 1
     except struct.error:  # it points outside of itself

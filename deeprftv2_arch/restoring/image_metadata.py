@@ -21,6 +21,7 @@ from deeprftv2_arch.common.image_format import (
     png_chunk,
     png_chunks,
 )
+from deeprftv2_arch.common.orientation import orientation_of
 from deeprftv2_arch.restoring.image_kinds import webp_chunks
 
 EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
@@ -87,7 +88,7 @@ def read_metadata(data: bytes, kind: str, is_grey: bool) -> tuple[Metadata, int]
     if reader is None:
         return NOTHING, 1
     found = reader(data)
-    orientation = 1 if found.exif is None else _orientation(found.exif)
+    orientation = 1 if found.exif is None else orientation_of(found.exif)
     return checked(found, is_grey, turned=orientation >= 5), orientation
 
 
@@ -125,17 +126,6 @@ def checked(found: Metadata, is_grey: bool, turned: bool = False) -> Metadata:
     if found.xmp is not None:
         found = replace(found, xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", found.xmp))
     return found if found.exif is None else replace(found, exif=tiff.upright(found.exif))
-
-
-def _orientation(exif: bytes) -> int:
-    """Return the orientation in Exif data; 1 where there is none or they are damaged."""
-    try:
-        for directory in tiff.directories(memoryview(exif)):
-            value = directory.number(tiff.ORIENTATION, 1)
-            return value if 1 <= value <= 8 else 1
-    except struct.error:  # it points outside of itself
-        pass
-    return 1
 
 
 def _of_png(data: bytes) -> Metadata:
