@@ -45,6 +45,7 @@ from deeprftv2_arch.restoring.image_metadata import (
     read_metadata,
     tiff_with_metadata,
 )
+from deeprftv2_arch.restoring.marks import Mark, marked
 from deeprftv2_arch.restoring.tiff_pixels import decode_tiff
 
 # Above every camera's; an image of so many pixels takes 3 GB as float32.
@@ -342,7 +343,9 @@ def _upright(image: AnyImage, stored: int) -> AnyImage:
     return np.ascontiguousarray(image)
 
 
-def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quality: int = QUALITY) -> None:
+def write_image(
+    path: Path, image: AnyImage, metadata: Metadata = NOTHING, quality: int = QUALITY, mark: Mark | None = None
+) -> None:
     """Write an image in the format of its name (see ``WRITTEN``), which appears when it is complete.
 
     What a format cannot hold of the metadata, a line of the log says.
@@ -352,6 +355,7 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
         image: As :func:`read_image` returns it. In a JPEG or a WebP 16 bits become 8; floats become 16 bits.
         metadata: What it says about itself, as that function returns it.
         quality: Of a JPEG or a WebP, 1 to 100; at 100 a WebP loses nothing.
+        mark: Of what and by what it was made, if it is to say so.
 
     Raises:
         DataError: It cannot be encoded, or is to be a JPEG and has alpha.
@@ -370,7 +374,7 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
     if write is not _png:
         for chunk in lost_outside_of_png(metadata):
             logger.warning("%s: its %s is left out, which only a PNG can hold", path, chunk)
-    write_atomically(path, encoded)
+    write_atomically(path, marked(encoded, path.suffix, mark))
 
 
 def require_writable(path: Path, height: int, width: int, has_alpha: bool) -> None:

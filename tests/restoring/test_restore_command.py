@@ -220,7 +220,8 @@ def test_no_result_is_taken_for_that_of_another_file(
     write_image(folder / "x.png", noise(9, 9, 3))
     write_image(folder / "x.PNG", noise(7, 9, 3))
     assert restore(folder, "-o", out, "--checkpoint", checkpoint) == 1
-    assert f"x.png: is newer than {out}/x.png, which stays as it is; --overwrite" in capsys.readouterr().err
+    line = f"x.png: {out}/x.png was made of another file, or before this one was changed, and stays as it is; "
+    assert f"{line}--overwrite replaces it" in capsys.readouterr().err
 
     def shapes() -> dict[str, tuple[int, ...]]:
         return {name: cv2.imread(str(out / name)).shape[:2] for name in files(out)}

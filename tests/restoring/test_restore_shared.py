@@ -8,24 +8,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from deeprftv2_arch.restoring.batch import restore_files as module
 from deeprftv2_arch.restoring.batch.plan import Job, Plan
 
-NO_RESTORER: Any = SimpleNamespace(progress=False)
+NO_RESTORER: Any = SimpleNamespace(progress=False, network=nn.Identity())
 
 
 def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: Counter[str] = Counter()
 
-    def restore(restorer: Any, job: Job, *_: Any) -> None:
+    def restore(work: Any, job: Job, *_: Any) -> None:
         time.sleep(0.01)
         assert job.target is not None
         done[job.source.name] += 1
         job.target.write_text("restored")
 
-    monkeypatch.setattr(module, "_restore_one", restore)
-    monkeypatch.setattr(Job, "is_outdated", lambda _: False)
+    monkeypatch.setattr(module._Work, "_restore", restore)
+    monkeypatch.setattr(module._Work, "_doubt", lambda *_: None)
     jobs = [Job(Path(f"{number}.png"), tmp_path / f"{number}.png") for number in range(20)]
     with ThreadPoolExecutor(2) as threads:
         plan = Plan(tmp_path, jobs=jobs)
@@ -39,7 +40,7 @@ def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_job_that_its_other_process_left_undone_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(Path("a.png"), tmp_path / "a.png")
-    monkeypatch.setattr(module, "_restore_one", lambda *_: None)
+    monkeypatch.setattr(module._Work, "_restore", lambda *_: None)
     original, tries = module.job_locked, []
 
     def locked(*arguments: Any, **more: Any) -> Any:

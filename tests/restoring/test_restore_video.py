@@ -331,7 +331,7 @@ def test_film_of_which_frames_or_sound_are_missing_is_an_error(
         patched.setattr(assembling, "_mux", lossy)
         assert "not all of the sound that was written is in the file" in restore(identity, out, clip).failures[0]
     with monkeypatch.context() as patched:
-        longer = lambda path, film, blocks, times, strip: assemble(path, film, blocks, [*times, (9999, 40)], strip)  # noqa: E731
+        longer = lambda path, film, blocks, times, *more: assemble(path, film, blocks, [*times, (9999, 40)], *more)  # noqa: E731
         patched.setattr(module, "assemble", longer)
         assert "the blocks hold 12 frames of 13" in restore(identity, out, clip).failures[0]
     assert restore(identity, out, clip).restored == 1

@@ -16,6 +16,7 @@ from deeprftv2_arch.restoring.batch.outcome import Outcome, Tell, line_of
 from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.conversion import has_alpha
 from deeprftv2_arch.restoring.image_files import QUALITY, require_writable, write_image
+from deeprftv2_arch.restoring.marks import Mark, Marker, doubt_of
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
 from deeprftv2_arch.restoring.videos.blocks import remove_blocks
@@ -40,82 +41,114 @@ def restore_files(
         plan: The images and videos, and what is wrong with others.
         out: Folder outside of which nothing is written.
         overwrite: Whether to replace files that are there. Otherwise a source is left out if all of its files are
-            there, and only the missing ones are written if some are; one that is newer than they are counts as failed.
+            there, and only the missing ones are written if some are. It counts as failed if one of them does not say
+            that it was made of it, as it is now, and by this network.
         quality: Of JPEGs and WebPs, 1 to 100.
         strip: Whether to leave out what images tell of people, places and times.
         tell: Gets every job with None when it begins, and again with what became of it.
     """
-
-    def restore_missing(job: Job) -> Outcome:
-        wanted = job if overwrite else job.missing()
-        if not wanted.outputs():
-            return _done_before(job)
-        tell(job, None)
-        try:
-            tiles = _restore_one(restorer, wanted, out, quality, strip, progress.set_postfix_str)
-        except LeftToOthersError:
-            return Outcome(in_part=[wanted] if wanted.missing().outputs() else [])
-        except Exception as error:  # of whatever kind: the others are still to be restored
-            return Outcome(failures=[line_of(job.source, error)])
-        progress.set_postfix_str(f"last one in {tiles}" if tiles else "")
-        return Outcome(restored=1, tiles=[tiles.size] if tiles else [])
-
-    def note(job: Job, of_job: Outcome) -> None:
-        nonlocal finished
-        finished += 1
-        outcome.add(of_job)
-        tell(job, of_job)
-
+    work = _Work(restorer, out, overwrite, quality, strip, tell)
     outcome, finished = Outcome(failures=list(plan.failures), left_out=list(plan.other_kinds)), 0
     with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True, disable=not restorer.progress) as progress:
+
+        def note(job: Job, of_job: Outcome) -> None:
+            nonlocal finished
+            finished += 1
+            outcome.add(of_job)
+            tell(job, of_job)
+
         try:
             in_work_elsewhere = []
             for job in progress:
                 stop_if_asked()
                 try:
                     with job_locked(job, out):
-                        note(job, restore_missing(job))
+                        note(job, work.on(job, progress.set_postfix_str))
                 except BlockingIOError:
                     in_work_elsewhere.append(job)
             for job in in_work_elsewhere:
                 with job_locked(job, out, wait=math.inf):
-                    note(job, restore_missing(job) if job.missing().outputs() else Outcome(elsewhere=1))
+                    note(job, work.after_others(job, progress.set_postfix_str))
         except KeyboardInterrupt as stop:  # the file in work is dropped, all others are whole
             outcome.stop = stop
             outcome.left = len(plan.jobs) - finished
     return outcome
 
 
+class _Work:
+    """What is done with every job; the arguments are those of :func:`restore_files`."""
+
+    def __init__(self, restorer: Restorer, out: Path, overwrite: bool, quality: int, strip: bool, tell: Tell) -> None:
+        self.restorer = restorer
+        self.out = out
+        self.overwrite = overwrite
+        self.quality = quality
+        self.strip = strip
+        self.tell = tell
+        self.marker = Marker(restorer.network)
+
+    def after_others(self, job: Job, announce: Callable[[str], None]) -> Outcome:
+        """Restore what another process has not, which had it in its work."""
+        if job.missing().outputs() or self._doubt(job):
+            return self.on(job, announce)
+        return Outcome(elsewhere=1)
+
+    def on(self, job: Job, announce: Callable[[str], None]) -> Outcome:
+        """Restore what is missing of a job; return what became of it."""
+        wanted = job if self.overwrite else job.missing()
+        if not wanted.outputs() and job.part.number:  # a film that is shared, of which another process tells
+            return Outcome()
+        if not self.overwrite and (doubt := self._doubt(job)):
+            return Outcome(failures=[f"{job.source}: {doubt}, and stays as it is; --overwrite replaces it"])
+        if not wanted.outputs():
+            return _done_before(job)
+        self.tell(job, None)
+        try:
+            tiles = self._restore(wanted, announce)
+        except LeftToOthersError:
+            return Outcome(in_part=[wanted] if wanted.missing().outputs() else [])
+        except Exception as error:  # of whatever kind: the others are still to be restored
+            return Outcome(failures=[line_of(job.source, error)])
+        announce(f"last one in {tiles}" if tiles else "")
+        return Outcome(restored=1, tiles=[tiles.size] if tiles else [])
+
+    def _doubt(self, job: Job) -> str | None:
+        """Say why one of the files that are there is not a result of the job."""
+        there = [path for path in job.outputs() if path.is_file()]
+        if not there:
+            return None
+        try:
+            mark = self.marker.mark(job.source)
+            return next((doubt for path in there if (doubt := doubt_of(path, mark))), None)
+        except (DataError, OSError) as error:
+            return f"{there[0]} is there and cannot be compared with it ({error})"
+
+    def _restore(self, job: Job, announce: Callable[[str], None]) -> Tiles | None:
+        """Restore an image or a video and write its files; return the tiles, or None for whole."""
+        for path in job.outputs():
+            require_inside(path, self.out)
+            if path.is_dir():
+                raise DataError(f"{path}: is a folder where the result is to be; rename it")
+        mark = self.marker.mark(job.source)  # before it is read, in case that it changes meanwhile
+        if is_video(job.source):
+            try:
+                from deeprftv2_arch.restoring.batch.restore_video import restore_video
+            except ImportError as error:
+                raise DataError(
+                    f"{job.source}: films are read and written by the package av, which cannot be loaded ({error}); "
+                    'pip install "deeprftv2_arch[video]" installs it, or restore a folder of numbered frames'
+                ) from error
+            return restore_video(self.restorer, job, self.strip, mark)
+        return restore_image(self.restorer, job, self.quality, self.strip, announce, mark)
+
+
 def _done_before(job: Job) -> Outcome:
-    """Return the outcome of a job whose files are all there; of a film that is shared, one process counts it."""
-    if job.part.number:
-        return Outcome()
+    """Return the outcome of a job whose files are all there."""
     for path in job.outputs():  # what a process has left that was killed when all was done
         remove_left_overs_of(path)
         if is_video(job.source):
             remove_blocks(path)
-    line = f"{job.source}: is newer than {job.outputs()[0]}, which stays as it is; --overwrite replaces it"
-    return Outcome(done=1, failures=[line] if job.is_outdated() else [])
-
-
-def _restore_one(
-    restorer: Restorer, job: Job, out: Path, quality: int, strip: bool, announce: Callable[[str], None]
-) -> Tiles | None:
-    """Restore an image or a video and write its files; return the tiles, or None for whole."""
-    for path in job.outputs():
-        require_inside(path, out)
-        if path.is_dir():
-            raise DataError(f"{path}: is a folder where the result is to be; rename it")
-    if is_video(job.source):
-        try:
-            from deeprftv2_arch.restoring.batch.restore_video import restore_video
-        except ImportError as error:
-            raise DataError(
-                f"{job.source}: films are read and written by the package av, which cannot be loaded ({error}); "
-                'pip install "deeprftv2_arch[video]" installs it, or restore a folder of numbered frames'
-            ) from error
-        return restore_video(restorer, job, strip)
-    return restore_image(restorer, job, quality, strip, announce)
+    return Outcome(done=1)
 
 
 def restore_image(
@@ -124,6 +157,7 @@ def restore_image(
     quality: int = QUALITY,
     strip: bool = False,
     announce: Callable[[str], None] = lambda _: None,
+    mark: Mark | None = None,
 ) -> Tiles | None:
     """Restore an image and write what is wanted of it.
 
@@ -133,6 +167,7 @@ def restore_image(
         quality: Of JPEGs and WebPs, 1 to 100.
         strip: Whether to leave out what it tells of people, places and times.
         announce: Is told, before it is restored, how long that will take.
+        mark: What the files say of what they were made, if they are to.
 
     Returns:
         The tiles in which it was restored; None: whole.
@@ -148,11 +183,12 @@ def restore_image(
     restored = restorer.restore(image)
     job.folder.mkdir(parents=True, exist_ok=True)
     if job.target is not None:
-        write_image(job.target, restored.image, metadata.stripped() if strip else metadata, quality)
+        write_image(job.target, restored.image, metadata.stripped() if strip else metadata, quality, mark)
     if job.comparison is not None:
-        write_image(job.comparison, side_by_side(image, restored.image), metadata.stripped(), quality)
+        write_image(job.comparison, side_by_side(image, restored.image), metadata.stripped(), quality, mark)
     if job.kernels is not None:
-        write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(image, restored.tiles)))
+        sheet = estimated_kernel_sheet(restorer.kernels(image, restored.tiles))
+        write_image(job.kernels, sheet, mark=mark)
     return restored.tiles
 
 
