@@ -18,7 +18,7 @@ IMAGE_EXTENSIONS = (
     *(".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif"),
 )
 READ = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, AVIF and HEIC"
-_JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 _REFUSED = {  # kinds that are known and not read, by their first bytes
     b"\x76\x2f\x31\x01": "an OpenEXR image",
     b"#?RADIANCE": "a Radiance HDR image",
@@ -92,7 +92,7 @@ def _announced(data: memoryview, start: bytes) -> Announced:
         return Announced("GIF", height, width)
     if start.startswith(b"BM"):
         return _bmp(start)
-    if start.startswith((_JP2, _J2K)):
+    if start.startswith((JP2, _J2K)):
         return _jpeg2000(data)
     if start[4:8] == b"ftyp":
         return _heif(data)
@@ -137,6 +137,19 @@ def _jpeg2000(data: memoryview) -> Announced:
         raise PreparationError("has a damaged header, or is truncated")
     width, height, left, top = struct.unpack_from(">IIII", head, codestream + 8)
     return Announced("JPEG 2000", height - top, width - left, pixel_bytes=8)
+
+
+def jpeg2000_samples(data: bytes) -> tuple[int, int]:
+    """Return how many samples a pixel of a JPEG 2000 has, and of how many bits the first is.
+
+    Raises:
+        PreparationError: There is no header.
+    """
+    codestream = data.find(_J2K)
+    if codestream < 0 or len(data) < codestream + 43:
+        raise PreparationError("has a damaged header, or is truncated")
+    (count,) = struct.unpack_from(">H", data, codestream + 40)
+    return int(count), (data[codestream + 42] & 0x7F) + 1
 
 
 def _heif(data: memoryview) -> Announced:

@@ -239,7 +239,8 @@ def heic_header() -> bytes:
 
 
 def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    for package in ("pi_heif", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, package, None)
     path = write(tmp_path / "phone.heic", heic_header())
     with pytest.raises(
         DataError, match=r"phone\.heic: is an image in HEIC, which needs a package more: pip install pi-"
