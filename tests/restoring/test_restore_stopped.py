@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,8 +25,9 @@ def test_file_in_work_is_dropped_and_the_summary_counts_the_rest(
 
     monkeypatch.setattr(module, "_restore_one", restore)
     jobs = [Job(Path(f"{name}.png"), tmp_path / f"{name}.png") for name in range(5)]
+    restorer: Any = SimpleNamespace(progress=False)
     with signals_stop():
-        outcome = module.restore_files(Any, Plan(tmp_path, jobs=jobs, failures=["a line"]), tmp_path)
+        outcome = module.restore_files(restorer, Plan(tmp_path, jobs=jobs, failures=["a line"]), tmp_path)
     assert (outcome.restored, outcome.left) == (2, 3)
     assert "2 restored, 3 not restored, since the work was stopped" in str(outcome)
     assert isinstance(outcome.stop, Stopped)

@@ -138,7 +138,14 @@ def _restore_blocks(restorer: Restorer, part: Part, film: Video, outputs: list[O
     wanted = [number for number in range(-(-count // LENGTH)) if is_wanted(number)]
     total = sum(min(LENGTH, count - number * LENGTH) for number in wanted)
     tiles = outputs[0].blocks.tiles()
-    with tqdm(desc=shortened(film.path.name), total=total, leave=False, unit="frame", dynamic_ncols=True) as progress:
+    with tqdm(
+        desc=shortened(film.path.name),
+        total=total,
+        leave=False,
+        unit="frame",
+        dynamic_ncols=True,
+        disable=not restorer.progress,
+    ) as progress:
         for number, frames in groupby(_timed(film, times), lambda frame: frame.number // LENGTH):
             if not is_wanted(number):
                 continue
