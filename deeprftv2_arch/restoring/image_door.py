@@ -93,7 +93,7 @@ def has_alpha(path: Path) -> bool:
         return bool(flags & 0x10)
     if says.kind == "TIFF":
         return samples in (2, 4) and not says.has_dead_alpha
-    return says.kind in ("GIF", "AVIF", "HEIC", "JPEG 2000")  # which may have
+    return says.announces_alpha or says.kind in ("GIF", "AVIF", "HEIC", "JPEG 2000")  # which may have
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def read_image(
             image = decode(data, says)
             is_grey = image.ndim == 2 or image.shape[2] == 2
             metadata, orientation = read_metadata(data, says.kind, is_grey)
-            losses = list(losses_of(data, says, metadata))
+            losses = list(losses_of(data, says, image, metadata))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except PreparationError as error:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from deeprftv2_arch.common import tiff_directory as tiff
 from deeprftv2_arch.common.image_format import JPEG_EXIF, JPEG_PROFILE, behind_jpeg, jpeg_segments
+from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.restoring.boxes import box
 from deeprftv2_arch.restoring.image_kinds import JP2, Announced, frame_count
 from deeprftv2_arch.restoring.image_metadata import JP2_EXIF, JP2_XMP, Metadata, says_colours, uuids
@@ -18,21 +19,29 @@ _NEXT_JPEG = b"\xff\xd8\xff"
 _GAIN_MAP_NAMES = (b"urn:iso:std:iso:ts:21496:-1", b"hdrgm:", b"hdrgainmap")
 # The list of images in a JPEG (CIPA DC-007), the tag of its entries, and the kinds of those that are previews.
 _MPF, _MPF_ENTRIES, _MPF_PREVIEWS = b"MPF\0", 0xB002, (0x010001, 0x010002)
+_LOST_OF_TIFF = {  # by the tags of which one is there
+    "its IPTC data are left out": (33723,),
+    "its layers are left out": (37724,),
+    "its place on a map is left out": (33550, 33922, 34264, 34735),
+}
 
 
-def losses_of(data: bytes, says: Announced, kept: Metadata) -> Iterator[str]:
+def losses_of(data: bytes, says: Announced, image: AnyImage, kept: Metadata) -> Iterator[str]:
     """Say what a whole file holds that is not in what is read of it.
 
     Args:
         data: The file.
         says: What its header announces; not that of a HEIC or an AVIF, whose reader says what is lost.
+        image: What was decoded of it.
         kept: What was read of its metadata.
     """
     frames = frame_count(data, says.kind)
     if frames > 1:
         yield f"the first of {frames} {'pages' if says.kind == 'TIFF' else 'frames'} is restored"
-    if says.loses_alpha:
+    if says.announces_alpha and (image.ndim == 2 or image.shape[2] not in (2, 4)):
         yield "its transparency is lost, which is not read from this kind; save it as a PNG"
+    if image.dtype.kind == "f" and (image.min() < 0 or image.max() > 1):
+        yield "its values beyond 0..1 are cut off"
     if says_colours(data, says.kind) and kept.profile is None:
         yield "its colour profile is left out, which is of other colours than the restored image has"
     if says.kind in _LOSSES:
@@ -40,8 +49,12 @@ def losses_of(data: bytes, says: Announced, kept: Metadata) -> Iterator[str]:
 
 
 def _of_tiff(data: bytes) -> Iterator[str]:
-    if tiff.EXIF in next(tiff.directories(memoryview(data))).entries:
-        yield "its Exif data are lost, which are not read from a TIFF"
+    page = next(tiff.directories(memoryview(data)))
+    if any(tag in page.entries for tag in tiff.DESCRIPTIVE) and tiff.exif_of(page) is None:
+        yield "its Exif data are damaged and left out"
+    for what, tags in _LOST_OF_TIFF.items():
+        if any(tag in page.entries for tag in tags):
+            yield what
 
 
 def _of_jpeg(data: bytes) -> Iterator[str]:

@@ -216,8 +216,8 @@ def _of_tiff(data: bytes) -> Metadata:
         fractions = [struct.unpack(f"{page.order}II", side or b"") for side in sides]
         if all(part > 0 for fraction in fractions for part in fraction):
             across, down = (round(over / under / unit) for over, under in fractions)
-            density = across, down, True
-    return Metadata(page.content(tiff.PROFILE), None, page.content(tiff.XMP), density=density)
+            density = (down, across, True) if page.number(tiff.ORIENTATION) >= 5 else (across, down, True)
+    return Metadata(page.content(tiff.PROFILE), tiff.exif_of(page), page.content(tiff.XMP), density=density)
 
 
 _READERS = {
@@ -271,9 +271,7 @@ def jpeg_with_metadata(jpeg: bytes, metadata: Metadata, path: Path) -> bytes:
 
 
 def tiff_with_metadata(data: bytes, metadata: Metadata, path: Path, has_alpha: bool) -> bytes:
-    """Return a TIFF that says it, but for Exif data, of whose loss a line of the log tells."""
-    if metadata.exif is not None:
-        logger.warning("%s: Exif data are left out of TIFFs; write a PNG, a JPEG or a WebP to keep them", path)
+    """Return a TIFF that says it, of Exif data what is described there; a line of the log tells of damaged ones."""
     more: dict[int, bytes | tuple[int, int] | int] = {tiff.EXTRA_SAMPLES: tiff.PLAIN_ALPHA} if has_alpha else {}
     if metadata.profile is not None:
         more[tiff.PROFILE] = metadata.profile
@@ -282,7 +280,11 @@ def tiff_with_metadata(data: bytes, metadata: Metadata, path: Path, has_alpha: b
     if metadata.density is not None and metadata.density[2]:
         across, down, _ = metadata.density
         more |= {tiff.X_RESOLUTION: (across, 100), tiff.Y_RESOLUTION: (down, 100), tiff.RESOLUTION_UNIT: 3}
-    return tiff.with_entries(data, more) if more else data
+    try:
+        return tiff.with_entries(data, more, metadata.exif) if more or metadata.exif else data
+    except struct.error:
+        logger.warning("%s: its Exif data are left out, since they are damaged", path)
+        return tiff.with_entries(data, more)
 
 
 def lost_outside_of_png(metadata: Metadata) -> Iterator[str]:

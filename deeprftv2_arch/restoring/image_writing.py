@@ -3,11 +3,13 @@
 import logging
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from deeprftv2_arch.common import tiff_directory as tiff
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.image_format import PNG_SIGNATURE, png_chunk
 from deeprftv2_arch.common.images import AnyImage
@@ -52,6 +54,8 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
         require_writable(path, image.shape[0], image.shape[1], image.ndim == 3 and image.shape[2] in (2, 4))
         if np.issubdtype(image.dtype, np.floating):
             image = (image.clip(0, 1) * 65535).round().astype(np.uint16)
+        if metadata.exif is not None:
+            metadata = replace(metadata, exif=tiff.sized(metadata.exif, *image.shape[:2]))
         encoded = write(path, image, metadata, quality)
     except PreparationError as error:
         raise DataError(f"{path}: {error}") from error
