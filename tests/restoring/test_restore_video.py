@@ -2,8 +2,10 @@
 
 import multiprocessing
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -258,19 +260,23 @@ def test_blocks_of_another_network_or_film_are_not_taken(tmp_path: Path, short_b
         (out / "clip.mp4").unlink()
 
 
-def kills(folder: Path, clip: Path, tries: int, seed: int) -> int:
-    """Kill a process at random moments of restoring a film until it is there; return how often that was so early.
+def restored_apart(out: Path, clip: Path) -> BaseProcess:
+    """Start a process that restores a film."""
+    process = multiprocessing.get_context("fork").Process(target=restore, args=(Restorer(Identity(), "cpu"), out, clip))
+    process.start()
+    return process
+
+
+def kills(folder: Path, clip: Path, tries: int) -> int:
+    """Kill a process at moments all over the time that a film takes; return how often it was still at work.
 
     After each kill there is either no film or a whole one, the same as without a kill.
     """
-    delays, killed = np.random.default_rng(seed).uniform(0, 0.5, tries), 0
-    once = folder / "once"
-    restore(Restorer(Identity(), "cpu"), once, clip)
-    for delay in delays:
-        process = multiprocessing.get_context("fork").Process(
-            target=restore, args=(Restorer(Identity(), "cpu"), folder / "out", clip)
-        )
-        process.start()
+    once, start = folder / "once", time.monotonic()
+    restored_apart(once, clip).join()
+    whole, killed = time.monotonic() - start, 0
+    for delay in np.linspace(0, whole, tries):
+        process = restored_apart(folder / "out", clip)
         process.join(delay)
         killed += process.is_alive()
         process.kill()
@@ -288,7 +294,7 @@ def kills(folder: Path, clip: Path, tries: int, seed: int) -> int:
 @pytest.mark.slow
 def test_killed_at_any_moment_a_film_is_whole_or_not_there(tmp_path: Path, short_blocks: int) -> None:
     clip = write_film(tmp_path / "clip.mkv", others=[Sound(), Sound("pcm_s16le")])
-    assert kills(tmp_path, clip, tries=8, seed=0) > 2
+    assert kills(tmp_path, clip, tries=12) > 2
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken")])

@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from deeprftv2_arch.common.plain_log import plain_logs
-from deeprftv2_arch.common.stopping import SIGNALS, Stopped, asked_to_stop, signals_held, signals_stop, signals_wait
+from deeprftv2_arch.common.stopping import Stopped, asked_to_stop, signals_held, signals_stop, signals_wait
 from deeprftv2_arch.errors import DataError, DeepRFTv2Error
 from deeprftv2_arch.restoring.batch.job_locks import clean_up
 from deeprftv2_arch.restoring.batch.outcome import Outcome, Refusal, Tell, line_of, merged
@@ -91,7 +91,7 @@ class _Process:
         self.connection, theirs = context.Pipe()
         plan = Plan(self._plan.folder, self._remaining)
         self._process = context.Process(target=_restore, args=(self._work, plan, theirs))
-        with signals_held(*SIGNALS):
+        with signals_held():
             self._process.start()
         theirs.close()
 
