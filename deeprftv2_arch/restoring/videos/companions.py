@@ -66,6 +66,7 @@ class Companions:
         offset: What is subtracted from all times, in seconds.
         target: The restored film, opened for writing; its streams are added here.
         stripped: Whether to leave out what it says of people, places and times.
+        copies: Whether sound is copied as it is where an MP4 holds that kind; else all is encoded anew.
 
     Attributes:
         losses: What is not kept; a phrase each.
@@ -73,7 +74,13 @@ class Companions:
     """
 
     def __init__(
-        self, source: InputContainer, pictures: int, offset: Fraction, target: OutputContainer, stripped: bool
+        self,
+        source: InputContainer,
+        pictures: int,
+        offset: Fraction,
+        target: OutputContainer,
+        stripped: bool,
+        copies: bool = True,
     ) -> None:
         self.source = source
         self.pictures = pictures
@@ -81,6 +88,7 @@ class Companions:
         length = source.duration
         self.end = None if length is None else Fraction((source.start_time or 0) + length, av.time_base) - offset
         self.target = target
+        self.copies = copies
         self.losses: list[str] = []
         self.refused = 0
         self.tracks: dict[int, Track] = {}
@@ -92,11 +100,12 @@ class Companions:
     def _add(self, stream: Stream) -> None:
         name = codec_name(stream)
         track: Track
-        if isinstance(stream, av.AudioStream) and name in SOUND_IN_MP4:
+        if isinstance(stream, av.AudioStream) and name in SOUND_IN_MP4 and self.copies:
             track = Copied(stream, self.target)
         elif isinstance(stream, av.AudioStream) and name and stream.codec_context.sample_rate:
             track = Encoded(stream, self.target)
-            self.losses.append(f"its sound in {name} is encoded anew as AAC{track.mixed}")
+            is_damaged = ", since it is damaged" if name in SOUND_IN_MP4 else ""
+            self.losses.append(f"its sound in {name} is encoded anew as AAC{track.mixed}{is_damaged}")
         elif stream.type == "subtitle" and name == SUBTITLE_IN_MP4:
             track = Copied(stream, self.target, without=NO_TEXT)
         elif stream.type == "subtitle" and name in TEXT_SUBTITLES:
