@@ -17,11 +17,9 @@ from deeprftv2_arch.restoring.videos.containers import VIDEO_EXTENSIONS
 DOCS = Path(__file__).parents[2] / "docs"
 IMAGES, FILMS = DOCS / "restore_formats.md", DOCS / "films.md"
 MODULES = ("test_image_files", "test_images_of_phones", "test_restore_command", "test_films_kept", "test_restore_video")
-KINDS, TO_ALL, DENSITY = (
-    "kinds_that_are_read",
-    "profile_and_xmp_are_kept_from_every_kind_to_every_format",
-    "density_is_kept",
-)
+KINDS, DENSITY = "kinds_that_are_read", "density_is_kept"
+TO_ALL = "profile_and_xmp_are_kept_from_every_kind_to_every_format"
+COLOURS = "chunks_of_a_png_that_say_what_colours_mean"
 UPRIGHT, HEIF, HEIF_10 = "exif_is_kept_upright", "heif_is_upright_with_all_that_it_says", "ten_bits_and_colours_of_hdr"
 WRITE, SAID, FIRST = "formats_that_are_written", "losses_are_said", "first_frame_is_said_to_be_the_first"
 OF_JP2 = "what_a_jpeg_2000_says_of_itself"
