@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.restoring.batch import restore_video as module
+from deeprftv2_arch.restoring.batch.outcome import Outcome
 from deeprftv2_arch.restoring.batch.plan import Part, plan
-from deeprftv2_arch.restoring.batch.restore_files import Outcome, restore_files
+from deeprftv2_arch.restoring.batch.restore_files import restore_files
 from deeprftv2_arch.restoring.batch.shares import Share, of_all
 from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.restorer import Restorer
