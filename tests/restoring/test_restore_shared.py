@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 from deeprftv2_arch.restoring.batch import restore_files as module
+from deeprftv2_arch.restoring.batch.job_locks import job_locked
 from deeprftv2_arch.restoring.batch.plan import Job, Plan
 
 NO_RESTORER: Any = SimpleNamespace(progress=False, network=nn.Identity())
@@ -41,13 +42,13 @@ def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_job_that_its_other_process_left_undone_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(Path("a.png"), tmp_path / "a.png")
     monkeypatch.setattr(module._Work, "_restore", lambda *_: None)
-    original, tries = module.job_locked, []
+    tries: list[Any] = []
 
     def locked(*arguments: Any, **more: Any) -> Any:
         tries.append(more)
         if len(tries) == 1:
             raise BlockingIOError
-        return original(*arguments, **more)
+        return job_locked(*arguments, **more)
 
     monkeypatch.setattr(module, "job_locked", locked)
     outcome = module.restore_files(NO_RESTORER, Plan(tmp_path, jobs=[job]), tmp_path)

@@ -77,35 +77,54 @@ def test_signal_ends_all_and_what_is_left_is_counted(tmp_path: Path) -> None:
 
 
 STARTER = """
+import sys
 from pathlib import Path
+from deeprftv2_arch.common.stopping import signals_stop
 from deeprftv2_arch.restoring.batch.supervising import supervise
 from working_processes import jobs_called, write_names
 if __name__ == "__main__":
-    supervise([write_names], [jobs_called(Path("out"), "long")], False)
+    with signals_stop():
+        outcome = supervise([write_names], [jobs_called(Path("out"), "a", "long", "b")], False)
+        print(outcome, flush=True)
+        sys.exit(outcome.stop.exit_code)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_process_ends_with_the_one_that_has_started_it(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals for others")
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str
+)
+def test_process_ends_in_order_with_the_one_that_has_started_it(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (tmp_path / "starter.py").write_text(STARTER)
     path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "helpers")])
     with subprocess.Popen(
-        [sys.executable, "starter.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE
+        [sys.executable, "starter.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as starter:
         _wait_for(out / "begun")
-        lock = next(out.glob(".*.restoring.lock"))
-        starter.kill()
-        _wait_for(lock, gone=True)  # which is removed by a process that ends in order
-        assert starter.stderr is not None
-        assert starter.stderr.read() == b""  # until the last process has ended
-    assert [path.name for path in out.iterdir()] == ["begun"]
+        assert list(out.glob(".*.restoring.lock"))
+        if number == signal.SIGKILL:
+            starter.kill()
+        else:
+            os.killpg(starter.pid, number)  # all, as a terminal and Slurm do
+        said, _ = starter.communicate(timeout=PATIENCE)  # until the last process has ended
+    summary = "1 restored, 2 not restored, since the work was stopped (the same command goes on)\n"
+    assert (starter.returncode, said) == (code, "" if number == signal.SIGKILL else summary)
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "begun"]
 
 
-def _wait_for(path: Path, gone: bool = False) -> None:
+def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + PATIENCE
-    while path.exists() == gone:
+    while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.02)
