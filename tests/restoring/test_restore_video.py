@@ -109,6 +109,7 @@ def test_enlarged_film_of_odd_size_with_comparison(tmp_path: Path) -> None:
     require_same([frame[:141, 197:386] for frame in both], larger, bound=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "pixels"), [("libx264", "yuv420p"), ("libx265", "yuv420p10le")])
 def test_film_in_half_precision(tmp_path: Path, codec: str, pixels: str) -> None:
     clip = write_film(tmp_path / "clip.mkv", codec, pixels, EVEN[:2])
