@@ -125,7 +125,8 @@ def read_heif(data: bytes, kind: str) -> tuple[AnyImage, Metadata, int, list[str
         package = "pi-heif" if kind == "HEIC" else "'pillow>=11.3'"
         raise PreparationError(f"is an image in {kind}, which needs a package more: pip install {package}") from error
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
-        raise PreparationError(f"is damaged and cannot be decoded ({error})") from error
+        reason = "" if "<_io" in str(error) else f" ({error})"  # of Pillow, which names the object in the memory
+        raise PreparationError(f"is damaged and cannot be decoded{reason}") from error
     losses = [f"the first of {frames} frames is restored"] * (frames > 1 and kind == "AVIF")
     losses += [f"the one of its {frames} images that is shown is restored"] * (frames > 1 and kind == "HEIC")
     if says.bits > 8 and image.dtype == np.uint8:
