@@ -146,6 +146,23 @@ def test_other_sound_that_is_copied(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert all(abs(one - other) <= TICK for one, other in zip(before.starts, after.starts, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("codec", "layout", "becomes", "said"),
+    [
+        ("wavpack", "5.1(side)", "5.1", ""),  # as of DVDs and DTS
+        ("pcm_s16le", "7.1", "7.1", ""),  # of which Matroska says no more than that there are 8
+        ("wavpack", "6.1", "stereo", " and mixed down to stereo"),
+    ],
+)
+def test_surround_sound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, layout: str, becomes: str, said: str
+) -> None:
+    result, words = restored(write_film(tmp_path / "x.mkv", others=[Sound(codec, layout=layout)]), caplog)
+    assert words == f"its sound in {codec} is encoded anew as AAC{said}"
+    with av.open(str(result)) as container:
+        assert container.streams.audio[0].layout.name == becomes
+
+
 def test_sound_that_cannot_be_decoded_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip = write_film(tmp_path / "x.mkv", others=[Sound("pcm_s16le"), Sound("flac")])
     clip.write_bytes(clip.read_bytes().replace(b"A_PCM/INT/LIT", b"A_PCM/NEW/LIT"))

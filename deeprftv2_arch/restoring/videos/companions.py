@@ -25,7 +25,8 @@ else:
 SOUND_IN_MP4 = ("aac", "ac3", "eac3", "alac", "flac", "mp3", "opus")  # copied; other sound becomes AAC
 SOUND_RATE = 96_000  # bits per second and channel, of AAC
 MOST_SOUND_RATE = 512_000
-LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")  # of AAC's channels; others are mixed down to stereo
+# Of AAC's channels, by how many there are; others are mixed down to stereo.
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 SAMPLES = 1024  # of a frame of AAC
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 USUAL_SAMPLE_RATE = 48000
@@ -246,10 +247,12 @@ class Encoded:
     def __init__(self, stream: av.AudioStream, target: OutputContainer) -> None:
         context = stream.codec_context
         rate = context.sample_rate if context.sample_rate in SAMPLE_RATES else USUAL_SAMPLE_RATE
-        layout = context.layout.name if context.layout.name in LAYOUTS else "stereo"
-        if context.layout.nb_channels == 1:
-            layout = "mono"
-        self.mixed = "" if context.layout.nb_channels <= 2 or layout != "stereo" else " and mixed down to stereo"
+        channels, name = context.layout.nb_channels, context.layout.name
+        layout = LAYOUTS.get(channels, "stereo")
+        # Files may say how many there are and not where, or call those at the back ones at the side.
+        if name.removesuffix("(side)") != layout and not name.endswith("channels"):
+            layout = "mono" if channels == 1 else "stereo"
+        self.mixed = "" if channels <= 2 or layout != "stereo" else " and mixed down to stereo"
         self.stream = target.add_stream("aac", rate)
         self.stream.codec_context.layout = layout
         self.stream.codec_context.bit_rate = min(
