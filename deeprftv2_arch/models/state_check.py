@@ -211,7 +211,7 @@ def _schedule_faults(found: Mapping[str, Any], schedule: Any, iteration: int) ->
             yield f"the schedule is another one: {name} is missing"
         elif name in found and not _is_like(found[name], wanted):
             yield f"the schedule is another one: {name} is damaged"
-    place = found.get("last_epoch")
+    place: Any = found.get("last_epoch")
     if not is_whole_number(place):
         yield "the schedule does not say where it is"
     elif abs(iteration - 1 - place) > 1:  # BasicSR moves it from the second iteration on

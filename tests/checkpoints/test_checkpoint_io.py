@@ -369,6 +369,16 @@ def test_depth_is_that_of_the_values() -> None:
         require_shallow(io.BytesIO(pickle.dumps([[[nested]]], 2)))
 
 
+def test_a_pickle_with_a_text_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "long.pth"
+    path.write_bytes(b"\x80\x02X\xff\xff\xff\x7f")
+    with path.open("r+b") as file:
+        file.truncate(3 << 30)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("is read"))
+    with pytest.raises(CheckpointError, match="torn or no checkpoint"):
+        load_params(path)
+
+
 def test_a_million_weights_are_refused() -> None:
     with pytest.raises(CheckpointError, match=r"holds 1,000,000 weights; no more than 100,000 are read"):
         pick_params({"params": dict.fromkeys(map(str, range(1_000_000)), torch.zeros(1))})
