@@ -1,5 +1,6 @@
 """`python -m deeprftv2_arch restore` with films: what is written, left alone, gone on with, shared, and refused."""
 
+import gc
 import multiprocessing
 import sys
 import time
@@ -265,6 +266,7 @@ def test_blocks_of_another_network_or_film_are_not_taken(tmp_path: Path, short_b
 
 def restored_apart(out: Path, clip: Path) -> BaseProcess:
     """Start a process that restores a film."""
+    gc.collect()  # or the process might free a decoder of this one, and wait for ever for its threads
     process = multiprocessing.get_context("fork").Process(target=restore, args=(Restorer(Identity(), "cpu"), out, clip))
     process.start()
     return process
