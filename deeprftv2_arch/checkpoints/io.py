@@ -72,6 +72,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             objects, which are not executed.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ValueError("a pipe or a device, which would be waited for")
         if is_safetensors(path):
             return dict(read_safetensors(path))
         _require_sound(path)

@@ -200,9 +200,9 @@ def _jpeg_places(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
 
 
 def behind_jpeg(data: bytes) -> bytes:
-    """Return what follows the end of a JPEG, without the zeros with which some cameras fill files up."""
+    """Return what follows the end of a JPEG, without the zeros and ends of lines that some programs add."""
     end = next((end for marker, _, end in _jpeg_places(data) if marker == _END), len(data))
-    return data[end:].strip(b"\0")
+    return data[end:].strip(b"\0\r\n ")
 
 
 def jpeg_reaches_its_end(data: bytes) -> bool:

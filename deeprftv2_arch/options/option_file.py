@@ -1,5 +1,6 @@
 """Reading an option file, which may come from anybody: it holds values and names a plugin, and runs nothing."""
 
+import math
 import os
 import site
 import sys
@@ -17,6 +18,7 @@ from deeprftv2_arch.errors import LONGEST_VALUE, OptionError, shortened, shown
 Content = dict[str, Any]
 
 PLUGIN = "plugin"  # the key that names modules to import
+LONGEST = 2**20  # characters of a file
 MOST_NODES = 100_000  # values that a file holds when its aliases are unfolded
 DEEPEST = 50  # lists and sections in each other
 TOO_DEEP = f"has more than {DEEPEST} lists or sections in each other"
@@ -42,7 +44,11 @@ def read_option_file(path: Path) -> Content:
             nothing that may be read, or unfolds to more than an option file should hold.
     """
     try:
-        content = _parse(path.read_text(encoding="utf-8"), path.parent)
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise OptionError(f"is longer than {LONGEST:,} characters, which no option file is")
+        content = _parse(text, path.parent)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise OptionError(f"{path}: cannot read the option file: {reason}; check the path") from error
@@ -145,13 +151,18 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """Construct a value, and say in which line it is none: PyYAML's own constructors expect well-formed texts."""
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{shown(node.value)} is not a finite number")
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"{shown(value)} has a character that no name has, \\0")
         except OptionError:
             raise
         except (LookupError, AttributeError, ValueError, OverflowError) as error:
             tag = node.tag.removeprefix(_STANDARD_TAG)
             reason = str(error) if isinstance(error, ValueError) else f"{shown(node.value)} is not of the type {tag}"
             raise OptionError(f"not valid YAML: line {node.start_mark.line + 1}: {shortened(reason)}") from error
+        return value
 
 
 def _parts(node: Node | None) -> Iterator[Node]:

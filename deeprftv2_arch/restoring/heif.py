@@ -18,6 +18,7 @@ import numpy as np
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import PreparationError
 from deeprftv2_arch.restoring.boxes import box, boxes
+from deeprftv2_arch.restoring.image_kinds import heif_bits
 from deeprftv2_arch.restoring.image_losses import GAIN_MAP
 from deeprftv2_arch.restoring.image_metadata import EXIF_NAME, Metadata
 from deeprftv2_arch.restoring.opencv_codecs import decoded, scaled, swap_red_and_blue
@@ -29,6 +30,7 @@ _DEPTH = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth", b"urn:mpeg:hevc:2015:a
 _GAIN_MAP_ITEM = b"tmap"
 # Primaries and curves of what is shown as sRGB: BT.709, BT.601, sRGB, or what is not said.
 _USUAL_PRIMARIES, _USUAL_CURVES = (1, 2), (1, 2, 6, 13)
+_HEAD = 2**20  # bytes in which it says what it holds
 _HEIF_PACKAGES = ("pi_heif", "pillow_heif")
 
 
@@ -51,15 +53,10 @@ def describe(data: bytes) -> HeifDescription:
     """Read what a file says of its image; what is damaged is passed over, since that is the decoder's to say."""
     meta = box(memoryview(data), b"meta")[4:]
     properties = list(boxes(box(meta, b"iprp", b"ipco")))
-    bits, colours = 8, {}
+    colours = {}
     losses: dict[str, None] = {}
     for kind, content in properties:
-        if kind == b"av1C" and len(content) > 2:
-            flags = content[2]
-            bits = max(bits, (12 if flags & 0x20 else 10) if flags & 0x40 else 8)
-        elif kind == b"hvcC" and len(content) > 17:
-            bits = max(bits, 8 + (content[17] & 7))
-        elif kind == b"auxC":
+        if kind == b"auxC":
             losses |= dict.fromkeys(_lost_auxiliary(bytes(content[4:]).partition(b"\0")[0]))
     if any(kind == b"infe" and content[8:12] == _GAIN_MAP_ITEM for kind, content in _items(meta)):
         losses |= dict.fromkeys(_lost_auxiliary(_GAIN_MAP))
@@ -69,7 +66,7 @@ def describe(data: bytes) -> HeifDescription:
             primaries, curve = struct.unpack_from(">HH", content, 4)
             if (primaries not in _USUAL_PRIMARIES or curve not in _USUAL_CURVES) and max(primaries, curve) < 256:
                 colours = {b"cICP": bytes([primaries, curve, 0, 1])}
-    return HeifDescription(bits, colours, tuple(losses))
+    return HeifDescription(heif_bits(data[:_HEAD]), colours, tuple(losses))
 
 
 def _items(meta: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -128,7 +125,8 @@ def read_heif(data: bytes, kind: str) -> tuple[AnyImage, Metadata, int, list[str
         package = "pi-heif" if kind == "HEIC" else "'pillow>=11.3'"
         raise PreparationError(f"is an image in {kind}, which needs a package more: pip install {package}") from error
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
-        raise PreparationError(f"is damaged and cannot be decoded ({error})") from error
+        reason = "" if "<_io" in str(error) else f" ({error})"  # of Pillow, which names the object in the memory
+        raise PreparationError(f"is damaged and cannot be decoded{reason}") from error
     losses = [f"the first of {frames} frames is restored"] * (frames > 1 and kind == "AVIF")
     losses += [f"the one of its {frames} images that is shown is restored"] * (frames > 1 and kind == "HEIC")
     if says.bits > 8 and image.dtype == np.uint8:
@@ -159,7 +157,8 @@ def _of_heic(data: bytes, bits: int) -> tuple[AnyImage, dict[str, Any], int, int
     opened = _heif_package().open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     image = np.array(opened)  # a copy, since its memory goes with what was opened
     if image.dtype == np.uint16:
-        image = scaled(image >> (16 - bits), bits)
+        np.right_shift(image, 16 - bits, out=image)
+        image = scaled(image, bits)
     if opened.mode.startswith("RGBa"):
         image = divided_by_alpha(image)
     return image, dict(opened.info), 1, len(opened)  # as a decoder has to, it turns images upright

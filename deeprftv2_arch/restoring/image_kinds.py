@@ -119,7 +119,7 @@ def _tiff(pages: Iterator[Directory]) -> Announced:
     width, height = page.number(256), page.number(257)
     samples, is_cmyk = page.number(277, 1), page.number(262) == _CMYK
     bits = page.number(258, 8)  # of each sample
-    pixel_bytes = min(max(samples, 3) * max(bits // 8, 1), _MOST_SAMPLES)
+    pixel_bytes = min(max(samples, 3) * -(-bits // 8), _MOST_SAMPLES)
     return Announced("TIFF", height, width, has_dead_alpha=is_cmyk, pixel_bytes=pixel_bytes)
 
 
@@ -174,14 +174,28 @@ def _heif(data: memoryview) -> Announced:
     if kind is None:
         raise PreparationError(f"is no image of a kind that is read ({READ})")
     head = bytes(data[: 2**20])
-    sizes, at = [], head.find(b"ispe")
-    while at >= 0:  # of the image, and of the tiles and the small one that it may hold
-        sizes.append(struct.unpack_from(">II", head, at + 8))
-        at = head.find(b"ispe", at + 4)
+    # Of the image, and of the tiles and the small one that it may hold.
+    sizes = [struct.unpack_from(">II", head, at + 4) for at in _places(head, b"ispe")]
     if not sizes:
         raise PreparationError("has a damaged header, or is truncated")
     width, height = max(sizes, key=lambda size: int(size[0]) * int(size[1]))
-    return Announced(kind, height, width)
+    return Announced(kind, height, width, pixel_bytes=8 if heif_bits(head) > 8 else 4)
+
+
+def heif_bits(head: bytes) -> int:
+    """Return how many bits a sample of a HEIC or an AVIF has, by what it says to the decoders of all images in it."""
+    codes = [head[at + 2] for at in _places(head, b"av1C") if at + 2 < len(head)]
+    bits = [(12 if code & 0x20 else 10) if code & 0x40 else 8 for code in codes]
+    bits += [8 + (head[at + 17] & 7) for at in _places(head, b"hvcC") if at + 17 < len(head)]
+    return max(bits, default=8)
+
+
+def _places(head: bytes, name: bytes) -> Iterator[int]:
+    """Yield where the contents of boxes of a kind begin, at whatever depth."""
+    at = head.find(name)
+    while at >= 0:
+        yield at + 4
+        at = head.find(name, at + 4)
 
 
 def frame_count(data: bytes, kind: str) -> int:

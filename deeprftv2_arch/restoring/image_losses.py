@@ -4,15 +4,39 @@ import re
 from collections.abc import Callable, Iterator
 
 from deeprftv2_arch.common import tiff_directory as tiff
-from deeprftv2_arch.common.image_format import JPEG_EXIF, JPEG_PROFILE, behind_jpeg, jpeg_segments
+from deeprftv2_arch.common.image_format import JPEG_EXIF, JPEG_PROFILE, behind_jpeg, jpeg_segments, png_chunks
 from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.restoring.boxes import box
 from deeprftv2_arch.restoring.image_kinds import JP2, Announced, frame_count
-from deeprftv2_arch.restoring.image_metadata import JP2_EXIF, JP2_XMP, Metadata, says_colours, uuids
+from deeprftv2_arch.restoring.image_metadata import (
+    JP2_EXIF,
+    JP2_XMP,
+    PNG_COLOURS,
+    PNG_DENSITY,
+    PNG_EXIF,
+    PNG_PROFILE,
+    PNG_WORDS,
+    Metadata,
+    says_colours,
+    uuids,
+)
 
 GAIN_MAP = "its gain map, for the brightness of HDR screens, is left out"
+# Of a PNG: its pixels; what is read, or said in other words; what is untrue or needless once the pixels have changed.
+_KNOWN_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+_KNOWN_CHUNKS |= {PNG_PROFILE, PNG_EXIF, PNG_DENSITY, *PNG_WORDS, *PNG_COLOURS}
+_KNOWN_CHUNKS |= {b"sBIT", b"bKGD", b"hIST", b"sPLT", b"tIME", b"iDOT", b"vpAg", b"oFFs"}
 _COMMENT, _IPTC = 0xFE, 0xED  # segments of a JPEG
 _LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+# By their numbers: what is read of them, said in other words, or needless without the original's pixels.
+_KNOWN_SEGMENTS = {
+    0: (b"JFIF\0", b"JFXX\0"),
+    1: (b"Exif\0", b"http://ns.adobe.com/"),
+    2: (b"ICC_PROFILE\0", b"MPF\0", b"FPXR\0", b"urn:iso:std:iso:ts:21496:-1"),
+    12: (b"Ducky",),
+    13: (b"Photoshop 3.0\0", b"Adobe_"),
+    14: (b"Adobe",),
+}
 _FILM = re.compile(rb"ftyp(?:mp4|iso|qt)")  # of phones, after the end of the image
 _NEXT_JPEG = b"\xff\xd8\xff"
 # In gain maps, which are images behind the first: of ISO 21496-1, of Android and of Apple.
@@ -65,7 +89,15 @@ def _of_jpeg(data: bytes) -> Iterator[str]:
         yield "its IPTC data are left out"
     if any(marker == JPEG_EXIF and content.startswith(_LONG_XMP) for marker, content in segments):
         yield "of its XMP the extended part is left out"
+    others = {f"APP{marker - 0xE0}" for marker, content in segments if _is_of_others(marker, content)}
+    if others:
+        yield f"what other programs say in it ({', '.join(sorted(others))}) is left out"
     yield from _behind(behind_jpeg(data), _images_beside(segments))
+
+
+def _is_of_others(marker: int, content: bytes) -> bool:
+    """Tell whether a segment is neither read nor needless, such as credentials (C2PA) and what heat cameras measure."""
+    return 0xE0 <= marker <= 0xEF and not content.startswith(_KNOWN_SEGMENTS.get(marker - 0xE0, ()))
 
 
 def _behind(behind: bytes, images: int) -> Iterator[str]:
@@ -92,6 +124,12 @@ def _images_beside(segments: list[tuple[int, bytes]]) -> int:
     return sum(kind not in _MPF_PREVIEWS for kind in kinds)
 
 
+def _of_png(data: bytes) -> Iterator[str]:
+    others = sorted({kind.decode("latin-1") for kind, _ in png_chunks(data) if kind not in _KNOWN_CHUNKS})
+    if others:
+        yield f"what other programs say in it ({', '.join(others)}) is left out"
+
+
 def _of_jpeg2000(data: bytes) -> Iterator[str]:
     if any(name not in (JP2_EXIF, JP2_XMP) for name, _ in uuids(data)):
         yield "what else it says of itself, such as a place on a map, is left out"
@@ -99,4 +137,9 @@ def _of_jpeg2000(data: bytes) -> Iterator[str]:
         yield "its XML is left out"
 
 
-_LOSSES: dict[str, Callable[[bytes], Iterator[str]]] = {"TIFF": _of_tiff, "JPEG": _of_jpeg, "JPEG 2000": _of_jpeg2000}
+_LOSSES: dict[str, Callable[[bytes], Iterator[str]]] = {
+    "PNG": _of_png,
+    "TIFF": _of_tiff,
+    "JPEG": _of_jpeg,
+    "JPEG 2000": _of_jpeg2000,
+}

@@ -28,7 +28,7 @@ from deeprftv2_arch.restoring.image_kinds import JP2, webp_chunks
 EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 PNG_PROFILE, PNG_EXIF, PNG_DENSITY, PNG_TEXT = b"iCCP", b"eXIf", b"pHYs", b"iTXt"
-PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # begins such a text
+PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # begins such a text: a keyword, and that it is not packed, in any language
 PNG_COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")  # the last two: of the screen of HDR images
 PNG_WORDS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8](?=["'<])""")
@@ -119,8 +119,8 @@ def _of_png(data: bytes) -> Metadata:
     xmp, words = None, []
     for kind, content in png_chunks(data):
         chunks.setdefault(kind, content)
-        if kind == PNG_TEXT and content.startswith(PNG_XMP):
-            xmp = content[len(PNG_XMP) :]
+        if kind == PNG_TEXT and content.startswith(PNG_XMP[:-4]):
+            xmp = _text_of_png(content[len(PNG_XMP) - 4 :])
         elif kind in PNG_WORDS:
             words.append((kind, content))
     density = None
@@ -135,6 +135,17 @@ def _of_png(data: bytes) -> Metadata:
         density,
         tuple(words),
     )
+
+
+def _text_of_png(content: bytes) -> bytes | None:
+    """Return the text of an international text chunk, packed or not, from behind its keyword on."""
+    text = content[2:].split(b"\0", 2)[-1]
+    if content[:1] != b"\1":
+        return text
+    try:
+        return zlib.decompressobj().decompress(text, _LARGEST_PROFILE) or None
+    except zlib.error:
+        return None
 
 
 def _unpacked(chunk: bytes) -> bytes | None:

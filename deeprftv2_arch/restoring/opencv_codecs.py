@@ -83,4 +83,5 @@ def scaled(image: AnyImage, bits: int) -> AnyImage:
     peak, full = 2**bits - 1, int(np.iinfo(image.dtype).max)
     if peak == full:
         return image
-    return ((image.astype(np.uint32) * full + peak // 2) // peak).astype(image.dtype)
+    table = ((np.arange(peak + 1) * full + peak // 2) // peak).astype(image.dtype)
+    return cast(AnyImage, table.take(image, mode="clip"))

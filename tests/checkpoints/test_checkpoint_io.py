@@ -139,6 +139,10 @@ def test_torn_or_foreign_files_are_named(tmp_path: Path, content: bytes) -> None
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    for path in (tmp_path / "pipe.pth", Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match="torn or no checkpoint"):
+            load_checkpoint(path)
     with pytest.raises(CheckpointError, match=r"a\.pth: there is no such file"):
         load_checkpoint(tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="is a folder"):

@@ -218,3 +218,13 @@ def test_a_value_is_shown_in_one_line() -> None:
     assert shown([16**4000]) == "a list too long to show"
     assert len(shown(16**4000)) == LONGEST_VALUE
     assert len(shown("x" * 1000)) == len(shown([1] * 1000)) == LONGEST_VALUE
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(OptionError, match=r"/dev/zero: is longer than"):
+        read_option_file(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("value", [".nan", "-.inf", "1.0e+999", '"a\\0b"'])
+def test_values_that_no_option_can_have(tmp_path: Path, value: str) -> None:
+    assert refusal(tmp_path, f"a: 1\nb: [{value}]").startswith("not valid YAML: line 2: ")

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, features
+from PIL.PngImagePlugin import PngInfo
 from restoring_helpers import noise
 
 from deeprftv2_arch.errors import DataError
@@ -305,7 +306,10 @@ ANDROID = b"http://ns.adobe.com/xap/1.0/\0<a hdrgm:Version='1.0' hdrgm:GainMapMa
         (index_of_images(0x020002), jpeg(corner()), "the first of its 2 images is restored"),
         (index_of_images(0x010001, 0x010002), jpeg(corner()), ""),
         (index_of_images(), b"SEFH and more", "13 bytes behind its end are left out"),
-        (index_of_images(), bytes(5000), ""),
+        (index_of_images(), bytes(5000) + b"\r\n", ""),
+        ((0xEB, b"JP\0\1jumb c2pa"), b"", "what other programs say in it (APP11) is left out"),
+        ((0xE1, b"FLIR\0\1"), b"", "what other programs say in it (APP1) is left out"),
+        ((0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(8)), b"", ""),
     ],
 )
 def test_what_is_behind_a_jpeg_is_said_to_be_lost(
@@ -321,3 +325,22 @@ def test_xmp_promises_neither_film_nor_gain_map_that_are_left_out(tmp_path: Path
     xmp = b'<x:xmpmeta><a GCamera:MotionPhoto="1" hdrgm:Version=\'1.0\' b="6"/></x:xmpmeta>'
     (tmp_path / "a.jpg").write_bytes(jpeg(corner(), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)))
     assert read_image(tmp_path / "a.jpg").metadata.xmp == b'<x:xmpmeta><a b="6"/></x:xmpmeta>'
+
+
+def test_chunks_of_other_programs_are_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    chunks = PngInfo()
+    for name, content in ((b"caBX", b"c2pa"), (b"npTc", b"patches"), (b"sBIT", b"\5\5\5")):
+        chunks.add(name, content)
+    chunks.add_text("parameters", "a prompt")
+    Image.fromarray(corner()).save(tmp_path / "a.png", pnginfo=chunks)
+    picture, said = read(tmp_path / "a.png", caplog)
+    assert said == "what other programs say in it (caBX, npTc) is left out"
+    assert picture.metadata.words == ((b"tEXt", b"parameters\0a prompt"),)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_xmp_of_a_png_that_is_packed(tmp_path: Path, packed: bool) -> None:
+    chunks = PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", XMP.decode(), lang="en", zip=packed)
+    Image.fromarray(corner()).save(tmp_path / "a.png", pnginfo=chunks)
+    assert read_image(tmp_path / "a.png").metadata.xmp == XMP

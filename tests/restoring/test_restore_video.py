@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 import torch.distributed as dist
 from file_faults import disk_with_room_for
 from films import EVEN, HEIGHT, WIDTH, Sound, frame_times, moving_image, psnr, read_frames, streams, write_film
@@ -110,6 +111,21 @@ def test_enlarged_film_of_odd_size_with_comparison(tmp_path: Path) -> None:
     assert both[0].shape == (142, 2 * 189 + 8, 3)
     require_same([frame[:141, :189] for frame in both], larger, bound=30)
     require_same([frame[:141, 197:386] for frame in both], larger, bound=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("codec", "pixels"), [("libx264", "yuv420p"), ("libx265", "yuv420p10le")])
+def test_film_in_half_precision(tmp_path: Path, codec: str, pixels: str) -> None:
+    clip = write_film(tmp_path / "clip.mkv", codec, pixels, EVEN[:2])
+    weights = save_identity(tmp_path / "net.pth")
+    whole = Restorer.from_checkpoint(weights, device="cpu")
+    half = Restorer.from_checkpoint(weights, device="cpu", dtype=torch.bfloat16)
+    assert restore(half, tmp_path / "out", clip).failures == []
+    require_same(read_frames(tmp_path / "out" / "clip.mp4"), read_frames(clip))
+    with av.open(str(tmp_path / "out" / "clip.mp4")) as container:
+        assert next(container.decode(video=0)).format.name == pixels
+    # Frames of one precision are not taken for those of another one when a killed run goes on.
+    assert module.identity_of(half, Video(clip)) != module.identity_of(whole, Video(clip))
 
 
 def test_what_is_done_is_left_alone_unless_asked(tmp_path: Path, identity: Restorer) -> None:
