@@ -368,10 +368,10 @@ def test_film_of_which_frames_or_sound_are_missing_is_an_error(
 # Several processes
 
 
-def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, identity: Restorer, short_blocks: int) -> None:
+def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, short_blocks: int) -> None:
     count = 3
     clip, other = write_film(tmp_path / "clip.mkv", others=[Sound()]), write_clip(tmp_path / "other.mkv", 5)
-    restore(identity, tmp_path / "one", clip, other)
+    restore(Restorer(Counting(), "cpu"), tmp_path / "one", clip, other)
     networks = [Counting() for _ in range(count)]
     outcomes = [
         restore(Restorer(network, "cpu"), tmp_path / "shared", clip, other, share=Share(number, count))
