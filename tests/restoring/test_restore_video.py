@@ -1,5 +1,6 @@
 """`python -m deeprftv2_arch restore` with films: what is written, left alone, gone on with, shared, and refused."""
 
+import gc
 import multiprocessing
 import sys
 import time
@@ -281,6 +282,7 @@ def test_blocks_of_another_network_or_film_are_not_taken(tmp_path: Path, short_b
 
 def restored_apart(out: Path, clip: Path) -> BaseProcess:
     """Start a process that restores a film."""
+    gc.collect()  # or the process might free a decoder of this one, and wait for ever for its threads
     process = multiprocessing.get_context("fork").Process(target=restore, args=(Restorer(Identity(), "cpu"), out, clip))
     process.start()
     return process
@@ -383,10 +385,8 @@ def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, short_bloc
     assert files(tmp_path / "shared") == files(tmp_path / "one")
     for name in files(tmp_path / "one"):
         assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    again = [
-        restore(Restorer(Counting(), "cpu"), tmp_path / "shared", clip, other, share=Share(number, count))
-        for number in range(count)
-    ]
+    same = Restorer(Counting(), "cpu")
+    again = [restore(same, tmp_path / "shared", clip, other, share=Share(number, count)) for number in range(count)]
     assert sum(outcome.done for outcome in again) == 2
 
 

@@ -84,6 +84,7 @@ KEPT = {
     "pictures that begin after the sound": "pictures_that_begin_after_the_sound",
     "AAC": "other_sound_that_is_copied",
     "other sound": "kinds",
+    "damaged sound": "damaged_sound_is_counted",
     "sound that cannot be decoded": "sound_that_cannot_be_decoded_is_said_to_be_lost",
     "languages and titles of sounds and subtitles": "languages_titles_and_subtitles",
     "subtitles of MP4s": "subtitles_of_mp4_are_copied",
@@ -118,9 +119,9 @@ OF_FILMS = ("kinds", "colours_and_their_tags", "other_pictures")
 
 
 def rows(document: Path, title: str) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the names of the columns of the table below a title, and the cells of every row by the row's name."""
-    below = document.read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
-    lines = [line for line in below.splitlines() if line.startswith("|")]
+    """Return the names of the columns of the first table below a title, and the cells of each row by its name."""
+    below = document.read_text(encoding="utf-8").split(f"\n## {title}\n")[1]
+    lines = below[below.index("\n|") + 1 :].split("\n\n")[0].splitlines()
     head, _, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return head[1:], {cells[0].split(",")[0].split(" (")[0]: cells[1:] for cells in body}
 
