@@ -32,7 +32,7 @@ def team_size() -> int:
     That is one where PyTorch uses one, or another runtime than OpenMP, and under autocast and whatever watches
     operations as they run (such as a counter of them): both are known to the thread that has begun them alone.
     """
-    watched = torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
+    watched = torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
     if watched or torch.is_autocast_enabled("cpu") or _parallel() is None:
         return 1
     return torch.get_num_threads()
