@@ -43,7 +43,7 @@ SCAN_SECONDS = 5.0  # of all runs of one backend
 
 def build(name: str, quick: bool) -> nn.Module:
     """Make S, B or NAFNet-64; if quick, S and B narrow."""
-    narrow = {"dim": 8} if quick else {}
+    narrow: dict[str, Any] = {"dim": 8} if quick else {}
     network = nafnet() if name == "NAFNet-64" else DeepRFTv2(**NETWORKS[name], **narrow)
     return network.eval()
 
@@ -155,7 +155,7 @@ def scans(quick: bool) -> str:
 
 def bound(quick: bool) -> str:
     """Compare with the networks' convolutions and matrix products alone, and with the networks written plainly."""
-    networks = {"tiny": {"dim": 8}} if quick else NETWORKS
+    networks: dict[str, dict[str, Any]] = {"tiny": {"dim": 8}} if quick else NETWORKS
     return "".join(network_on_cpu.report(networks, [Size(32, 32) if quick else Size(256, 256)], 1 if quick else 3))
 
 
