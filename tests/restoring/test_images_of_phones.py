@@ -75,7 +75,8 @@ def test_heif_is_upright_with_all_that_it_says(
     source = Image.fromarray(corner())
     source.getexif()[0x0112] = orientation
     upright = np.asarray(ImageOps.exif_transpose(source))
-    assert (picture.image.shape, picture.image.dtype) == (upright.shape, np.uint8)
+    assert picture.image.shape == upright.shape
+    assert picture.image.dtype == np.uint8
     assert np.abs(picture.image.astype(int) - upright).mean() < 2
     assert (picture.metadata.profile, picture.metadata.xmp, said) == (RGB_PROFILE, XMP, "")
     write_image(tmp_path / "b.jpg", *picture)
@@ -148,7 +149,9 @@ def test_ten_bits_of_an_avif_that_opencv_does_not_read_are_said_to_be_lost(
     (tmp_path / "a.avif").write_bytes(deep("a.avif", (2, 2)))
     monkeypatch.setattr("deeprftv2_arch.restoring.heif.decoded", lambda data: None)
     (image, metadata), said = read(tmp_path / "a.avif", caplog)
-    assert (image.dtype, said, metadata.colours) == (np.uint8, "of 10 bits 8 are kept", {})
+    assert image.dtype == np.uint8
+    assert said == "of 10 bits 8 are kept"
+    assert metadata.colours == {}
 
 
 def packed(kind: bytes, content: bytes) -> bytes:
