@@ -24,6 +24,7 @@ from deeprftv2_arch.restoring.image_metadata import (
     png_with_metadata,
     tiff_with_metadata,
 )
+from deeprftv2_arch.restoring.marks import Mark, marked
 
 COMPRESSION = 3  # of 0 to 9, zlib's; higher ones take several times as long for some per cent
 QUALITY = 95  # of JPEGs, with colours as fine as the brightness, and of WebPs
@@ -34,7 +35,9 @@ _DEFLATE = 8  # TIFF's compression
 logger = logging.getLogger(__name__)
 
 
-def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quality: int = QUALITY) -> None:
+def write_image(
+    path: Path, image: AnyImage, metadata: Metadata = NOTHING, quality: int = QUALITY, mark: Mark | None = None
+) -> None:
     """Write an image in the format of its name (see ``WRITTEN``), which appears when it is complete.
 
     What a format cannot hold of the metadata, a line of the log says.
@@ -44,6 +47,7 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
         image: As :func:`read_image` returns it. In a JPEG or a WebP 16 bits become 8; floats become 16 bits.
         metadata: What it says about itself, as that function returns it.
         quality: Of a JPEG or a WebP, 1 to 100; at 100 a WebP loses nothing.
+        mark: Of what and by what it was made, if it is to say so.
 
     Raises:
         DataError: It cannot be encoded, or is to be a JPEG and has alpha.
@@ -64,7 +68,7 @@ def write_image(path: Path, image: AnyImage, metadata: Metadata = NOTHING, quali
     if write is not _png:
         for chunk in lost_outside_of_png(metadata):
             logger.warning("%s: its %s is left out, which only a PNG can hold", path, chunk)
-    write_atomically(path, encoded)
+    write_atomically(path, marked(encoded, path.suffix, mark))
 
 
 def require_writable(path: Path, height: int, width: int, has_alpha: bool) -> None:

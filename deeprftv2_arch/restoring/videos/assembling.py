@@ -13,6 +13,7 @@ from av.container import OutputContainer
 
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.restoring.marks import Mark, mark_film
 from deeprftv2_arch.restoring.videos.companions import AnyPacket, Companions, described, in_list_of_phones
 from deeprftv2_arch.restoring.videos.encoding import io_errors
 from deeprftv2_arch.restoring.videos.reading import Video, open_film
@@ -21,7 +22,12 @@ FINEST_CLOCK = 2**31 - 1  # units of a second, of the lengths of an MP4
 
 
 def assemble(
-    path: Path, film: Video, blocks: Sequence[Path], times: Sequence[tuple[int, int]], strip: bool
+    path: Path,
+    film: Video,
+    blocks: Sequence[Path],
+    times: Sequence[tuple[int, int]],
+    strip: bool,
+    mark: Mark | None = None,
 ) -> list[str]:
     """Write a film, which appears under its name when all that is in it was found in the file.
 
@@ -31,6 +37,7 @@ def assemble(
         blocks: Files with the encoded frames, one after the other.
         times: When each frame begins and for how long it is shown, in units of the original's time base.
         strip: Whether to leave out what the original says of people, places and times.
+        mark: Of what and by what it was made, if it is to say so.
 
     Returns:
         What of the original is not kept; a phrase each.
@@ -41,10 +48,13 @@ def assemble(
     """
     with written_whole(path) as temporary, io_errors(path):
         try:
-            return _written(temporary, path, film, blocks, times, strip, copies=True)
+            losses = _written(temporary, path, film, blocks, times, strip, copies=True)
         except (DataError, av.error.InvalidDataError, av.error.ArgumentError):
             # Of damaged sound, such as AC-3 without a header, no MP4 can be made, which it may tell at its end.
-            return _written(temporary, path, film, blocks, times, strip, copies=False)
+            losses = _written(temporary, path, film, blocks, times, strip, copies=False)
+        if mark is not None:
+            mark_film(temporary, mark)
+    return losses
 
 
 def _written(
