@@ -9,6 +9,7 @@ Sources: ISO/IEC 23008-12 (HEIF), 23000-22 (MIAF), the AV1 Image File Format, IT
 import importlib
 import io
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -120,11 +121,15 @@ def read_heif(data: bytes, kind: str) -> tuple[AnyImage, Metadata, int, list[str
     """
     says = describe(data)
     try:
-        image, info, orientation, frames = (_of_heic if kind == "HEIC" else _of_avif)(data, says.bits)
+        with warnings.catch_warnings():  # what they warn of, such as many pixels, was looked at before
+            warnings.simplefilter("ignore")
+            image, info, orientation, frames = (_of_heic if kind == "HEIC" else _of_avif)(data, says.bits)
     except ImportError as error:
         package = "pi-heif" if kind == "HEIC" else "'pillow>=11.3'"
         raise PreparationError(f"is an image in {kind}, which needs a package more: pip install {package}") from error
-    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever kind these packages meet in damaged files
         reason = "" if "<_io" in str(error) else f" ({error})"  # of Pillow, which names the object in the memory
         raise PreparationError(f"is damaged and cannot be decoded{reason}") from error
     losses = [f"the first of {frames} frames is restored"] * (frames > 1 and kind == "AVIF")
