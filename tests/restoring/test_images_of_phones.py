@@ -311,6 +311,7 @@ ANDROID = b"http://ns.adobe.com/xap/1.0/\0<a hdrgm:Version='1.0' hdrgm:GainMapMa
         (index_of_images(), b"SEFH and more", "13 bytes behind its end are left out"),
         (index_of_images(), bytes(5000) + b"\r\n", ""),
         ((0xEB, b"JP\0\1jumb c2pa"), b"", "what other programs say in it (APP11) is left out"),
+        ((0xE4, b"deeprftv2_arch made this"), b"", ""),  # a result that is restored again
         ((0xE1, b"FLIR\0\1"), b"", "what other programs say in it (APP1) is left out"),
         ((0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(8)), b"", ""),
     ],
@@ -332,7 +333,12 @@ def test_xmp_promises_neither_film_nor_gain_map_that_are_left_out(tmp_path: Path
 
 def test_chunks_of_other_programs_are_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     chunks = PngInfo()
-    for name, content in ((b"caBX", b"c2pa"), (b"npTc", b"patches"), (b"sBIT", b"\5\5\5")):
+    for name, content in (
+        (b"caBX", b"c2pa"),
+        (b"npTc", b"patches"),
+        (b"drFT", b"an earlier result"),
+        (b"sBIT", b"\5\5\5"),
+    ):
         chunks.add(name, content)
     chunks.add_text("parameters", "a prompt")
     Image.fromarray(corner()).save(tmp_path / "a.png", pnginfo=chunks)
