@@ -32,8 +32,8 @@ Without --checkpoint it is the network that comes with the package, for photogra
 
 Inputs are images, videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as in the
 folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written outside of
-OUT, and what is in OUT already is not restored again; if it is not the result of the same file by the same network, that
-is said. For a single file OUT may be the name of the result, such as photo_sharp.png.
+OUT, and what is in OUT already is not restored again; if it is not the result of the same file by the same network,
+that is said. For a single file OUT may be the name of the result, such as photo_sharp.png.
 
 Images are PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, and AVIF and HEIC with packages that are named where they are
 missing. They become PNGs, which lose nothing (--format jpg for small files): photo.jpg becomes photo.png, or
