@@ -9,6 +9,7 @@ Sources: ISO/IEC 23008-12 (HEIF), 23000-22 (MIAF), the AV1 Image File Format, IT
 import importlib
 import io
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,11 +59,11 @@ def describe(data: bytes) -> HeifDescription:
     for kind, content in properties:
         if kind == b"auxC":
             losses |= dict.fromkeys(_lost_auxiliary(bytes(content[4:]).partition(b"\0")[0]))
-    if any(kind == b"infe" and content[8:12] == _GAIN_MAP_ITEM for kind, content in _items(meta)):
+    if any(kind == b"infe" and bytes(content[8:12]) == _GAIN_MAP_ITEM for kind, content in _items(meta)):
         losses |= dict.fromkeys(_lost_auxiliary(_GAIN_MAP))
     for number in _of_primary(meta):
         kind, content = properties[number] if number < len(properties) else (b"", meta[:0])
-        if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 8:
+        if kind == b"colr" and bytes(content[:4]) == b"nclx" and len(content) >= 8:
             primaries, curve = struct.unpack_from(">HH", content, 4)
             if (primaries not in _USUAL_PRIMARIES or curve not in _USUAL_CURVES) and max(primaries, curve) < 256:
                 colours = {b"cICP": bytes([primaries, curve, 0, 1])}
@@ -71,7 +72,7 @@ def describe(data: bytes) -> HeifDescription:
 
 def _items(meta: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     content = box(meta, b"iinf")
-    return boxes(content[6:] if content[:1] == b"\0" else content[8:])
+    return boxes(content[6:] if bytes(content[:1]) == b"\0" else content[8:])
 
 
 def _lost_auxiliary(kind: bytes) -> Iterator[str]:
@@ -120,11 +121,15 @@ def read_heif(data: bytes, kind: str) -> tuple[AnyImage, Metadata, int, list[str
     """
     says = describe(data)
     try:
-        image, info, orientation, frames = (_of_heic if kind == "HEIC" else _of_avif)(data, says.bits)
+        with warnings.catch_warnings():  # what they warn of, such as many pixels, was looked at before
+            warnings.simplefilter("ignore")
+            image, info, orientation, frames = (_of_heic if kind == "HEIC" else _of_avif)(data, says.bits)
     except ImportError as error:
         package = "pi-heif" if kind == "HEIC" else "'pillow>=11.3'"
         raise PreparationError(f"is an image in {kind}, which needs a package more: pip install {package}") from error
-    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever kind these packages meet in damaged files
         reason = "" if "<_io" in str(error) else f" ({error})"  # of Pillow, which names the object in the memory
         raise PreparationError(f"is damaged and cannot be decoded{reason}") from error
     losses = [f"the first of {frames} frames is restored"] * (frames > 1 and kind == "AVIF")
@@ -143,8 +148,9 @@ def _of_avif(data: bytes, bits: int) -> tuple[AnyImage, dict[str, Any], int, int
     if not features.check("avif"):
         raise ImportError("Pillow was built without AVIF")
     with Image.open(io.BytesIO(data)) as opened:
-        info, frames = dict(opened.info), getattr(opened, "n_frames", 1)
-        orientation = opened.getexif().get(0x0112, 1)  # also what the file says of turning otherwise
+        info: dict[str, Any] = {str(key): value for key, value in opened.info.items()}
+        frames = int(getattr(opened, "n_frames", 1))
+        orientation = int(opened.getexif().get(0x0112, 1))  # also what the file says of turning otherwise
         deep = decoded(data) if bits > 8 else None
         if deep is not None and deep.dtype == np.uint16:
             image = scaled(swap_red_and_blue(deep), bits)

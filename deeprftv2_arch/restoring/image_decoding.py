@@ -5,6 +5,7 @@ damaged files is done here.
 """
 
 import io
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -69,9 +70,11 @@ def _jpeg2000(data: bytes) -> AnyImage | None:
             "is a JPEG 2000 of grey with alpha, which needs a package more: pip install pillow"
         ) from error
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            return np.asarray(opened.convert("LA"))
-    except (OSError, ValueError, SyntaxError):
+        with warnings.catch_warnings():  # of many pixels, which were looked at before
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as opened:
+                return np.asarray(opened.convert("LA"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 

@@ -1,6 +1,7 @@
 """Images in files, as the rest of the package sees them: read with what they say of themselves, and written."""
 
 import logging
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,8 @@ def read_image(
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except PreparationError as error:
         raise DataError(f"{path}: {error}") from error
+    except struct.error as error:  # something in it points outside
+        raise DataError(f"{path}: is damaged, or is truncated") from error
     for loss in losses:
         logger.warning("%s: %s", path, loss)
     return Picture(_upright(image, orientation), metadata)

@@ -26,6 +26,7 @@ GAIN_MAP = "its gain map, for the brightness of HDR screens, is left out"
 _KNOWN_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _KNOWN_CHUNKS |= {PNG_PROFILE, PNG_EXIF, PNG_DENSITY, *PNG_WORDS, *PNG_COLOURS}
 _KNOWN_CHUNKS |= {b"sBIT", b"bKGD", b"hIST", b"sPLT", b"tIME", b"iDOT", b"vpAg", b"oFFs"}
+_KNOWN_CHUNKS |= {b"drFT"}  # of marks.py: of what an earlier result was made
 _COMMENT, _IPTC = 0xFE, 0xED  # segments of a JPEG
 _LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 # By their numbers: what is read of them, said in other words, or needless without the original's pixels.
@@ -33,6 +34,7 @@ _KNOWN_SEGMENTS = {
     0: (b"JFIF\0", b"JFXX\0"),
     1: (b"Exif\0", b"http://ns.adobe.com/"),
     2: (b"ICC_PROFILE\0", b"MPF\0", b"FPXR\0", b"urn:iso:std:iso:ts:21496:-1"),
+    4: (b"deeprftv2_arch ",),  # of marks.py
     12: (b"Ducky",),
     13: (b"Photoshop 3.0\0", b"Adobe_"),
     14: (b"Adobe",),

@@ -94,7 +94,7 @@ def _separated(data: bytes, page: Directory, decode: Callable[[bytes], AnyImage 
 def divided_by_alpha(image: AnyImage) -> AnyImage:
     """Undo that colours (H, W, 4) are stored multiplied by their alpha, row by row, since there may be many."""
     peak = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
-    result = image.copy()
+    result: AnyImage = image.copy()
     for row in result:
         alpha = row[:, 3:].astype(np.float32)
         colours = np.divide(

@@ -75,7 +75,8 @@ def test_heif_is_upright_with_all_that_it_says(
     source = Image.fromarray(corner())
     source.getexif()[0x0112] = orientation
     upright = np.asarray(ImageOps.exif_transpose(source))
-    assert (picture.image.shape, picture.image.dtype) == (upright.shape, np.uint8)
+    assert picture.image.shape == upright.shape
+    assert picture.image.dtype == np.uint8
     assert np.abs(picture.image.astype(int) - upright).mean() < 2
     assert (picture.metadata.profile, picture.metadata.xmp, said) == (RGB_PROFILE, XMP, "")
     write_image(tmp_path / "b.jpg", *picture)
@@ -148,7 +149,9 @@ def test_ten_bits_of_an_avif_that_opencv_does_not_read_are_said_to_be_lost(
     (tmp_path / "a.avif").write_bytes(deep("a.avif", (2, 2)))
     monkeypatch.setattr("deeprftv2_arch.restoring.heif.decoded", lambda data: None)
     (image, metadata), said = read(tmp_path / "a.avif", caplog)
-    assert (image.dtype, said, metadata.colours) == (np.uint8, "of 10 bits 8 are kept", {})
+    assert image.dtype == np.uint8
+    assert said == "of 10 bits 8 are kept"
+    assert metadata.colours == {}
 
 
 def packed(kind: bytes, content: bytes) -> bytes:
@@ -308,6 +311,7 @@ ANDROID = b"http://ns.adobe.com/xap/1.0/\0<a hdrgm:Version='1.0' hdrgm:GainMapMa
         (index_of_images(), b"SEFH and more", "13 bytes behind its end are left out"),
         (index_of_images(), bytes(5000) + b"\r\n", ""),
         ((0xEB, b"JP\0\1jumb c2pa"), b"", "what other programs say in it (APP11) is left out"),
+        ((0xE4, b"deeprftv2_arch made this"), b"", ""),  # a result that is restored again
         ((0xE1, b"FLIR\0\1"), b"", "what other programs say in it (APP1) is left out"),
         ((0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(8)), b"", ""),
     ],
@@ -329,7 +333,12 @@ def test_xmp_promises_neither_film_nor_gain_map_that_are_left_out(tmp_path: Path
 
 def test_chunks_of_other_programs_are_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     chunks = PngInfo()
-    for name, content in ((b"caBX", b"c2pa"), (b"npTc", b"patches"), (b"sBIT", b"\5\5\5")):
+    for name, content in (
+        (b"caBX", b"c2pa"),
+        (b"npTc", b"patches"),
+        (b"drFT", b"an earlier result"),
+        (b"sBIT", b"\5\5\5"),
+    ):
         chunks.add(name, content)
     chunks.add_text("parameters", "a prompt")
     Image.fromarray(corner()).save(tmp_path / "a.png", pnginfo=chunks)

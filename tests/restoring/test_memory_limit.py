@@ -97,7 +97,7 @@ def test_reading_a_tiff_takes_no_more_memory_than_is_asked_for_ahead(tmp_path: P
     """Of those that are put in order after OpenCV has decoded them."""
     tifffile = pytest.importorskip("tifffile")
     channels, dtype, settings = SPECIAL_TIFFS[name]
-    image = np.full((2000, 3000, channels), 1000, dtype)
+    image: np.ndarray = np.full((2000, 3000, channels), 1000, dtype)
     stored = np.moveaxis(image, 2, 0) if settings.get("planarconfig") == "separate" else image
     if "predictor" in settings:
         settings = settings | {"compression": "zlib"}

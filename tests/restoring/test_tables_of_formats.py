@@ -84,7 +84,7 @@ KEPT = {
     "pictures that begin after the sound": "pictures_that_begin_after_the_sound",
     "AAC": "other_sound_that_is_copied",
     "other sound": "kinds",
-    "damaged sound": "damaged_sound_is_counted",
+    "damaged sound": "damaged_sound_that_no_mp4_can_hold_is_encoded_anew",
     "sound that cannot be decoded": "sound_that_cannot_be_decoded_is_said_to_be_lost",
     "languages and titles of sounds and subtitles": "languages_titles_and_subtitles",
     "subtitles of MP4s": "subtitles_of_mp4_are_copied",

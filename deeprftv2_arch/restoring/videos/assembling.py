@@ -104,7 +104,7 @@ def _factor(time_base: Fraction) -> int:
 
 def _add_pictures(target: OutputContainer, film: Video, block: Path) -> av.VideoStream:
     with av.open(str(block.absolute())) as first:
-        pictures = target.add_stream_from_template(first.streams.video[0], opaque=True)
+        pictures: av.VideoStream = target.add_stream_from_template(first.streams.video[0], opaque=True)
     pictures.time_base = film.time_base
     if film.colours.is_deep:
         pictures.codec_context.codec_tag = "hvc1"  # without which Apple's players show nothing
