@@ -13,7 +13,7 @@ from restoring_helpers import TINY_DEBLURRING, noise, run_command, save_atd, sav
 from deeprftv2_arch.common.kernel_images import RADIUS, strongest_kernels
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from deeprftv2_arch.restoring.batch.plan import plan
-from deeprftv2_arch.restoring.image_files import read_image, write_image
+from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.kernels import estimated_kernels
 
 
