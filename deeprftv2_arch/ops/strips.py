@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from deeprftv2_arch.ops.thread_team import run_in_team, team_size
 
@@ -13,7 +14,7 @@ SMALLEST_MAPS = 2**21  # for one thread: maps with fewer elements fit into the c
 WORTH_SHARING = 2**17  # elements whose strips are worth to be shared among threads
 
 
-def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+def by_strips(function: Callable[..., Tensor], *maps: Tensor, caller: nn.Module | None = None) -> Tensor:
     """Return ``function(*maps)``, where every pixel of the result depends on the same pixel of the maps alone.
 
     On a CPU, without gradients and for one image, the maps are cut into strips of rows. The tensors inside the function
@@ -24,12 +25,14 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
         function: Called with maps of all or of some rows, from several threads at once.
         maps: (B, C_i, H, W), each with its own number of channels; those behind the first may also be (B, C_i, 1, 1),
             the same for all pixels.
+        caller: A module of whose parts ``function`` calls some. None is cut while they have hooks, which would see
+            strips, from several threads at once.
 
     Returns:
         (B, C, H, W); in ``channels_last`` where strips were cut.
     """
     count = _strip_count(maps)
-    if count == 1:
+    if count == 1 or (caller is not None and _are_hooked(caller)):
         return function(*maps)
     height, width = maps[0].shape[2:]
     rows = -(-height // count)
@@ -50,6 +53,11 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
 
 def _strip(maps: tuple[Tensor, ...], top: int, rows: int) -> list[Tensor]:
     return [x[:, :, top : top + rows] if x.shape[2] > 1 else x for x in maps]
+
+
+def _are_hooked(module: nn.Module) -> bool:
+    parts = (part for part in module.modules() if part is not module)
+    return _has_any_global_hook() or any(part._forward_hooks or part._forward_pre_hooks for part in parts)
 
 
 def _strip_count(maps: tuple[Tensor, ...]) -> int:

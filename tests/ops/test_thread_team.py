@@ -1,14 +1,22 @@
 """Python functions on PyTorch's own threads."""
 
+import ctypes
+import gc
+import os
+import random
+import signal
 import threading
+import time
+import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
-from deeprftv2_arch.ops import strips
+from deeprftv2_arch.ops import strips, thread_team
 from deeprftv2_arch.ops.strips import by_strips
 from deeprftv2_arch.ops.thread_team import run_in_team, team_size
 
@@ -53,6 +61,71 @@ def test_what_a_call_raises_comes_out_and_the_team_goes_on() -> None:
     run_in_team(lambda number: None, 5)
 
 
+def test_no_signal_is_lost_at_whatever_moment_it_comes() -> None:
+    rounds, asked = 60, threading.Semaphore(0)
+
+    def send() -> None:
+        for number in range(rounds):
+            asked.acquire()
+            time.sleep(random.uniform(0, 0.001))
+            os.kill(os.getpid(), (signal.SIGINT, signal.SIGTERM)[number % 2])
+
+    def ask_and_work() -> None:
+        asked.release()
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            run_in_team(lambda number: None, 3)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=send, daemon=True).start()
+    try:
+        for number in range(rounds):
+            with pytest.raises(KeyboardInterrupt):
+                ask_and_work()
+            handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
+            assert handlers == [signal.default_int_handler] * 2, f"round {number}"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_what_was_on_the_way_to_a_failure_is_freed_with_it() -> None:
+    kept = []
+
+    def fail(number: int) -> None:
+        tensor = torch.ones(3)
+        kept.append(weakref.ref(tensor))
+        raise ArithmeticError
+
+    gc.disable()
+    try:
+        with pytest.raises(ArithmeticError):
+            run_in_team(fail, 1)
+        assert [reference() for reference in kept] == [None]
+    finally:
+        gc.enable()
+
+
+def test_the_runtime_of_the_process_comes_first_and_none_is_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(libraries: dict[str | None, SimpleNamespace]) -> object:
+        def load(name: str | None) -> SimpleNamespace:
+            if name not in libraries:
+                raise OSError(f"{name}: no such library")
+            return libraries[name]
+
+        monkeypatch.setattr(ctypes, "CDLL", load)
+        thread_team._parallel.cache_clear()
+        return thread_team._parallel()
+
+    preloaded, bundled = (SimpleNamespace(GOMP_parallel=SimpleNamespace()) for _ in range(2))
+    try:
+        assert found({None: preloaded, torch._C.__file__: bundled}) is preloaded.GOMP_parallel
+        assert found({None: SimpleNamespace(), torch._C.__file__: bundled}) is bundled.GOMP_parallel
+        assert found({None: SimpleNamespace()}) is None
+        assert team_size() == 1
+    finally:
+        thread_team._parallel.cache_clear()
+
+
 def test_several_threads_have_teams_of_their_own() -> None:
     sums = [0, 0]
 
@@ -79,6 +152,8 @@ def test_what_watches_operations_sees_them_all(monkeypatch: pytest.MonkeyPatch) 
         by_strips(lambda part: torch.nn.functional.conv2d(part, weight), x)
     assert counter.get_total_flops() == 2 * 6 * 5 * 2 * 3
     with torch.autocast("cpu", torch.bfloat16):
+        assert team_size() == 1
+    with torch.autograd.profiler.profile():
         assert team_size() == 1
 
 
