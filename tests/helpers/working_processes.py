@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from deeprftv2_arch.common.stopping import stop_if_asked
@@ -38,6 +40,27 @@ def refuse(plan: Plan, tell: Tell) -> Outcome:
 def die_at_once(plan: Plan, tell: Tell) -> Outcome:
     os.kill(os.getpid(), signal.SIGSEGV)
     return Outcome()
+
+
+def write_held_signals(plan: Plan, tell: Tell) -> Outcome:
+    """Write which signals the system holds back from this process, as a number whose bits they are."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (held,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    for job in plan.jobs:
+        assert job.target is not None
+        job.target.write_text(str(int(held, 16)))
+        tell(job, Outcome(restored=1))
+    return Outcome()
+
+
+def close_and_stay(plan: Plan, tell: Tell) -> Outcome:
+    """Close the pipe, and stay, whatever asks to end."""
+    for number in range(3, 256):
+        with suppress(OSError), socket.socket(fileno=os.dup(number)) as pipe:
+            pipe.shutdown(socket.SHUT_RDWR)
+    while True:
+        with suppress(KeyboardInterrupt):
+            time.sleep(1)
 
 
 def _sleep() -> None:

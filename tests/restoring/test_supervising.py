@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from working_processes import die_at_once, jobs_called, refuse, write_names
+from working_processes import close_and_stay, die_at_once, jobs_called, refuse, write_names
 
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.batch import supervising
 from deeprftv2_arch.restoring.batch.outcome import Outcome, Refusal, merged
 from deeprftv2_arch.restoring.batch.plan import Plan
 from deeprftv2_arch.restoring.batch.supervising import supervise
 
 PATIENCE = 60.0  # seconds
+PYTHONPATH = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "helpers")])
 
 
 @pytest.mark.slow
@@ -48,6 +50,35 @@ def test_process_that_cannot_begin_loses_its_own_files(tmp_path: Path) -> None:
         "c.png: not restored, since its process was ended by SIGSEGV; the same command tries again",
         "d.png: not restored, since its process was ended by SIGSEGV; the same command tries again",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such numbers of files")
+def test_process_that_tells_nothing_more_and_does_not_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "LAST_PATIENCE", 0.2)
+    outcome = supervise([close_and_stay], [jobs_called(tmp_path, "a")], are_others_left=False)
+    assert "a.png: not restored, since its process was ended by SIGKILL" in outcome.failures[0]
+
+
+FIRST = """
+from pathlib import Path
+from deeprftv2_arch.restoring.batch.supervising import supervise
+from working_processes import jobs_called, write_held_signals
+if __name__ == "__main__":
+    supervise([write_held_signals] * 2, [jobs_called(Path(), name) for name in ("first", "second")], False)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells which signals are held back")
+def test_signals_are_held_back_from_every_process(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(FIRST)
+    subprocess.run([sys.executable, "first.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": PYTHONPATH}, check=True)
+    for name in ("first.png", "second.png"):
+        held = int((tmp_path / name).read_text())
+        assert [bool(held >> (number - 1) & 1) for number in (signal.SIGINT, signal.SIGTERM)] == [True, True]
 
 
 def test_what_no_process_can_do_is_one_error() -> None:
@@ -101,11 +132,10 @@ def test_process_ends_in_order_with_the_one_that_has_started_it(
     out = tmp_path / "out"
     out.mkdir()
     (tmp_path / "starter.py").write_text(STARTER)
-    path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "helpers")])
     with subprocess.Popen(
         [sys.executable, "starter.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

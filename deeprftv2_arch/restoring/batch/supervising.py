@@ -12,9 +12,11 @@ has sent them to whom. The end of the pipe, that is of the process that has star
 import _thread
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -28,6 +30,7 @@ from deeprftv2_arch.restoring.batch.outcome import Outcome, Refusal, Tell, line_
 from deeprftv2_arch.restoring.batch.plan import Job, Plan
 
 PATIENCE = 0.5  # seconds after which a signal is seen
+LAST_PATIENCE = 20.0  # seconds with a process that has closed its pipe, until it is killed
 
 Work = Callable[[Plan, Tell], Outcome]
 
@@ -91,6 +94,8 @@ class _Process:
         self.connection, theirs = context.Pipe()
         plan = Plan(self._plan.folder, self._remaining)
         self._process = context.Process(target=_restore, args=(self._work, plan, theirs))
+        if sys.platform != "win32":
+            resource_tracker.ensure_running()  # by the first process otherwise, which would get the signals thereby
         with signals_held():
             self._process.start()
         theirs.close()
@@ -105,7 +110,7 @@ class _Process:
         if not self.has_ended:
             self.connection.close()
             self._process.kill()
-            self._process.join()
+            self._process.join(LAST_PATIENCE)
 
     def listen(self, restart: bool) -> None:
         """Take what it tells; if it has died, note what is lost, and start the next one if wanted."""
@@ -127,7 +132,10 @@ class _Process:
 
     def _take_end(self, restart: bool) -> None:
         self.connection.close()
-        self._process.join()
+        self._process.join(LAST_PATIENCE)
+        if self._process.exitcode is None:  # such as one that waits for a thread of a library
+            self._process.kill()
+            self._process.join(LAST_PATIENCE)
         self.has_ended = True
         code = self._process.exitcode or 0
         if not restart:
