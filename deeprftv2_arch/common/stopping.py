@@ -171,39 +171,3 @@ def signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def signals_after() -> Iterator[None]:
-    """Have the handlers of both signals run right after a with-block instead of in it; some microseconds.
-
-    For short blocks in which C calls Python back, where the exception of a handler is lost. Held back by the system, a
-    signal would go to another thread, and Python would still run its handler in the main thread, at once.
-    """
-    if threading.current_thread() is not threading.main_thread():  # no handlers run there
-        yield
-        return
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
-    noted: list[int] = []
-    is_waiting = True
-
-    def take(number: int, frame: FrameType | None) -> None:
-        if is_waiting:
-            noted.append(number)
-        else:  # another signal has come before all handlers were set again
-            handlers[number](number, frame)
-
-    try:
-        for number, handler in handlers.items():
-            if callable(handler):
-                signal.signal(number, take)
-        yield
-    finally:
-        is_waiting = False
-        try:
-            for number, handler in handlers.items():
-                if callable(handler):
-                    signal.signal(number, handler)
-        finally:
-            for number in noted:
-                signal.raise_signal(number)

@@ -48,11 +48,11 @@ class NAFBlock(nn.Module):
         def rest(x: Tensor, g: Tensor, attention: Tensor) -> Tensor:
             return self.feed_forward(torch.addcmul(x, self.beta, self.project(g * attention)))
 
-        return by_strips(rest, x, g, self.channel_attention(g), caller=self)
+        return by_strips(rest, x, g, self.channel_attention(g))
 
     def gated(self, x: Tensor) -> Tensor:
         """Compute g above."""
-        return simple_gate(self.depthwise(by_strips(lambda x: self.expand(self.norm(x)), x, caller=self)))
+        return simple_gate(self.depthwise(by_strips(lambda x: self.expand(self.norm(x)), x)))
 
     def feed_forward(self, y: Tensor) -> Tensor:
         """Compute the second half of the block."""

@@ -44,4 +44,4 @@ class NAFEVSBlock(NAFBlock):
             y = torch.addcmul(x, to_local, self.project(g * attention))
             return self.feed_forward(torch.addcmul(y, to_scan, scanned))
 
-        return by_strips(rest, x, g, scanned, self.channel_attention(g), caller=self)
+        return by_strips(rest, x, g, scanned, self.channel_attention(g))

@@ -68,7 +68,7 @@ class SelectiveScan2d(nn.Module):
         y = selective_scan(
             u.flatten(2), delta, -self.A_log.exp(), B, C, self.D, delta_bias=self.dt_proj_bias[0], delta_softplus=True
         )
-        return by_strips(self.gated_output, y.unflatten(2, f.shape[2:]), f, caller=self)
+        return by_strips(self.gated_output, y.unflatten(2, f.shape[2:]), f)
 
     def gated_output(self, y: Tensor, f: Tensor) -> Tensor:
         """Compute out above, from the scan's output (B, 2d, H, W) and the layer's input."""
