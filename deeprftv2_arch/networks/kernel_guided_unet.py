@@ -34,6 +34,7 @@ class KernelGuidedUNet(KernelGuidedNetwork):
         samples: As of :class:`~deeprftv2_arch.networks.ufpnet.UFPNet`.
         seed: As there.
         train_size: As there.
+        kernel_contrast: ``contrast`` of the estimator.
 
     Raises:
         OptionError: An argument is out of range, or lists that belong together differ in length.
@@ -52,10 +53,11 @@ class KernelGuidedUNet(KernelGuidedNetwork):
         samples: int = 1,
         seed: int | None = None,
         train_size: int | None = None,
+        kernel_contrast: bool = False,
     ) -> None:
         _check_arguments(dim, blocks, kinds, train_size)
         super().__init__(
-            estimator=UncertainKernelEstimator(kernel_width, kernel_size),
+            estimator=UncertainKernelEstimator(kernel_width, kernel_size, kernel_contrast),
             flow=KernelFlow(kernel_size, flow_blocks, flow_hidden),
             size_multiple=2 ** (LEVELS - 1),
             samples=samples,
