@@ -47,6 +47,7 @@ that of simulated kernels, a guess that ignores the photograph. In so few steps 
 kernel for all photographs, which is good where its direction happens to be right; the published training takes
 480,000 steps.
 """
+VERSIONS = 32  # of every training photograph
 AVERAGED = 5000  # simulated kernels whose mean is what an image's kernels are guessed to be without looking at it
 
 
@@ -67,9 +68,21 @@ class KernelDeblurring(Deblurring):
         section = read_option_file(FLOW)["datasets"]["train"]
         self.simulator = MotionKernelSimulator(section["kernel_size"], **section["simulator"])
 
+    def versions(self, file_name: str) -> int:
+        """Return the number of blurs: every one has other kernels, and the estimator is to know them all."""
+        return VERSIONS
+
+    def true_version(self, file_name: str, version: int) -> np.ndarray:
+        """Return the photograph in one of its eight positions, from which every version is blurred on its own.
+
+        A blurred photograph is not turned or flipped: its kernels would be so too, and lie where the prior has none.
+        """
+        photograph = np.rot90(load_photograph(file_name), version % 4)
+        return np.ascontiguousarray(photograph[:, ::-1] if version % 8 >= 4 else photograph)
+
     def blur(self, file_name: str, version: int, seed: int) -> KernelBlur:
         """Draw the blur of one version of a photograph: a pure function of its arguments."""
-        height, width = load_photograph(file_name).shape[:2]
+        height, width = self.true_version(file_name, version).shape[:2]
         rng = np.random.default_rng((seed, crc32(file_name.encode()), version))
         return random_kernel_blur(self.simulator, rng, height, width)
 
