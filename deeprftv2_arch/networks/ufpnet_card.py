@@ -148,7 +148,7 @@ class UFPNetCard(NetworkCard):
             "kernel_size": math.isqrt(state["flow.layers.1.running_mean"].shape[0]),
             "flow_blocks": count_entries(state, "flow.layers") // 2,
             "flow_hidden": state["flow.layers.0.scale.0.weight"].shape[0],
-            "kernel_contrast": state["estimator.encoders.0.head.weight"].shape[1] == 6,
+            "kernel_contrast": "estimator.contrast_floor" in state,
         }
 
     def untold(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
