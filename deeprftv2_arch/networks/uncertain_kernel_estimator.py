@@ -101,8 +101,8 @@ class UncertainKernelEstimator(nn.Module):
     Args:
         width: Channels of the finest level; 2 and 4 times as many below.
         kernel_size: Height and width of the kernels, those of the flow.
-        contrast: Whether it reads the :func:`local_contrast` of colours instead of these. A blur is told by the shape of
-            edges, which is a small part of what colours vary by; by the contrast it is learned in far fewer steps.
+        contrast: Whether it reads the :func:`local_contrast` of colours instead of these. A blur is told by the shape
+            of edges, which is a small part of what colours vary by; by the contrast it is learned in far fewer steps.
 
     Attributes:
         kernel_size: As above.
