@@ -1,9 +1,9 @@
 """``python -m benchmarks.network``: how fast the whole network runs.
 
 On a CPU the forward pass is timed beside the same network written plainly, beside its convolutions and matrix products
-alone, and beside other networks that deblur (``pip install ".[benchmark]"``). On a GPU inference and training are timed
-in float32, TF32 and bf16, eager and compiled, beside eager float32 with mamba_ssm's scan where that is installed. The
-tables are printed and written as they come, and on a CPU a figure beside them.
+alone, and with ``--only-peers`` beside other networks that deblur (``pip install ".[benchmark]"``). On a GPU inference
+and training are timed in float32, TF32 and bf16, eager and compiled, beside eager float32 with mamba_ssm's scan where
+that is installed. The tables are printed and written as they come, and of the peers a figure beside them.
 """
 
 import argparse
@@ -41,7 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
         "--quick", action="store_true", help="one round; on a GPU only 256x256, and no TF32: to see that all runs"
     )
     parser.add_argument(
-        "--output", type=Path, help="file to write; default: network_<device>.md in benchmarks/results, none if --quick"
+        "--output",
+        type=Path,
+        help="file to write; default: network_<gpu>.md in benchmarks/results, none if --quick; none on a CPU, whose "
+        "results benchmarks.on_cpu gathers",
     )
     parser.add_argument(
         "--only-peers",
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     output = options.output
-    if output is None and not options.quick:
+    if output is None and not options.quick and (options.only_peers or device.type != "cpu"):
         output = RESULTS / f"network_{device_slug(device)}{'_peers' if options.only_peers else ''}.md"
     written = ""
     for part in parts(options, device, output):
@@ -67,7 +70,7 @@ def parts(options: argparse.Namespace, device: torch.device, output: Path | None
     yield f"Measured by `{command}`.\n\n" + "\n".join(environment_lines(device)) + "\n\n"
     if not options.only_peers:
         yield from tables(options.networks, options.sizes, options.quick, device)
-    if device.type == "cpu" and not options.quick and output is not None:
+    if options.only_peers and device.type == "cpu" and not options.quick and output is not None:
         measured = peers.measure({name: NETWORKS[name] for name in options.networks}, CPU_ROUNDS)
         yield peers.table(measured, CPU_ROUNDS)
         peers.draw(measured, output.with_suffix(".png"))

@@ -22,6 +22,7 @@ from datasets_prep.reds import REDS
 from datasets_prep.sr_benchmarks import SR_BENCHMARKS
 from datasets_prep.verify import is_begun, verify
 from datasets_prep.views import CropRule
+from deeprftv2_arch.common.standard_streams import open_closed_streams
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.common.system_faults import system_fault
 from deeprftv2_arch.common.working_folder import working_folder
@@ -339,6 +340,7 @@ def _request(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Re
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    open_closed_streams()
     return _status_of(lambda: _act(arguments))
 
 

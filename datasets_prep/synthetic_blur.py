@@ -16,6 +16,7 @@ from deeprftv2_arch.common.image_bytes import read_image_bytes
 from deeprftv2_arch.common.image_format import EXTENSIONS
 from deeprftv2_arch.common.images import Image, decode, encode_png
 from deeprftv2_arch.common.listing import files_below
+from deeprftv2_arch.common.nesting import read_json
 from deeprftv2_arch.common.partial_folder import PartialFolder, is_finished
 from deeprftv2_arch.data.camera_path import length_of
 from deeprftv2_arch.data.synthetic_blur import BlurSettings, Exposure, expose_photograph
@@ -120,7 +121,10 @@ def _make(
     """Write the files of one image that are not there yet; returns what the metadata say of it."""
     record, parts = folder / _RECORDS / f"{key}.json", ("blur", "sharp", "kernels", _RECORDS)
     if record.exists():
-        return dict(json.loads(record.read_text(encoding="utf-8")))
+        try:
+            return dict(read_json(record.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise PreparationError(f"{record} is damaged ({error}): delete it, it is made again") from error
     for part in parts:
         (folder / part).mkdir(exist_ok=True)
     blurred, sharp, exposure = expose_photograph(settings, rng, _read(photograph))

@@ -1,6 +1,7 @@
 """Figures for print, and the files of an analysis."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class AnalysisFiles:
                 buffer = buffers[self._path(name, suffix)] = BytesIO()
                 with matplotlib.rc_context(STYLE):
                     figure.savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH[suffix])
-        for path, buffer in buffers.items():
-            write_atomically(path, buffer.getvalue(), "choose another by -o")
+        with ExitStack() as complete:  # all of them get their names, or none
+            for path, buffer in buffers.items():
+                complete.enter_context(written_whole(path, "choose another by -o")).write_bytes(buffer.getvalue())
 
     def __str__(self) -> str:
         return f"{self.base}: figures (.png, .pdf) and arrays (.npz)"

@@ -13,6 +13,7 @@ from deeprftv2_arch.checkpoints.recognition import describe, mismatch, require_b
 from deeprftv2_arch.checkpoints.told_arguments import told_arguments
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error
 from deeprftv2_arch.networks.cards import card_of_weights
+from deeprftv2_arch.networks.layers_bound import layers_bounded
 
 
 def network_of_checkpoint(path: Path) -> nn.Module:
@@ -101,7 +102,7 @@ def check_whole(state: Mapping[str, Tensor], names: Mapping[str, str] | None = N
     """
     card = require_buildable(state)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), layers_bounded():
             network = card.build(state)
     except (DeepRFTv2Error, RuntimeError) as error:  # the latter for tensors of impossible sizes
         raise CheckpointError(str(error).splitlines()[0]) from error

@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.numpy_numbers import numpy_numbers
+from deeprftv2_arch.checkpoints.pickle_depth import require_shallow
 from deeprftv2_arch.checkpoints.recognition import describe, difference, mismatch
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
@@ -28,7 +30,9 @@ SUPPORTED = frozenset(
 )
 MOST_WEIGHTS = 100_000  # twenty times those of the largest network here
 MOST_SHARED = 2  # times that weights may be as large as what they share, as where two have one storage
-LONGEST_LIST = 1 << 24  # bytes of the list of an archive's tensors; takes some seconds, and MOST_WEIGHTS go into it
+LONGEST_LIST = 1 << 24  # bytes of a file's list of tensors; takes some seconds, and MOST_WEIGHTS go into it
+ARCHIVE = b"PK\x03\x04"  # begins what torch.save writes; PyTorch before 1.6 wrote so many pickles, then the tensors
+PICKLES = 5
 TORN = "torn or no checkpoint; fetch or write it again"
 DISTRIBUTED = "module."  # what DistributedDataParallel puts before a name
 COMPILED = re.compile(r"(?<![^.])_orig_mod\.")  # and torch.compile, also within a name if a part alone was compiled
@@ -68,9 +72,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             objects, which are not executed.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ValueError("a pipe or a device, which would be waited for")
         if is_safetensors(path):
             return dict(read_safetensors(path))
-        _check_sums(path)
+        _require_sound(path)
         with warnings.catch_warnings(), numpy_numbers():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # what hinders is said below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -92,17 +98,34 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _check_sums(path: Path) -> None:
-    """Raise unless all parts of an archive are as they were written, which ``torch.load`` does not check."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                raise zipfile.BadZipFile("packed, which torch.save never does: a small file could fill the memory")
-            if any(part.file_size > LONGEST_LIST for part in archive.infolist() if part.filename.endswith("data.pkl")):
-                raise zipfile.BadZipFile("a list of millions of tensors")
-            damaged = archive.testzip()
+def _require_sound(path: Path) -> None:
+    """Raise where ``torch.load`` would not notice damage, or would take more than a file of its size may take.
+
+    Raises:
+        BadZipFile: A part of an archive is not as it was written, or larger than those of ``torch.save``.
+        ValueError: A list of tensors is too long, nested too deeply, or torn.
+    """
+    with path.open("rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            file.seek(0)
+            start = BytesIO(file.read(LONGEST_LIST))  # with all pickles, or it is too long
+            for _ in range(PICKLES):
+                if start.tell() == path.stat().st_size:  # torch.load says what is missing
+                    break
+                require_shallow(start)
+            return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if sum(part.file_size for part in parts) > path.stat().st_size:
+            raise zipfile.BadZipFile("packed, which torch.save never does: a small file could fill the memory")
+        damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        for part in parts:
+            if part.filename.lower().endswith("data.pkl"):  # as torch.load finds it, in letters of any case
+                if part.file_size > LONGEST_LIST:
+                    raise ValueError("a list of millions of tensors")
+                require_shallow(BytesIO(archive.read(part)))
 
 
 def _reason(path: Path, error: pickle.UnpicklingError) -> str:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_metadata
+from deeprftv2_arch.common.nesting import read_json
 from deeprftv2_arch.errors import CheckpointError, DeepRFTv2Error, shown
 from deeprftv2_arch.networks.card import NetworkCard
 
@@ -34,8 +35,8 @@ def told_arguments(path: Path, card: NetworkCard, state: Mapping[str, Tensor]) -
     if metadata.get("network") != card.name or "arguments" not in metadata:
         return {}
     try:
-        arguments = json.loads(metadata["arguments"])
-    except (ValueError, RecursionError) as error:
+        arguments = read_json(metadata["arguments"])
+    except ValueError as error:
         raise CheckpointError("the arguments in its metadata are no JSON") from error
     if not isinstance(arguments, dict):
         raise CheckpointError(f"the arguments in its metadata are {shown(arguments)} instead of names with values")

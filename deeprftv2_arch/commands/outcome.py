@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from deeprftv2_arch.common.plain_log import plain_logs
+from deeprftv2_arch.common.standard_streams import open_closed_streams
 from deeprftv2_arch.common.stopping import Stopped, signals_stop
 from deeprftv2_arch.common.system_faults import full_disks_said_once, system_fault
 from deeprftv2_arch.errors import (
@@ -31,9 +32,12 @@ INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 def errors_in_one_line(program: str) -> Iterator[None]:
     """Turn errors that the user can put right, Ctrl-C and SIGTERM into one line and their exit codes.
 
+    Streams that the caller has closed are opened first.
+
     Args:
         program: What the user typed, for the line.
     """
+    open_closed_streams()
     try:
         with signals_stop(), plain_logs(), full_disks_said_once(lambda line: _say(program, line)):
             yield

@@ -3,11 +3,19 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deeprftv2_arch.commands.network_arguments import add_network, restorer_of
-from deeprftv2_arch.errors import LONGEST_MESSAGE, OptionError, cut, escaped
+from deeprftv2_arch.commands.network_arguments import add_network, chosen_checkpoint, restorer_of
+from deeprftv2_arch.commands.outcome import is_first_on_machine
+from deeprftv2_arch.common.stopping import stop_if_asked
+from deeprftv2_arch.errors import LONGEST_MESSAGE, DeepRFTv2Error, OptionError, cut, escaped
+
+if TYPE_CHECKING:
+    from deeprftv2_arch.restoring.batch.outcome import Outcome, Tell
+    from deeprftv2_arch.restoring.batch.plan import Plan
+    from deeprftv2_arch.restoring.batch.shares import Share
 
 FORMATS = ("png", "jpg", "webp", "tif")
 FAILED = 1  # exit code where an input could not be restored
@@ -24,8 +32,8 @@ Without --checkpoint it is the network that comes with the package, for photogra
 
 Inputs are images, videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as in the
 folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written outside of
-OUT, and what is in OUT already is not restored again. For a single file OUT may be the name of the result, such as
-photo_sharp.png.
+OUT, and what is in OUT already is not restored again; if it is not the result of the same file by the same network,
+that is said. For a single file OUT may be the name of the result, such as photo_sharp.png.
 
 Images are PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, and AVIF and HEIC with packages that are named where they are
 missing. They become PNGs, which lose nothing (--format jpg for small files): photo.jpg becomes photo.png, or
@@ -40,9 +48,11 @@ sizes are even: an odd last row or column is there twice. They need the package 
 What does not fit into the memory is restored in overlapping tiles. An input that cannot be restored does not stop the
 others; all such are named at the end, and how many files of other kinds the folders hold.
 
-Several processes share the inputs: "torchrun --nproc_per_node 8 -m deeprftv2_arch restore ..." takes a GPU for each and
-tells of all together; --shard 3/8 is the third of eight jobs of an array. They share the frames of a video, too, which
-the last of them puts together. Each file is what one process makes of it.
+All GPUs of the machine share the inputs, or those that are named (--device cuda:0,cuda:2). Further processes share them
+as well: "torchrun --nproc_per_node 8 -m deeprftv2_arch restore ..." takes a GPU for each and tells of all together;
+--shard 3/8 is the third of eight jobs of an array. They share the frames of a video, too, which the last of them puts
+together. Each file is what one process makes of it. If one of several is killed, the file in its work is lost, and
+said to be.
 
 Exit code: 0 if all results are there, 1 if some inputs could not be restored, 2 if nothing was done because of a
 mistake in the command line, the option file or the checkpoint. Ctrl-C (130) and SIGTERM (143) drop the image in
@@ -132,20 +142,76 @@ def _folder(word: str) -> Path:
 
 
 def _restore(args: argparse.Namespace) -> Iterator[str]:
-    from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from deeprftv2_arch.restoring.batch.outcome import Refusal
     from deeprftv2_arch.restoring.batch.plan import plan
-    from deeprftv2_arch.restoring.batch.restore_files import restore_files
     from deeprftv2_arch.restoring.batch.shares import find_share, joined, of_all
-    from deeprftv2_arch.restoring.image_files import MAX_PIXELS, silence_image_decoders
-    from deeprftv2_arch.restoring.kernels import last_estimator
 
     if not 1 <= args.quality <= 100:
         raise OptionError(f"--quality: expected a number in 1..100, got {args.quality}")
     share = find_share(args.shard)
     planned = plan(args.inputs, args.out, args.compare, args.save_kernels, args.format)
-    if args.device is None:
-        args.device = share.device()
+    mine = share.of(planned, films_as_wholes=args.overwrite)
+    if share.local_rank is None:
+        outcome = _restore_share(args, share, mine)
+        yield from _told(args, outcome)
+        _end_by(outcome)
+        return
+    with joined(share):
+        found: Outcome | Refusal
+        try:
+            found = _restore_share(args, share, mine)
+        except DeepRFTv2Error as error:
+            found = Refusal(error, mine)
+        whole = of_all(found, share)
+        if whole is not None:
+            yield from _told(args, whole)
+    stop_if_asked()
+    if whole is not None:
+        _end_by(whole)
+
+
+def _told(args: argparse.Namespace, outcome: "Outcome") -> Iterator[str]:
+    for failure in outcome.failures:
+        sys.stderr.write(f"{cut(escaped(failure), LONGEST_MESSAGE)}\n")
+    yield f"{args.out}: {outcome}"
+
+
+def _end_by(outcome: "Outcome") -> None:
+    if outcome.stop is not None:
+        raise outcome.stop
+    if outcome.failures:
+        raise SystemExit(FAILED)
+
+
+def _restore_share(args: argparse.Namespace, share: "Share", plan: "Plan") -> "Outcome":
+    """Restore what is this process's: itself, or with processes of its own for several GPUs, or under a launcher."""
+    from deeprftv2_arch.restoring.batch.plan import is_video
+    from deeprftv2_arch.restoring.batch.shares import Share
+    from deeprftv2_arch.restoring.batch.supervising import supervise
+
+    devices = share.devices(args.device)
+    if not any(is_video(job.source) for job in plan.jobs):
+        devices = devices[: max(1, len(plan.jobs))]
+    if args.options is None:
+        args.checkpoint = chosen_checkpoint(args)  # said once
+    if share.local_rank is None and len(devices) == 1:
+        return _restore_on(devices[0], True, args, plan, lambda *_: None)
+    is_first = is_first_on_machine()  # whose bars stand for those of all
+    works = [partial(_restore_on, device, is_first and number == 0, args) for number, device in enumerate(devices)]
+    plans = [Share(number, len(devices)).of(plan, films_as_wholes=args.overwrite) for number in range(len(devices))]
+    return supervise(works, plans, are_others_left=share.count > 1)
+
+
+def _restore_on(device: str | None, progress: bool, args: argparse.Namespace, plan: "Plan", tell: "Tell") -> "Outcome":
+    """Restore on one device, in this process."""
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from deeprftv2_arch.restoring.batch.restore_files import restore_files
+    from deeprftv2_arch.restoring.image_files import MAX_PIXELS, silence_image_decoders
+    from deeprftv2_arch.restoring.kernels import last_estimator
+
+    args.device = device
     restorer = restorer_of(
         args,
         tile=args.tile and tuple(args.tile),
@@ -154,31 +220,11 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
     )
     if args.save_kernels:
         last_estimator(restorer.network)  # refused now rather than once for every image
-    _make_folder(planned.folder)
-    restorer.progress = True
+    _make_folder(plan.folder)
+    restorer.progress = progress
     silence_image_decoders()
-    with joined(share):
-        with logging_redirect_tqdm():  # so that no warning is written into a bar
-            outcome = restore_files(
-                restorer,
-                share.of(planned, films_as_wholes=args.overwrite),
-                planned.folder,
-                args.overwrite,
-                args.quality,
-                args.strip,
-            )
-        whole = of_all(outcome, share)
-    if whole is None:
-        if outcome.stop is not None:
-            raise outcome.stop
-        return
-    for failure in whole.failures:
-        sys.stderr.write(f"{cut(escaped(failure), LONGEST_MESSAGE)}\n")
-    yield f"{args.out}: {whole}"
-    if outcome.stop is not None:
-        raise outcome.stop
-    if whole.failures:
-        raise SystemExit(FAILED)
+    with logging_redirect_tqdm():  # so that no warning is written into a bar
+        return restore_files(restorer, plan, plan.folder, args.overwrite, args.quality, args.strip, tell)
 
 
 def _make_folder(folder: Path) -> None:

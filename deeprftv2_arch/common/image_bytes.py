@@ -1,6 +1,7 @@
 """Files of images, which are looked at before they are read."""
 
 import mmap
+import stat
 from pathlib import Path
 
 from deeprftv2_arch.common.image_format import read_header
@@ -15,9 +16,12 @@ def read_image_bytes(path: Path) -> bytes:
 
     Raises:
         OSError: It cannot be read.
-        PreparationError: It is too long; the message lacks its name.
+        PreparationError: It is too long, or nothing that keeps bytes; the message lacks its name.
     """
-    size = path.stat().st_size
+    found = path.stat()
+    size = found.st_size
+    if not stat.S_ISREG(found.st_mode):  # such as a pipe, which would be waited for
+        raise PreparationError("is no file that holds an image; take it away")
     if size > BYTES_BESIDE:
         with (
             path.open("rb") as file,

@@ -174,6 +174,12 @@ def jpeg_segments(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
 
     What follows the end, such as the short film that some phones put there, is not looked at.
     """
+    for marker, start, end in _jpeg_places(data):
+        yield marker, bytes(data[start:end])
+
+
+def _jpeg_places(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, and begin and end of the content, of every segment."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -181,7 +187,7 @@ def jpeg_segments(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
             position += 1 if marker == _FILL else 2
             continue
         end = position + 2 + int(struct.unpack(">H", data[position + 2 : position + 4])[0])
-        yield marker, bytes(data[position + 4 : end])
+        yield marker, position + 4, end
         position = end
         if marker == _START_OF_SCAN:
             following = _AFTER_SCAN.search(data, position)
@@ -189,8 +195,14 @@ def jpeg_segments(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
                 return
             position = following.start()
             if data[position + 1] == _END:
-                yield _END, b""
+                yield _END, position + 2, position + 2
                 return
+
+
+def behind_jpeg(data: bytes) -> bytes:
+    """Return what follows the end of a JPEG, without the zeros and ends of lines that some programs add."""
+    end = next((end for marker, _, end in _jpeg_places(data) if marker == _END), len(data))
+    return data[end:].strip(b"\0\r\n ")
 
 
 def jpeg_reaches_its_end(data: bytes) -> bool:

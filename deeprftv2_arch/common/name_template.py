@@ -10,14 +10,11 @@ def expected_name(template: str, truth: str) -> str:
     Raises:
         ValueError: The template is malformed, or has no place for the name.
     """
+    before, place, after = template.partition("{}")
+    if not place or set("{}") & set(before + after):
+        raise ValueError(f"expected {{}} once, and no other braces, in {template!r}")
     path = PurePosixPath(truth)
-    try:
-        name = template.format(path.name)
-    except (IndexError, KeyError) as error:
-        raise ValueError(f"no {{}} alone in {template!r}") from error
-    if "{" not in template:
-        raise ValueError(f"no {{}} in {template!r}")
-    return str(path.with_name(name))
+    return str(path.with_name(f"{before}{path.name}{after}"))
 
 
 def fitting_template(degraded: Collection[str], truths: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-from deeprftv2_arch.common.stopping import SIGNALS, let_parent_alone_end, signals_held, signals_wait, stop_if_asked
+from deeprftv2_arch.common.stopping import let_parent_alone_end, signals_held, signals_wait, stop_if_asked
 from deeprftv2_arch.errors import PreparationError
 
 Item = TypeVar("Item")
@@ -76,7 +76,7 @@ def _bounded_map(
 ) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
     for item in items:
-        with signals_wait(), signals_held(*SIGNALS):  # it may start a process, which is not to be left half done
+        with signals_wait(), signals_held():  # it may start a process, which is not to be left half done
             waiting.append(pool.submit(function, item))
         stop_if_asked()
         if len(waiting) == limit:

@@ -7,6 +7,7 @@ from typing import Any
 
 from deeprftv2_arch.common.atomic import flush_folder, is_left_over, write_atomically
 from deeprftv2_arch.common.locking import FileLock
+from deeprftv2_arch.common.nesting import read_json
 from deeprftv2_arch.errors import PreparationError, WriteError
 
 LOCK_NAME = ".lock"  # of the file in a partial folder that is locked while the folder is being filled
@@ -30,7 +31,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """Read what the metadata file of ``folder`` says; an empty dictionary where there is none."""
     path = metadata_path(folder)
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = read_json(path.read_text(encoding="utf-8"))
         if not (isinstance(metadata, dict) and isinstance(metadata.get("settings", {}), dict)):
             raise ValueError("no settings by name")
     except (FileNotFoundError, NotADirectoryError):

@@ -141,8 +141,8 @@ if hasattr(os, "register_at_fork"):
 def let_parent_alone_end() -> None:
     """In a worker whose parent still needs it when all processes have got SIGTERM, as from Slurm and ``timeout``.
 
-    To be called where a process has been started under :func:`signals_held` with SIGTERM, which stays held back; where
-    a system does not say who has sent a signal, it ends the worker.
+    To be called where a process has been started under :func:`signals_held`, and its signals are held still; where a
+    system does not say who has sent a signal, it ends the worker.
     """
     if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=_end_for_parent, daemon=True).start()
@@ -157,15 +157,16 @@ def _end_for_parent() -> None:
 
 
 @contextmanager
-def signals_held(*numbers: signal.Signals) -> Iterator[None]:
-    """Hold signals back, Ctrl-C by default, within a with-block, and from all processes that are started in it.
+def signals_held() -> Iterator[None]:
+    """Have the system hold both signals back within a with-block, and from all processes that are started in it.
 
-    For processes that are started anew: until they have read their program they cannot say that it is not for them.
+    Those cannot say that a signal is not for them before they have read their program. Also for what swallows the
+    exception of a handler; all else is for :func:`signals_wait`.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, numbers or {signal.SIGINT})
+    before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

@@ -1,15 +1,25 @@
 """Directories of TIFF, which also hold Exif: read, and changed or added to where nothing else moves."""
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+import numpy as np
 
 ORIENTATION, PROFILE, XMP, EXIF = 274, 34675, 700, 34665  # tags
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXTRA_SAMPLES = 338
 PLAIN_ALPHA = 2  # a value of it: colours are not multiplied by their alpha
+GPS, _INTEROPERABILITY = 34853, 40965
+_PIXEL_WIDTH, _PIXEL_HEIGHT = 40962, 40963  # of Exif
+WITHIN = (EXIF, GPS, _INTEROPERABILITY)  # directories that tags point at
+# Of a document, of who has taken an image, when, where and with what: titles, makers, names, times, ratings.
+DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, EXIF, GPS, *range(40091, 40096))
 TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of a value, by its type
+_UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}  # bytes whose order is that of the file
+_LARGEST = 2**24  # bytes of descriptions; more is an attempt to fill the memory
 _SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _MOST = 10_000  # directories of a file
 
@@ -68,12 +78,17 @@ def directories(data: memoryview) -> Iterator[Directory]:
         (at,) = struct.unpack_from(f"{order}I", data, 4)
         while at and at not in seen and len(seen) < _MOST:
             seen.add(at)
+            yield _directory(data, order, at)
             (count,) = struct.unpack_from(f"{order}H", data, at)
-            entries = dict(_entry(data, order, at + 2 + 12 * number) for number in range(count))
-            yield Directory(data, order, {tag: entry for tag, entry in entries.items() if entry.kind in _SIZES})
             (at,) = struct.unpack_from(f"{order}I", data, at + 2 + 12 * count)
     except struct.error:
         return
+
+
+def _directory(data: memoryview, order: str, at: int) -> Directory:
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    entries = dict(_entry(data, order, at + 2 + 12 * number) for number in range(count))
+    return Directory(data, order, {tag: entry for tag, entry in entries.items() if entry.kind in _SIZES})
 
 
 def _entry(data: memoryview, order: str, at: int) -> tuple[int, Entry]:
@@ -85,22 +100,110 @@ def _entry(data: memoryview, order: str, at: int) -> tuple[int, Entry]:
 
 
 def upright(exif: bytes) -> bytes:
-    """Return a block of Exif data that says that its image is upright, all else as it was."""
+    """Return a block of Exif data that says that its image is upright, and has no preview, which would not be."""
     directory = next(directories(memoryview(exif)), None)
-    entry = None if directory is None else directory.entries.get(ORIENTATION)
-    if directory is None or entry is None or entry.kind not in (_SHORT, _LONG) or entry.count != 1:
+    if directory is None:
         return exif
     changed = bytearray(exif)
-    struct.pack_into(directory.order + ("H" if entry.kind == _SHORT else "I"), changed, entry.at, 1)
+    _set_number(changed, directory, ORIENTATION, 1)
+    (at,) = struct.unpack_from(f"{directory.order}I", exif, 4)
+    (count,) = struct.unpack_from(f"{directory.order}H", exif, at)
+    behind = at + 2 + 12 * count  # where the directory of the preview is said to be
+    changed[behind : behind + 4] = bytes(len(changed[behind : behind + 4]))
     return bytes(changed)
 
 
-def with_entries(data: bytes, more: Mapping[int, bytes | tuple[int, int] | int | None]) -> bytes:
+def sized(exif: bytes, height: int, width: int) -> bytes:
+    """Return a block of Exif data that says this size of its image, if it says any."""
+    directory = next(directories(memoryview(exif)), None)
+    if directory is None or EXIF not in directory.entries:
+        return exif
+    changed = bytearray(exif)
+    try:
+        inner = _directory(directory.data, directory.order, directory.number(EXIF))
+    except struct.error:
+        return exif
+    for tag, side in ((_PIXEL_WIDTH, width), (_PIXEL_HEIGHT, height)):
+        _set_number(changed, inner, tag, side)
+    return bytes(changed)
+
+
+def _set_number(data: bytearray, directory: Directory, tag: int, value: int) -> None:
+    """Change a number where there is one, and room for it."""
+    entry = directory.entries.get(tag)
+    if (
+        entry is None
+        or entry.count != 1
+        or entry.kind not in (_SHORT, _LONG)
+        or (entry.kind == _SHORT and value >= 2**16)
+    ):
+        return
+    with suppress(struct.error):
+        struct.pack_into(directory.order + ("H" if entry.kind == _SHORT else "I"), data, entry.at, value)
+
+
+def exif_of(page: Directory) -> bytes | None:
+    """Return what a page of a TIFF says of who took it, when and where, as a block of Exif data; None if nothing."""
+    start = next(order for order, sign in TIFF_ORDERS.items() if sign == page.order)
+    tags = [tag for tag in DESCRIPTIVE if tag in page.entries]
+    if not tags:
+        return None
+    try:
+        records, values = _moved(page, tags, page.order, 8 + 2 + 12 * len(tags) + 4)
+    except struct.error:
+        return None
+    return start + struct.pack(f"{page.order}IH", 8, len(records)) + b"".join(records.values()) + bytes(4) + values
+
+
+def _moved(source: Directory, tags: Sequence[int], order: str, at: int) -> tuple[dict[int, bytes], bytes]:
+    """Return entries of a directory as entries of another file, and their values, which are to be at a certain place.
+
+    Directories within it come with it, but none within these but that of interoperability.
+
+    Raises:
+        struct.error: It points outside of its file, or is too large.
+    """
+    records: dict[int, bytes] = {}
+    values = bytearray()
+    for tag in sorted(tags):
+        entry = source.entries[tag]
+        place = at + len(values)
+        if tag in WITHIN:
+            inner = _directory(source.data, source.order, source.number(tag))
+            names = [
+                name for name in inner.entries if name not in WITHIN or (tag == EXIF and name == _INTEROPERABILITY)
+            ]
+            inner_records, inner_values = _moved(inner, names, order, place + 2 + 12 * len(names) + 4)
+            records[tag] = struct.pack(f"{order}HHII", tag, _LONG, 1, place)
+            content = struct.pack(f"{order}H", len(names)) + b"".join(inner_records.values()) + bytes(4) + inner_values
+        else:
+            stored = source.content(tag)
+            if stored is None or len(values) + len(stored) > _LARGEST:
+                raise struct.error("points outside of its file, or is too large")
+            unit = _UNITS.get(entry.kind, 1)
+            if source.order != order and unit > 1:
+                stored = np.frombuffer(stored, f"u{unit}").byteswap().tobytes()
+            is_short = len(stored) <= 4
+            records[tag] = struct.pack(f"{order}HHI", tag, entry.kind, entry.count) + (
+                stored.ljust(4, b"\0") if is_short else struct.pack(f"{order}I", place)
+            )
+            content = b"" if is_short else stored
+        values += content + b"\0" * (len(content) % 2)
+    return records, bytes(values)
+
+
+def with_entries(
+    data: bytes, more: Mapping[int, bytes | tuple[int, int] | int | None], exif: bytes | None = None
+) -> bytes:
     """Return a TIFF with its first page alone, with more tags or others in place of those that it has.
 
     Args:
         data: The file.
         more: Bytes, a fraction, or a number, by the tag; None for a tag that is left out.
+        exif: A block of Exif data that the page is to have as well.
+
+    Raises:
+        struct.error: The Exif data are damaged.
     """
     order = TIFF_ORDERS[data[:4]]
     (at,) = struct.unpack_from(f"{order}I", data, 4)
@@ -125,6 +228,11 @@ def with_entries(data: bytes, more: Mapping[int, bytes | tuple[int, int] | int |
             packed[tag] = struct.pack(f"{order}HHII", tag, 1 if tag == XMP else _UNDEFINED, len(value), len(result))
             result += value
     result += b"\0" * (len(result) % 2)
+    source = next(directories(memoryview(exif or b"")), None)
+    if source is not None:
+        records, values = _moved(source, [tag for tag in DESCRIPTIVE if tag in source.entries], order, len(result))
+        packed |= records
+        result += values
     struct.pack_into(f"{order}I", result, 4, len(result))
     result += struct.pack(f"{order}H", len(packed)) + b"".join(packed[tag] for tag in sorted(packed)) + bytes(4)
     return bytes(result)

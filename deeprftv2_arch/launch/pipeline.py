@@ -27,6 +27,7 @@ from deeprftv2_arch.launch.processes import Process, begin_process, only_run_in,
 from deeprftv2_arch.launch.rehearsal import Rehearsed
 from deeprftv2_arch.launch.resume import load_resume_state, unvalidated
 from deeprftv2_arch.launch.stoppable import Progress, StoppableBatches, saved_where_stopped
+from deeprftv2_arch.models.state_check import require_fitting
 from deeprftv2_arch.models.training_model import TrainingModel
 from deeprftv2_arch.options.arguments import Arguments
 from deeprftv2_arch.options.loading import Options, Run, check_first_weights, load_options
@@ -61,8 +62,7 @@ def run_training(arguments: Arguments, root: Path) -> None:
             repair_wandb()
         rehearsed = Rehearsed(opt, train_loader, run.file)
         model: Any = rehearsed.model
-        if state is not None and isinstance(model, TrainingModel):
-            model.require_fitting(state)
+        _require_fitting(state, model)
         tb_loggers: list[Any] = []
         held_out: list[Any] = []
         progress = Progress()
@@ -114,6 +114,14 @@ def _training_loader(run: Run, process: Process, dataset: Any, state: dict[str, 
     require_a_batch(run, process, dataset)
     # For the step that is tried alone; the loop has BasicSR's own.
     return DataLoader(dataset, run.content["datasets"]["train"]["batch_size_per_gpu"])
+
+
+def _require_fitting(state: dict[str, Any] | None, model: Any) -> None:
+    """Refuse a state that is damaged or another training's, also for a model of BasicSR's, which would take it."""
+    if state is not None and isinstance(model, TrainingModel):
+        model.require_fitting(state)
+    elif state is not None:
+        require_fitting(state, model.optimizers, model.schedulers)
 
 
 def _validate_left(

@@ -1,6 +1,5 @@
 """A training loop that a signal ends between two steps, with everything saved."""
 
-import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -38,7 +37,7 @@ class StoppableBatches:
     def __iter__(self) -> Iterator[Any]:
         self.first()
         self._stop_together()
-        with signals_held(signal.SIGTERM):  # until the workers can say what they do about it
+        with signals_held():  # until the workers can say what they do about it
             batches = iter(self.loader)
         for batch in batches:
             yield batch

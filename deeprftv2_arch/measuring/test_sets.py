@@ -117,6 +117,8 @@ def parts_of(dataset: ImagePairDataset, names: Collection[str]) -> dict[str, fro
         return {}
     try:
         groups = (read_metadata(dataset.lq.root).get("settings") or {}).get("groups") or {}
+        return {name: frozenset(groups[name]) for name in names if name in groups}
     except PreparationError as error:
         raise DataError(str(error)) from error
-    return {name: frozenset(groups[name]) for name in names if name in groups}
+    except TypeError as error:
+        raise DataError(f"{dataset.lq.root}: its groups of images are damaged; prepare it again") from error

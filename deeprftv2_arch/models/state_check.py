@@ -4,8 +4,9 @@ A state comes from a file, which may be damaged in ways that its checksums do no
 it is checked before any of it is taken.
 """
 
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
-from deeprftv2_arch.errors import shown
+from deeprftv2_arch.common.nesting import is_bounded
+from deeprftv2_arch.errors import CheckpointError, shown
 from deeprftv2_arch.options.muon import Muon
 
 GROUP_NUMBERS = ("lr", "initial_lr", "betas", "eps", "weight_decay", "momentum")
@@ -31,46 +33,79 @@ def is_whole_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
-def state_faults(state: Mapping[str, Any], optimizers: Sequence[Optimizer], schedulers: Sequence[Any]) -> Iterator[str]:
-    """Name what in a training state is damaged or of another training.
+def require_fitting(
+    state: Mapping[str, Any],
+    optimizers: Sequence[Optimizer],
+    schedulers: Sequence[Any],
+    better: Mapping[str, str] | None = None,
+    learning: Collection[Tensor] = (),
+) -> None:
+    """Refuse a training state that is damaged or another training's.
 
     Args:
         state: What was read from a file.
         optimizers: Those of the training that is to take it up.
         schedulers: Its schedules.
+        better: Whether ``higher`` or ``lower`` values are, by the names of its metrics.
+        learning: Weights that get a gradient in every step.
+
+    Raises:
+        CheckpointError: It is.
     """
+    fault = next(_faults(state, optimizers, schedulers, better or {}, set(map(id, learning))), None)
+    if fault is not None:
+        raise CheckpointError(
+            f"the training state of iteration {shown(state.get('iter'))} does not fit the network and optimiser of the "
+            f"option file ({fault}); resume with the options that it was saved with, or from another state"
+        )
+
+
+def _faults(
+    state: Mapping[str, Any],
+    optimizers: Sequence[Optimizer],
+    schedulers: Sequence[Any],
+    better: Mapping[str, str],
+    learning: set[int],
+) -> Iterator[str]:
     if not _is_plain(state):
         yield "it is nested too deeply, or has a tensor that is no array of its own"
         return
     for name in ("iter", "epoch"):
         if not is_whole_number(state.get(name)):
             yield f"{name} is no number"
-    for name, wanted in (("optimizers", optimizers), ("schedulers", schedulers)):
-        found = state.get(name)
-        if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
-            yield f"{name} are no list of states"
-        elif len(found) != len(wanted):
-            yield f"has {len(found)} {name}, and this training {len(wanted)}"
-        else:
-            check: Any = _optimizer_faults if name == "optimizers" else _schedule_faults
-            for part, own in zip(found, wanted, strict=True):
-                yield from check(part, own)
-    yield from _other_faults(state)
+            return
+    iteration, scaler = state["iter"], state.get("grad_scaler", {})
+    if state["epoch"] > iteration:
+        yield f"it says epoch {shown(state['epoch'])}, and an epoch has at least one iteration"
+    for name, count in (("optimizers", len(optimizers)), ("schedulers", len(schedulers))):
+        fault = _list_fault(name, state.get(name), count)
+        if fault is not None:
+            yield fault
+            return
+    for found, optimizer in zip(state["optimizers"], optimizers, strict=True):
+        yield from _optimizer_faults(found, optimizer, iteration, learning, scaler != {})
+    for found, schedule in zip(state["schedulers"], schedulers, strict=True):
+        yield from _schedule_faults(found, schedule, iteration)
+    if not isinstance(scaler, dict) or (scaler and not all(_is_number(scaler.get(name)) for name in SCALE)):
+        yield "grad_scaler is damaged"
+    yield from _other_faults(state, better)
+
+
+def _list_fault(name: str, found: Any, count: int) -> str | None:
+    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
+        return f"{name} are no list of states"
+    return f"has {len(found)} {name}, and this training {count}" if len(found) != count else None
 
 
 def _is_plain(state: object) -> bool:
     """Tell whether tensors are arrays with all their values in memory, and nothing is nested deeper than states are."""
-    level: list[Any] = [state]
-    for _ in range(DEEPEST):
-        if not all(_is_array(value) for value in level if isinstance(value, Tensor)):
-            return False
-        groups = [value.values() if isinstance(value, Mapping) else value for value in level if _is_nested(value)]
-        level = [value for group in groups for value in group]
-    return not level
+    return is_bounded(state, DEEPEST) and _has_arrays(state)
 
 
-def _is_nested(value: object) -> bool:
-    return isinstance(value, Mapping | list | tuple)
+def _has_arrays(value: Any) -> bool:
+    if isinstance(value, Mapping | list | tuple):
+        return all(map(_has_arrays, value.values() if isinstance(value, Mapping) else value))
+    return not isinstance(value, Tensor) or _is_array(value)
 
 
 def _is_array(tensor: Tensor) -> bool:
@@ -81,7 +116,9 @@ def _is_array(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
-def _optimizer_faults(found: Mapping[str, Any], optimizer: Optimizer) -> Iterator[str]:
+def _optimizer_faults(
+    found: Mapping[str, Any], optimizer: Optimizer, iteration: int, learning: set[int], is_scaled: bool
+) -> Iterator[str]:
     groups, own = found.get("param_groups"), optimizer.state_dict()["param_groups"]
     if not isinstance(groups, list) or len(groups) != len(own):
         yield "the optimiser is another one"
@@ -91,9 +128,47 @@ def _optimizer_faults(found: Mapping[str, Any], optimizer: Optimizer) -> Iterato
             yield "the optimiser is another one, or of another network"
             return
         yield from _group_faults(group, wanted)
+    moments = found.get("state")
+    weights = [(weight, group) for group in optimizer.param_groups for weight in group["params"]]
+    if not isinstance(moments, dict) or not all(
+        is_whole_number(number) and number < len(weights) and isinstance(moment, dict)
+        for number, moment in moments.items()
+    ):
+        yield "the optimiser is of another network"
+        return
     if isinstance(optimizer, Adam | AdamW | Muon):
-        weights = [(weight, "momentum" in group) for group in optimizer.param_groups for weight in group["params"]]
-        yield from _moment_faults(found.get("state"), weights, any(group.get("amsgrad") for group in own))
+        if moments or not is_scaled:  # in float16 the first steps may all have been skipped
+            yield from _missing_moments(moments, [weight for weight, _ in weights], learning)
+        for number, moment in moments.items():
+            fault = _moment_fault(moment, *weights[number], iteration)
+            if fault is not None:
+                yield f"the optimiser is damaged or of another network: weight {number} has {fault}"
+                return
+    tensors = [value for moment in moments.values() for value in moment.values() if isinstance(value, Tensor)]
+    storages = [value.untyped_storage().data_ptr() for value in tensors if value.numel() and value.dim()]
+    if len(set(storages)) < len(storages):  # a step of one would change another
+        yield "the optimiser is damaged: moments of it share their values"
+
+
+def _missing_moments(moments: Mapping[int, Any], weights: Sequence[Tensor], learning: set[int]) -> Iterator[str]:
+    if weights and not moments:
+        yield "the optimiser has no moments"
+    for number, weight in enumerate(weights):
+        if id(weight) in learning and number not in moments:
+            yield f"the optimiser has no moments of weight {number}"
+
+
+def _moment_fault(moment: Mapping[str, Any], weight: Tensor, group: Mapping[str, Any], iteration: int) -> str | None:
+    """Name what is wrong with what the optimiser keeps of a weight in a group."""
+    is_matrix = "momentum" in group  # of Muon's
+    if not is_matrix and not _is_step(moment.get("step"), iteration):
+        return f"no number of steps that there can be in {iteration} iterations"
+    for name in ("momentum_buffer",) if is_matrix else MOMENTS + ("max_exp_avg_sq",) * bool(group.get("amsgrad")):
+        if not _fits(moment.get(name), weight):
+            return f"no {name} of its shape"
+        if not moment[name].isfinite().all() or (name.endswith("_sq") and (moment[name] < 0).any()):
+            return f"values in {name} that it cannot have"
+    return None
 
 
 def _group_faults(group: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
@@ -111,47 +186,17 @@ def _group_faults(group: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterat
         yield "the optimiser is another one: betas are not in 0..1"
 
 
-def _moment_faults(moments: Any, weights: Sequence[tuple[Tensor, bool]], is_amsgrad: bool) -> Iterator[str]:
-    """Check the moments of weights, each with whether it is one of :class:`Muon`'s matrices."""
-    if not isinstance(moments, dict) or (weights and not moments):
-        yield "the optimiser has no moments"
-        return
-    storages: set[int] = set()
-    held = 0
-    for number, moment in moments.items():
-        if not is_whole_number(number) or number >= len(weights) or not isinstance(moment, dict):
-            yield "the optimiser is of another network"
-            return
-        weight, is_matrix = weights[number]
-        if not is_matrix and not _is_step(moment.get("step")):
-            yield f"the optimiser has no number of steps for weight {number}"
-            return
-        names = ("momentum_buffer",) if is_matrix else MOMENTS + ("max_exp_avg_sq",) * is_amsgrad
-        name = next((name for name in names if not _fits(moment.get(name), weight)), None)
-        if name is not None:
-            yield f"the optimiser is of another network: {name} of weight {number} is missing or of another shape"
-            return
-        for name in names:
-            storages.add(moment[name].untyped_storage().data_ptr())
-            if not moment[name].isfinite().all() or (name.endswith("_sq") and (moment[name] < 0).any()):
-                yield f"the optimiser is damaged: {name} of weight {number} has values that it cannot have"
-                return
-        held += len(names) if weight.numel() else 0
-    if len(storages) < held:  # a step of one would change another
-        yield "the optimiser is damaged: moments of it share their values"
-
-
-def _is_step(value: Any) -> bool:
+def _is_step(value: Any, iteration: int) -> bool:
     if isinstance(value, Tensor):
         value = value.item() if value.numel() == 1 else None
-    return _is_number(value) and value >= 0
+    return _is_number(value) and 0 <= value <= iteration
 
 
 def _fits(value: Any, weight: Tensor) -> bool:
     return isinstance(value, Tensor) and value.shape == weight.shape and value.dtype in FLOATING
 
 
-def _schedule_faults(found: Mapping[str, Any], schedule: Any) -> Iterator[str]:
+def _schedule_faults(found: Mapping[str, Any], schedule: Any, iteration: int) -> Iterator[str]:
     strange = next(
         (name for name in found if not isinstance(name, str) or callable(getattr(schedule, name, None))), None
     )
@@ -166,17 +211,20 @@ def _schedule_faults(found: Mapping[str, Any], schedule: Any) -> Iterator[str]:
             yield f"the schedule is another one: {name} is missing"
         elif name in found and not _is_like(found[name], wanted):
             yield f"the schedule is another one: {name} is damaged"
-    if not is_whole_number(found.get("last_epoch")):
+    place: Any = found.get("last_epoch")
+    if not is_whole_number(place):
         yield "the schedule does not say where it is"
+    elif abs(iteration - 1 - place) > 1:  # BasicSR moves it from the second iteration on
+        yield f"the schedule is at {shown(place)}, and not where iteration {iteration} is"
 
 
-def _other_faults(state: Mapping[str, Any]) -> Iterator[str]:
-    scaler = state.get("grad_scaler", {})
-    if not isinstance(scaler, dict) or (scaler and not all(_is_number(scaler.get(name)) for name in SCALE)):
-        yield "grad_scaler is damaged"
+def _other_faults(state: Mapping[str, Any], better: Mapping[str, str]) -> Iterator[str]:
     best = state.get("best_metric_results", {})
-    if not isinstance(best, dict) or not all(isinstance(name, str) and _is_best(best[name]) for name in best):
-        yield "best_metric_results are damaged"
+    if not isinstance(best, dict) or not all(
+        isinstance(name, str) and isinstance(found, dict) and _are_best(found, state["iter"], better)
+        for name, found in best.items()
+    ):
+        yield "best_metric_results are damaged, or of metrics of which other values are better"
     validated = state.get("validated", [])
     if not isinstance(validated, list) or not all(isinstance(name, str) for name in validated):
         yield "validated is damaged"
@@ -185,14 +233,19 @@ def _other_faults(state: Mapping[str, Any]) -> Iterator[str]:
         yield "random_states are damaged"
 
 
-def _is_best(results: Any) -> bool:
-    return isinstance(results, dict) and all(
-        isinstance(best, dict)
-        and best.get("better") in ("higher", "lower")
-        and isinstance(best.get("val"), int | float)
-        and is_whole_number(best.get("iter"))
-        for best in results.values()
-    )
+def _are_best(results: Mapping[Any, Any], iteration: int, better: Mapping[str, str]) -> bool:
+    for metric, best in results.items():
+        direction = best.get("better") if isinstance(best, dict) else None
+        if direction not in ("higher", "lower") or direction != better.get(metric, direction):
+            return False
+        value, at = best.get("val"), best.get("iter")
+        is_infinite = isinstance(value, float) and math.isinf(value)
+        if not (_is_number(value) or is_infinite):
+            return False
+        # Before there is a value, which may be as long as there is no ground truth, the number of the iteration is -1.
+        if not (is_whole_number(at) and at <= iteration) and not (is_infinite and at == -1):
+            return False
+    return True
 
 
 def _is_random_state(state: Any) -> bool:

@@ -21,12 +21,12 @@ from torch.utils.data import DataLoader
 from deeprftv2_arch.checkpoints.io import save, save_atomically
 from deeprftv2_arch.checkpoints.weights import Weights, load_weights
 from deeprftv2_arch.common.atomic import written_whole
-from deeprftv2_arch.errors import CheckpointError, shown
+from deeprftv2_arch.errors import CheckpointError
 from deeprftv2_arch.models.concise_model import ConciseModel
 from deeprftv2_arch.models.mixed_precision import MixedPrecision
 from deeprftv2_arch.models.non_finite_guard import NonFiniteGuard
 from deeprftv2_arch.models.processes import gathered, mean_over_processes
-from deeprftv2_arch.models.state_check import state_faults
+from deeprftv2_arch.models.state_check import require_fitting
 from deeprftv2_arch.models.training_state import plain, random_state, restore_random_state, update_average
 from deeprftv2_arch.ops.scan.backends import set_backend_of_options
 from deeprftv2_arch.options.cosine_annealing import CosineAnnealingLR
@@ -102,6 +102,7 @@ class TrainingModel(ConciseModel, ABC):
         self.setup_schedulers()
         self._last_saved: tuple[int, int] | None = None
         self._validated: tuple[int, list[str]] = (0, [])
+        self._learning: list[nn.Parameter] = []  # what a rehearsal gave gradients
 
     @property
     def recipe(self) -> Any:
@@ -187,6 +188,8 @@ class TrainingModel(ConciseModel, ABC):
         with torch.compiler.set_stance("force_eager"):
             total: Any = sum(self.compute_losses().values())
             total.backward()
+        if not self.options.find_unused_parameters:  # else others may be without a gradient in the next step
+            self._learning = [weight for weight in self.net_g.parameters() if weight.grad is not None]
         self.net_g.zero_grad(set_to_none=True)
         net.load_state_dict(before)  # running means of a normalisation
         restore_random_state(random_numbers)
@@ -322,13 +325,9 @@ class TrainingModel(ConciseModel, ABC):
         Raises:
             CheckpointError: It is.
         """
-        fault = next(state_faults(resume_state, self.optimizers, self.schedulers), None)
-        if fault is not None:
-            raise CheckpointError(
-                f"the training state of iteration {shown(resume_state.get('iter'))} does not fit the network and "
-                f"optimiser of the option file ({fault}); resume with the options that it was saved with, or from "
-                "another state"
-            )
+        metrics = self.options.val.metrics or {}
+        better = {name: section.get("better", "higher") for name, section in metrics.items()}
+        require_fitting(resume_state, self.optimizers, self.schedulers, better, self._learning)
 
     def _recipe(self) -> dict[str, Any]:
         """Return the settings of optimiser and schedule that a training state brings along."""

@@ -8,6 +8,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from deeprftv2_arch.errors import OptionError, shortened
+from deeprftv2_arch.networks.layers_bound import layers_bounded
 
 
 def build_network(section: Mapping[str, Any], where: str, device: str = "cpu") -> nn.Module:
@@ -22,7 +23,7 @@ def build_network(section: Mapping[str, Any], where: str, device: str = "cpu") -
     Raises:
         OptionError: The network refuses an argument.
     """
-    with torch.device(device):
+    with torch.device(device), layers_bounded():
         network: nn.Module = construct(ARCH_REGISTRY.get(section["type"]), section, where)
     return network
 

@@ -1,5 +1,6 @@
 """Reading an option file, which may come from anybody: it holds values and names a plugin, and runs nothing."""
 
+import math
 import os
 import site
 import sys
@@ -17,7 +18,10 @@ from deeprftv2_arch.errors import LONGEST_VALUE, OptionError, shortened, shown
 Content = dict[str, Any]
 
 PLUGIN = "plugin"  # the key that names modules to import
+LONGEST = 2**20  # characters of a file
 MOST_NODES = 100_000  # values that a file holds when its aliases are unfolded
+DEEPEST = 50  # lists and sections in each other
+TOO_DEEP = f"has more than {DEEPEST} lists or sections in each other"
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _NAME_TAG = f"{_STANDARD_TAG}python/name:"
@@ -40,7 +44,11 @@ def read_option_file(path: Path) -> Content:
             nothing that may be read, or unfolds to more than an option file should hold.
     """
     try:
-        content = _parse(path.read_text(encoding="utf-8"), path.parent)
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise OptionError(f"is longer than {LONGEST:,} characters, which no option file is")
+        content = _parse(text, path.parent)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise OptionError(f"{path}: cannot read the option file: {reason}; check the path") from error
@@ -84,8 +92,6 @@ def _parse(text: str, folder: Path | None) -> Any:
         return loader.construct_document(root)
     except OptionError:
         raise
-    except RecursionError as error:
-        raise OptionError("not valid YAML: it is nested too deep") from error
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise OptionError(f"not valid YAML: {line}{shortened(error.problem or str(error))}") from error
@@ -97,18 +103,25 @@ def _parse(text: str, folder: Path | None) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also counts what aliases unfold to and refuses a key that stands twice."""
+    """PyYAML's safe loader, which also bounds what aliases unfold to, and depth, and refuses keys that stand twice."""
 
     def __init__(self, text: str, folder: Path | None) -> None:
         super().__init__(text)
         self.folder = folder
         self.nodes = 0
-        self.sizes: dict[int, int] = {}  # by the id of a node: it and all below it, aliases unfolded
+        self.level = 0  # of the node that is being composed
+        # Of a node by its id: all nodes from it on downwards, and the levels that they take, aliases unfolded.
+        self.sizes: dict[int, int] = {}
+        self.heights: dict[int, int] = {}
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        """Compose a node, unless the document has become too large with it."""
+        """Compose a node, unless the document has become too large or too deep with it."""
         before, is_alias = self.nodes, self.check_event(yaml.AliasEvent)
+        self.level += 1
+        if self.level > DEEPEST:
+            raise OptionError(TOO_DEEP)
         node = super().compose_node(parent, index)
+        self.level -= 1
         if is_alias:
             if id(node) not in self.sizes:
                 raise OptionError("not valid YAML: a value contains itself by an alias")
@@ -116,8 +129,11 @@ class _Loader(yaml.SafeLoader):
         else:
             self.nodes += 1
             self.sizes[id(node)] = self.nodes - before
+            self.heights[id(node)] = 1 + max((self.heights[id(part)] for part in _parts(node)), default=0)
         if self.nodes > MOST_NODES:
             raise OptionError(f"unfolds to more than {MOST_NODES:,} values; an option file needs no such aliases")
+        if self.heights[id(node)] > DEEPEST:
+            raise OptionError(TOO_DEEP)
         return node
 
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
@@ -135,13 +151,23 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """Construct a value, and say in which line it is none: PyYAML's own constructors expect well-formed texts."""
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{shown(node.value)} is not a finite number")
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"{shown(value)} has a character that no name has, \\0")
         except OptionError:
             raise
         except (LookupError, AttributeError, ValueError, OverflowError) as error:
             tag = node.tag.removeprefix(_STANDARD_TAG)
             reason = str(error) if isinstance(error, ValueError) else f"{shown(node.value)} is not of the type {tag}"
             raise OptionError(f"not valid YAML: line {node.start_mark.line + 1}: {shortened(reason)}") from error
+        return value
+
+
+def _parts(node: Node | None) -> Iterator[Node]:
+    for part in node.value if isinstance(node, MappingNode | SequenceNode) else ():
+        yield from part if isinstance(part, tuple) else [part]
 
 
 def _said_twice(first: ScalarNode, second: ScalarNode) -> str:

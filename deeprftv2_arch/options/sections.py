@@ -27,6 +27,10 @@ Positive: TypeAlias = Annotated[int, Strict(), Ge(1)]
 # BasicSR's own option files write such numbers as !!float 5e3.
 Count: TypeAlias = Annotated[int, Strict(), Ge(1), BeforeValidator(whole_number)]
 NotNegative: TypeAlias = Annotated[int, Strict(), Ge(0)]
+# Bounds far above what anybody uses: a slip of the finger is said, instead of a machine that stands still.
+Workers: TypeAlias = Annotated[int, Strict(), Ge(0), Lt(1025)]
+Batch: TypeAlias = Annotated[int, Strict(), Lt(65_537)]
+BatchOfBasicSR: TypeAlias = Annotated[Batch, Ge(1)]
 Seed: TypeAlias = Annotated[int, Strict(), Ge(0), Lt(2**31)]  # numpy takes 32 bits, and every rank the next one
 # Something registered, by its `type`, with its arguments.
 Registered: TypeAlias = Annotated[
@@ -76,15 +80,17 @@ class PatchStageSection(Section):
     patch_size: WholeNumber | tuple[WholeNumber, WholeNumber] = Field(
         description="Side of the patches of the degraded images in pixels, or height and width."
     )
-    batch_size: WholeNumber = Field(description="Patches per iteration, on all GPUs together.")
+    batch_size: Batch = Field(description="Patches per iteration, on all GPUs together.")
 
 
 class TrainingPairsSection(HeldOutPairsSection):
     """Pairs of images to train on."""
 
     patch_stages: list[PatchStageSection] = Field(description="Sizes of patches and batches, one stage after another.")
-    batch_size_per_gpu: Positive = Field(description="For an unmodified BasicSR, which does not know patch_stages.")
-    num_worker_per_gpu: NotNegative = Field(description="Processes that read images for one GPU.")
+    batch_size_per_gpu: BatchOfBasicSR = Field(
+        description="For an unmodified BasicSR, which does not know patch_stages."
+    )
+    num_worker_per_gpu: Workers = Field(description="Processes that read images for one GPU.")
     augment: Switch | Literal["flips"] = Field(True, description="true: flips and quarter turns; flips: no turns.")
     zero_pad: Switch = Field(
         False, description="Whether images smaller than the largest patch are continued by zeros; else refused."
@@ -118,8 +124,10 @@ class TrainingPhotographsSection(HeldOutPhotographsSection):
     """Sharp photographs that are blurred on the fly, to train on."""
 
     patch_stages: list[PatchStageSection] = Field(description="Sizes of patches and batches, one stage after another.")
-    batch_size_per_gpu: Positive = Field(description="For an unmodified BasicSR, which does not know patch_stages.")
-    num_worker_per_gpu: NotNegative = Field(description="Processes that make patches for one GPU.")
+    batch_size_per_gpu: BatchOfBasicSR = Field(
+        description="For an unmodified BasicSR, which does not know patch_stages."
+    )
+    num_worker_per_gpu: Workers = Field(description="Processes that make patches for one GPU.")
     curriculum: CurriculumSection | None = Field(None, description="Whether training begins with short paths.")
     crop_tries: Positive = Field(4, description="Places that are looked at for a patch with detail.")
     dataset_enlarge_ratio: Positive = Field(1, description="For an unmodified BasicSR: passes per epoch.")
@@ -149,8 +157,8 @@ class HeldOutKernelsSection(DataSection):
 class TrainingKernelsSection(HeldOutKernelsSection):
     """Simulated motion kernels to train on."""
 
-    batch_size_per_gpu: Annotated[int, Strict(), Ge(2)] = Field(description="Kernels per iteration and process.")
-    num_worker_per_gpu: NotNegative = Field(description="Processes that make batches; 0: none, all is in memory.")
+    batch_size_per_gpu: Annotated[Batch, Ge(2)] = Field(description="Kernels per iteration and process.")
+    num_worker_per_gpu: Workers = Field(description="Processes that make batches; 0: none, all is in memory.")
     redraw: Switch = Field(False, description="Whether every pass has new kernels.")
     dataset_enlarge_ratio: Positive = Field(1, description="For an unmodified BasicSR: passes per epoch.")
     prefetch_mode: Literal["cpu", "cuda"] | None = Field(None, description="Where batches are fetched in advance to.")
@@ -427,7 +435,7 @@ class OtherDataSection(DataSection):
 class OtherTrainingDataSection(OtherDataSection):
     """A data set of another project's to train on."""
 
-    num_worker_per_gpu: NotNegative = Field(description="Processes that read for one GPU.")
+    num_worker_per_gpu: Workers = Field(description="Processes that read for one GPU.")
 
 
 class OtherLoopSection(LoopSection):

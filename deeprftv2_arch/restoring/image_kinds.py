@@ -18,7 +18,8 @@ IMAGE_EXTENSIONS = (
     *(".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif"),
 )
 READ = "PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, AVIF and HEIC"
-_JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
+_RAW = "a raw photo of a camera"
 _REFUSED = {  # kinds that are known and not read, by their first bytes
     b"\x76\x2f\x31\x01": "an OpenEXR image",
     b"#?RADIANCE": "a Radiance HDR image",
@@ -28,6 +29,11 @@ _REFUSED = {  # kinds that are known and not read, by their first bytes
     b"\0\0\0\x0cJXL ": "a JPEG XL image",
     b"II\x2b\0": "a BigTIFF",
     b"MM\0\x2b": "a BigTIFF",
+    b"FUJIFILM": _RAW,
+    b"IIRO": _RAW,  # Olympus
+    b"IIRS": _RAW,
+    b"IIU\0": _RAW,  # Panasonic
+    b"\0\0\0\x18ftypcrx ": _RAW,  # Canon
 }
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -35,6 +41,8 @@ _GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x21, 0x2C, 0x3B
 _PNG_DECODED = {0: 2, 2: 4, 3: 4, 4: 4, 6: 4}  # most channels by the type of colour, of which one may be transparent
 _MOST_SAMPLES = 16  # bytes of a pixel: four of float32, to which double ones are turned
 _CMYK = 5  # a TIFF's photometric interpretation
+_SUBFILE, _IS_PREVIEW = 254, 1  # the tag that says what a page is for, and its bit that says so
+_PAGES_WITHIN, _DNG_VERSION, _CANON = 330, 50706, b"CR"
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Announced:
         kind: "PNG", "JPEG", "TIFF", "WebP", "BMP", "GIF", "JPEG 2000", "AVIF" or "HEIC".
         height: In pixels, as stored.
         width: In pixels, as stored.
-        loses_alpha: Whether it has alpha that is lost in decoding.
+        announces_alpha: Whether a BMP has alpha, which some versions of OpenCV do not decode.
         has_dead_alpha: Whether a decoder makes alpha of it that it has not.
         pixel_bytes: The most bytes of a pixel once it is decoded.
     """
@@ -53,7 +61,7 @@ class Announced:
     kind: str
     height: int
     width: int
-    loses_alpha: bool = False
+    announces_alpha: bool = False
     has_dead_alpha: bool = False
     pixel_bytes: int = 4
 
@@ -64,7 +72,7 @@ def announced(data: memoryview) -> Announced:
     Raises:
         PreparationError: It is no image of a kind that is read, or its header is damaged; the message lacks its name.
     """
-    start = bytes(data[:64])
+    start = bytes(data[:70])
     for signature, name in _REFUSED.items():
         if start.startswith(signature):
             raise PreparationError(f"is {name}, which is not read; convert it to one of {READ}")
@@ -84,7 +92,7 @@ def _announced(data: memoryview, start: bytes) -> Announced:
         kind = "JPEG" if header.is_jpeg else "PNG"
         return Announced(kind, header.height, header.width, pixel_bytes=bytes_of_all)
     if start[:4] in TIFF_ORDERS:
-        return _tiff(next(directories(data), None))
+        return _tiff(directories(data))
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return _webp(start)
     if start.startswith((b"GIF87a", b"GIF89a")):
@@ -92,20 +100,26 @@ def _announced(data: memoryview, start: bytes) -> Announced:
         return Announced("GIF", height, width)
     if start.startswith(b"BM"):
         return _bmp(start)
-    if start.startswith((_JP2, _J2K)):
+    if start.startswith((JP2, _J2K)):
         return _jpeg2000(data)
     if start[4:8] == b"ftyp":
         return _heif(data)
     raise PreparationError(f"is neither a PNG nor a JPEG nor another image that is read ({READ}), or damaged")
 
 
-def _tiff(page: Directory | None) -> Announced:
+def _tiff(pages: Iterator[Directory]) -> Announced:
+    page = next(pages, None)
+    has_more_pages = next(pages, None) is not None
     if page is None:
         raise PreparationError("has a damaged header, or is truncated")
+    if _DNG_VERSION in page.entries or page.data[8:10] == _CANON:
+        raise PreparationError(f"is {_RAW}, which is not read; develop it and save it as a TIFF")
+    if page.number(_SUBFILE) & _IS_PREVIEW and (has_more_pages or _PAGES_WITHIN in page.entries):
+        raise PreparationError("begins with a small preview of another image, as raw photos do; save that one anew")
     width, height = page.number(256), page.number(257)
     samples, is_cmyk = page.number(277, 1), page.number(262) == _CMYK
     bits = page.number(258, 8)  # of each sample
-    pixel_bytes = min(max(samples, 3) * max(bits // 8, 1), _MOST_SAMPLES)
+    pixel_bytes = min(max(samples, 3) * -(-bits // 8), _MOST_SAMPLES)
     return Announced("TIFF", height, width, has_dead_alpha=is_cmyk, pixel_bytes=pixel_bytes)
 
 
@@ -127,7 +141,8 @@ def _bmp(start: bytes) -> Announced:
         width, height = struct.unpack_from("<HH", start, 18)
         return Announced("BMP", height, width)
     width, height, _, bits = struct.unpack_from("<iiHH", start, 18)
-    return Announced("BMP", abs(height), abs(width), loses_alpha=bits == 32 and header_size > 40)
+    alpha = start[66:70] if bits == 32 and header_size > 52 else b""  # which bits of a pixel are alpha
+    return Announced("BMP", abs(height), abs(width), announces_alpha=any(alpha))
 
 
 def _jpeg2000(data: memoryview) -> Announced:
@@ -139,6 +154,19 @@ def _jpeg2000(data: memoryview) -> Announced:
     return Announced("JPEG 2000", height - top, width - left, pixel_bytes=8)
 
 
+def jpeg2000_samples(data: bytes) -> tuple[int, int]:
+    """Return how many samples a pixel of a JPEG 2000 has, and of how many bits the first is.
+
+    Raises:
+        PreparationError: There is no header.
+    """
+    codestream = data.find(_J2K)
+    if codestream < 0 or len(data) < codestream + 43:
+        raise PreparationError("has a damaged header, or is truncated")
+    (count,) = struct.unpack_from(">H", data, codestream + 40)
+    return int(count), (data[codestream + 42] & 0x7F) + 1
+
+
 def _heif(data: memoryview) -> Announced:
     (size,) = struct.unpack_from(">I", data, 0)
     brands = {bytes(data[at : at + 4]) for at in (8, *range(16, min(size, 256), 4))}
@@ -146,14 +174,28 @@ def _heif(data: memoryview) -> Announced:
     if kind is None:
         raise PreparationError(f"is no image of a kind that is read ({READ})")
     head = bytes(data[: 2**20])
-    sizes, at = [], head.find(b"ispe")
-    while at >= 0:  # of the image, and of the tiles and the small one that it may hold
-        sizes.append(struct.unpack_from(">II", head, at + 8))
-        at = head.find(b"ispe", at + 4)
+    # Of the image, and of the tiles and the small one that it may hold.
+    sizes = [struct.unpack_from(">II", head, at + 4) for at in _places(head, b"ispe")]
     if not sizes:
         raise PreparationError("has a damaged header, or is truncated")
     width, height = max(sizes, key=lambda size: int(size[0]) * int(size[1]))
-    return Announced(kind, height, width)
+    return Announced(kind, height, width, pixel_bytes=8 if heif_bits(head) > 8 else 4)
+
+
+def heif_bits(head: bytes) -> int:
+    """Return how many bits a sample of a HEIC or an AVIF has, by what it says to the decoders of all images in it."""
+    codes = [head[at + 2] for at in _places(head, b"av1C") if at + 2 < len(head)]
+    bits = [(12 if code & 0x20 else 10) if code & 0x40 else 8 for code in codes]
+    bits += [8 + (head[at + 17] & 7) for at in _places(head, b"hvcC") if at + 17 < len(head)]
+    return max(bits, default=8)
+
+
+def _places(head: bytes, name: bytes) -> Iterator[int]:
+    """Yield where the contents of boxes of a kind begin, at whatever depth."""
+    at = head.find(name)
+    while at >= 0:
+        yield at + 4
+        at = head.find(name, at + 4)
 
 
 def frame_count(data: bytes, kind: str) -> int:
@@ -163,7 +205,7 @@ def frame_count(data: bytes, kind: str) -> int:
             control = next((content for name, content in png_chunks(data) if name == b"acTL"), b"\0\0\0\1")
             return int.from_bytes(control[:4], "big")
         if kind == "TIFF":  # smaller versions of a page, for previews, are no pages
-            return sum(not page.number(254) & 1 for page in directories(memoryview(data)))
+            return sum(not page.number(_SUBFILE) & _IS_PREVIEW for page in directories(memoryview(data)))
         if kind == "WebP":
             return max(1, sum(name == b"ANMF" for name, _ in webp_chunks(data)))
         if kind == "GIF":

@@ -22,18 +22,22 @@ from deeprftv2_arch.common.image_format import (
     png_chunks,
 )
 from deeprftv2_arch.common.orientation import orientation_of
-from deeprftv2_arch.restoring.image_kinds import webp_chunks
+from deeprftv2_arch.restoring.boxes import box, boxes
+from deeprftv2_arch.restoring.image_kinds import JP2, webp_chunks
 
 EXIF_NAME = b"Exif\0\0"  # begins such a segment of a JPEG
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 PNG_PROFILE, PNG_EXIF, PNG_DENSITY, PNG_TEXT = b"iCCP", b"eXIf", b"pHYs", b"iTXt"
-PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # begins such a text
+PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # begins such a text: a keyword, and that it is not packed, in any language
 PNG_COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")  # the last two: of the screen of HDR images
 PNG_WORDS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8](?=["'<])""")
-_FILM_BEHIND = re.compile(rb"\xff\xd9[^\xff]{0,200}ftyp(?:mp4|iso|qt)")  # of phones, after the end of the image
-_COMMENT, _IPTC = 0xFE, 0xED  # segments of a JPEG
-_LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+# That there is a film behind the image, or a gain map, which players would look for.
+_XMP_PROMISES = re.compile(
+    rb"""\s(?:(?:GCamera|Camera):(?:MotionPhoto|MicroVideo)|hdrgm:Version)=(?:"[^"]*"|'[^']*')"""
+)
+_JP2_PROFILES = (b"\2", b"\3")  # methods of describing colours by an ICC profile, restricted or any
+JP2_EXIF, JP2_XMP = b"JpgTiffExif->JP2", bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # names of their boxes
 COLOUR_SPACE = slice(16, 20)  # of an ICC profile
 _JFIF, _JFIF_NAME = 0xE0, b"JFIF\0"
 _LONGEST_SEGMENT = 65_533  # bytes of a JPEG's segment
@@ -92,28 +96,10 @@ def read_metadata(data: bytes, kind: str, is_grey: bool) -> tuple[Metadata, int]
     return checked(found, is_grey, turned=orientation >= 5), orientation
 
 
-def losses_of(data: bytes, kind: str, kept: Metadata) -> Iterator[str]:
-    """Say what a whole file says about itself that is not kept.
-
-    Args:
-        data: The file.
-        kind: As for :func:`read_metadata`.
-        kept: What that has returned.
-    """
+def says_colours(data: bytes, kind: str) -> bool:
+    """Tell whether a whole file has a colour profile, of whatever colours."""
     reader = _READERS.get(kind)
-    if reader is not None and reader(data).profile is not None and kept.profile is None:
-        yield "its colour profile is left out, which is of other colours than the restored image has"
-    if kind != "JPEG":
-        return
-    segments = list(jpeg_segments(data))
-    if any(marker == _COMMENT for marker, _ in segments):
-        yield "its comment is left out"
-    if any(marker == _IPTC and b"8BIM\x04\x04" in content for marker, content in segments):
-        yield "its IPTC data are left out"
-    if any(marker == JPEG_EXIF and content.startswith(_LONG_XMP) for marker, content in segments):
-        yield "of its XMP the extended part is left out"
-    if _FILM_BEHIND.search(data):
-        yield "the film behind it is left out"
+    return reader is not None and reader(data).profile is not None
 
 
 def checked(found: Metadata, is_grey: bool, turned: bool = False) -> Metadata:
@@ -124,7 +110,7 @@ def checked(found: Metadata, is_grey: bool, turned: bool = False) -> Metadata:
         across, down, metric = found.density
         found = replace(found, density=(down, across, metric))
     if found.xmp is not None:
-        found = replace(found, xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", found.xmp))
+        found = replace(found, xmp=_XMP_PROMISES.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", found.xmp)))
     return found if found.exif is None else replace(found, exif=tiff.upright(found.exif))
 
 
@@ -133,8 +119,8 @@ def _of_png(data: bytes) -> Metadata:
     xmp, words = None, []
     for kind, content in png_chunks(data):
         chunks.setdefault(kind, content)
-        if kind == PNG_TEXT and content.startswith(PNG_XMP):
-            xmp = content[len(PNG_XMP) :]
+        if kind == PNG_TEXT and content.startswith(PNG_XMP[:-4]):
+            xmp = _text_of_png(content[len(PNG_XMP) - 4 :])
         elif kind in PNG_WORDS:
             words.append((kind, content))
     density = None
@@ -149,6 +135,17 @@ def _of_png(data: bytes) -> Metadata:
         density,
         tuple(words),
     )
+
+
+def _text_of_png(content: bytes) -> bytes | None:
+    """Return the text of an international text chunk, packed or not, from behind its keyword on."""
+    text = content[2:].split(b"\0", 2)[-1]
+    if content[:1] != b"\1":
+        return text
+    try:
+        return zlib.decompressobj().decompress(text, _LARGEST_PROFILE) or None
+    except zlib.error:
+        return None
 
 
 def _unpacked(chunk: bytes) -> bytes | None:
@@ -194,6 +191,33 @@ def _of_bmp(data: bytes) -> Metadata:
     return Metadata(density=(across, down, True) if min(across, down) > 0 else None)
 
 
+def _of_jpeg2000(data: bytes) -> Metadata:
+    header = box(memoryview(data), b"jp2h")
+    profile = density = None
+    for kind, content in boxes(header):
+        if kind == b"colr" and content[:1] in _JP2_PROFILES:
+            profile = profile or bytes(content[3:])
+    for kind in (b"resd", b"resc"):  # for showing, or of the camera
+        if density is None and len(sides := box(header, b"res ", kind)) >= 10:
+            over_down, under_down, over, under, power_down, power = struct.unpack_from(">HHHHbb", sides)
+            across, down = (
+                round(a / max(b, 1) * 10.0**c)
+                for a, b, c in ((over, under, power), (over_down, under_down, power_down))
+            )
+            density = (across, down, True) if 0 < min(across, down) <= max(across, down) < 2**31 else None
+    known = dict(uuids(data))
+    exif = known.get(JP2_EXIF, b"").removeprefix(EXIF_NAME)
+    return Metadata(profile or None, exif or None, known.get(JP2_XMP) or None, density=density)
+
+
+def uuids(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and content of what a JPEG 2000 holds that others than its makers have defined."""
+    if data.startswith(JP2):
+        yield from (
+            (bytes(content[:16]), bytes(content[16:])) for kind, content in boxes(memoryview(data)) if kind == b"uuid"
+        )
+
+
 def _of_tiff(data: bytes) -> Metadata:
     page = next(tiff.directories(memoryview(data)))
     density = None
@@ -203,11 +227,18 @@ def _of_tiff(data: bytes) -> Metadata:
         fractions = [struct.unpack(f"{page.order}II", side or b"") for side in sides]
         if all(part > 0 for fraction in fractions for part in fraction):
             across, down = (round(over / under / unit) for over, under in fractions)
-            density = across, down, True
-    return Metadata(page.content(tiff.PROFILE), None, page.content(tiff.XMP), density=density)
+            density = (down, across, True) if page.number(tiff.ORIENTATION) >= 5 else (across, down, True)
+    return Metadata(page.content(tiff.PROFILE), tiff.exif_of(page), page.content(tiff.XMP), density=density)
 
 
-_READERS = {"PNG": _of_png, "JPEG": _of_jpeg, "WebP": _of_webp, "TIFF": _of_tiff, "BMP": _of_bmp}
+_READERS = {
+    "PNG": _of_png,
+    "JPEG": _of_jpeg,
+    "WebP": _of_webp,
+    "TIFF": _of_tiff,
+    "BMP": _of_bmp,
+    "JPEG 2000": _of_jpeg2000,
+}
 
 
 def png_with_metadata(png: bytes, metadata: Metadata) -> bytes:
@@ -251,9 +282,7 @@ def jpeg_with_metadata(jpeg: bytes, metadata: Metadata, path: Path) -> bytes:
 
 
 def tiff_with_metadata(data: bytes, metadata: Metadata, path: Path, has_alpha: bool) -> bytes:
-    """Return a TIFF that says it, but for Exif data, of whose loss a line of the log tells."""
-    if metadata.exif is not None:
-        logger.warning("%s: Exif data are left out of TIFFs; write a PNG, a JPEG or a WebP to keep them", path)
+    """Return a TIFF that says it, of Exif data what is described there; a line of the log tells of damaged ones."""
     more: dict[int, bytes | tuple[int, int] | int] = {tiff.EXTRA_SAMPLES: tiff.PLAIN_ALPHA} if has_alpha else {}
     if metadata.profile is not None:
         more[tiff.PROFILE] = metadata.profile
@@ -262,7 +291,11 @@ def tiff_with_metadata(data: bytes, metadata: Metadata, path: Path, has_alpha: b
     if metadata.density is not None and metadata.density[2]:
         across, down, _ = metadata.density
         more |= {tiff.X_RESOLUTION: (across, 100), tiff.Y_RESOLUTION: (down, 100), tiff.RESOLUTION_UNIT: 3}
-    return tiff.with_entries(data, more) if more else data
+    try:
+        return tiff.with_entries(data, more, metadata.exif) if more or metadata.exif else data
+    except struct.error:
+        logger.warning("%s: its Exif data are left out, since they are damaged", path)
+        return tiff.with_entries(data, more)
 
 
 def lost_outside_of_png(metadata: Metadata) -> Iterator[str]:

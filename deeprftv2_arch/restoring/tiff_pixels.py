@@ -55,7 +55,7 @@ def decode_tiff(data: bytes, decode: Callable[[bytes], AnyImage | None]) -> AnyI
         grey = image if image.ndim == 2 else image[:, :, :1]
         np.subtract(np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1, grey, out=grey)
     if samples == 4 and kind == RGB and page.number(tiff.EXTRA_SAMPLES) == MULTIPLIED_ALPHA:
-        return _divided_by_alpha(image)
+        return divided_by_alpha(image)
     return image
 
 
@@ -91,11 +91,14 @@ def _separated(data: bytes, page: Directory, decode: Callable[[bytes], AnyImage 
     return pixels
 
 
-def _divided_by_alpha(image: AnyImage) -> AnyImage:
-    """Undo that colours are stored multiplied by their alpha."""
+def divided_by_alpha(image: AnyImage) -> AnyImage:
+    """Undo that colours (H, W, 4) are stored multiplied by their alpha, row by row, since there may be many."""
     peak = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
-    alpha = image[:, :, 3:].astype(np.float32)
-    colours = np.divide(
-        image[:, :, :3] * np.float32(peak), alpha, out=np.zeros((*image.shape[:2], 3), np.float32), where=alpha > 0
-    ).clip(0, peak)
-    return np.dstack([(colours.round() if peak > 1 else colours).astype(image.dtype), image[:, :, 3]])
+    result: AnyImage = image.copy()
+    for row in result:
+        alpha = row[:, 3:].astype(np.float32)
+        colours = np.divide(
+            row[:, :3] * np.float32(peak), alpha, out=np.zeros((len(row), 3), np.float32), where=alpha > 0
+        ).clip(0, peak)
+        row[:, :3] = colours.round() if peak > 1 else colours
+    return result

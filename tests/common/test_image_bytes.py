@@ -1,5 +1,6 @@
 """A file of gigabytes whose header announces a small image is refused by that, wherever images are read."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,13 @@ from deeprftv2_arch.common.image_format import PNG_SIGNATURE, png_chunk
 from deeprftv2_arch.data.image_stores import ImageFolder
 from deeprftv2_arch.errors import DataError, PreparationError
 from deeprftv2_arch.restoring.image_files import read_image
+
+
+@pytest.mark.parametrize("read", [read_image_bytes, lambda path: ImageFolder(path.parent).read("pipe")])
+def test_a_pipe_among_images_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises((DataError, PreparationError), match="is no file that holds an image"):
+        read(tmp_path / "pipe.png")
 
 
 @pytest.fixture

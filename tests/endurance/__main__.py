@@ -1,7 +1,8 @@
 """``python -m tests.endurance --minutes N``: kill, stop and damage as long as asked, and count what goes wrong.
 
-Commands that train, prepare and restore are killed, sent signals and left without room on the disk, at random, and
-then run again: what is there at any time has to be whole, and the end that of an undisturbed run to the last bit. Files
+Commands that train, prepare and restore are killed, sent signals, alone or with all that they have started, and left
+without room on the disk, as are those that measure and draw figures, at random, and then run again: what is there at
+any time has to be whole, and the end that of an undisturbed run to the last bit. Files
 of every kind are damaged at random and read: they have to be read, or refused by an error for people. A traceback, a
 death, a process that hangs or one that takes more than 2 GB is a loss. The figures of docs/reliability.md are from
 here.
@@ -18,19 +19,23 @@ from pathlib import Path
 
 import cv2
 import lmdb
+import matplotlib.backends.backend_agg
+import matplotlib.backends.backend_pdf  # noqa: F401
 import numpy as np
 import torch
 
-import deeprftv2_arch.analysis
+# So that no process imports them anew.
+import deeprftv2_arch.analysis.fft_relu
+import deeprftv2_arch.analysis.figure_files
 import deeprftv2_arch.launch.pipeline
-import deeprftv2_arch.restoring.batch.restore_files  # noqa: F401  (so that no process imports them anew)
+import deeprftv2_arch.measuring.evaluation
+import deeprftv2_arch.measuring.testing
+import deeprftv2_arch.restoring.batch.restore_files  # noqa: F401
 from tests.endurance.commands import prepare_commands
 from tests.endurance.disturbances import killed, small_disks_are_possible, stopped, without_room
 from tests.endurance.mutations import Mutations
 
-DISKS = 1
 LOST = "lost"
-MUTATIONS = 2  # times some files of every kind
 
 
 def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, str, str | None]]:
@@ -43,12 +48,10 @@ def rounds(folder: Path, generator: np.random.Generator) -> Iterator[tuple[str, 
     tried = folder / "tried"
     while True:
         for command in commands:
-            tries = [killed(command, tried, generator), stopped(command, tried, generator)]
-            tries += [without_room(command, tried, generator) for _ in range(DISKS * has_disks)]
-            for several in tries:
-                yield from ((kind, "right", fault) for kind, fault in several)
-            for _ in range(MUTATIONS):
-                yield from mutations.tried(generator)
+            disturbances = [] if command.is_brief else [killed, stopped]
+            for disturb in disturbances + [without_room] * has_disks:
+                yield from ((kind, "right", fault) for kind, fault in disturb(command, tried, generator))
+            yield from mutations.tried(generator)
 
 
 def main() -> int:

@@ -1,20 +1,33 @@
 """The commands that are killed, stopped and left without room: what they do, and when their result is right."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from launch_helpers import differences, load, training_options, write_images, write_options
+from launch_helpers import (
+    TINY_NETWORK,
+    differences,
+    evaluation_options,
+    load,
+    training_options,
+    write_images,
+    write_options,
+)
 from restoring_helpers import save_identity
 
 from deeprftv2_arch.common.atomic import is_left_over
+from deeprftv2_arch.networks.deeprftv2 import DeepRFTv2
 from tests.endurance.processes import run_command
 
 STEPS = 6
 IMAGES = 6
+ARCHIVED = "_archived_"  # in the name of a folder that BasicSR has put aside
+PAGE = 4096  # bytes, in whose multiples a small disk keeps files
+DATED = (".log", ".pdf", ".json")  # files that say when they were written, or how long that took
 
 
 @dataclass
@@ -27,8 +40,10 @@ class Command:
         torn: Tells what in a folder, at whatever time, is not whole; the other one is of an undisturbed run.
         wrong: Tells in what a folder of a finished run differs from another one.
         failed: Exit code where the disk is full.
+        is_brief: Whether it is over before a signal would say anything; it is tried on full disks alone.
         folder: Of an undisturbed run.
         seconds: How long that took.
+        size: KiB of what it wrote.
     """
 
     name: str
@@ -36,8 +51,10 @@ class Command:
     torn: Callable[[Path, Path], list[str]]
     wrong: Callable[[Path, Path], list[str]]
     failed: int
+    is_brief: bool = False
     folder: Path = Path()
     seconds: float = 0.0
+    size: int = 0
 
     def run_undisturbed(self, folder: Path) -> None:
         """Run it once, to compare with."""
@@ -47,6 +64,7 @@ class Command:
         if fault:
             raise RuntimeError(f"{self.name} fails even undisturbed: {fault}")
         self.folder, self.seconds = folder, ended.seconds
+        self.size = sum(-(-path.stat().st_size // PAGE) for path in folder.rglob("*")) * PAGE // 1024
 
 
 def prepare_commands(folder: Path) -> list[Command]:
@@ -67,6 +85,11 @@ def prepare_commands(folder: Path) -> list[Command]:
     write_options(folder / "run.yml", options)
     save_identity(folder / "net.pth")
     pairs = ["--blurred", str(folder / "train/blur"), "--sharp", str(folder / "train/sharp"), "--out", "made"]
+    write_options(folder / "test.yml", evaluation_options(folder / "val", folder / "tiny.pth", name="tiny"))
+    network = DeepRFTv2(**{name: value for name, value in TINY_NETWORK.items() if name != "type"})
+    torch.save({"params": network.state_dict()}, folder / "tiny.pth")
+    evaluated = ["-opt", str(folder / "test.yml"), "--protocol", "gopro", "--partial", "--workers", "0", "--triplets"]
+    blurred = str(folder / "train/blur/000.png")
     checkpoint = ["--checkpoint", str(folder / "net.pth"), "--device", "cpu"]
     commands = [
         Command(
@@ -75,6 +98,11 @@ def prepare_commands(folder: Path) -> list[Command]:
         Command("prep", ["prep", "pairs", *pairs, "--workers", "2"], torn_databases, wrong_files, 2),
         Command(
             "restore", ["restore", str(folder / "train/blur"), "-o", "made", *checkpoint], torn_images, wrong_files, 1
+        ),
+        Command("test", ["test", "-opt", str(folder / "test.yml")], torn_results, wrong_results, 2, is_brief=True),
+        Command("evaluate", ["evaluate", *evaluated], torn_results, wrong_results, 2, is_brief=True),
+        Command(
+            "figures", ["analyze", "fft-relu", blurred, "-o", "figure"], torn_results, wrong_results, 2, is_brief=True
         ),
     ]
     for command in commands:
@@ -104,6 +132,19 @@ def torn_trainings(folder: Path, whole: Path) -> list[str]:
     return torn
 
 
+def torn_results(folder: Path, whole: Path) -> list[str]:
+    """Return the results of measuring and figures that have their names and are not as they should be."""
+    torn = []
+    for path in folder.rglob("*"):
+        if path.name.startswith(".") or not path.is_file() or ARCHIVED in str(path):
+            continue
+        if path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix not in DATED and path.read_bytes() != (whole / path.relative_to(folder)).read_bytes():
+            torn.append(str(path))
+    return torn
+
+
 def torn_images(folder: Path, whole: Path) -> list[str]:
     """Return the images that are there and not what they should be."""
     found = [path for path in (folder / "made").glob("*") if not path.name.startswith(".")]
@@ -116,7 +157,14 @@ def wrong_training(folder: Path, whole: Path) -> list[str]:
     for name in ("models/net_g_latest.pth", f"training_states/{STEPS}.state"):
         one, other = (load(place / "experiments/tiny" / name) for place in (folder, whole))
         wrong += [f"{name}{where}" for where in differences(one, other)]
-    return wrong + [f"{path} was put aside" for path in (folder / "experiments").glob("*_archived_*/*/*.state")]
+    return wrong + [f"{path} was put aside" for path in (folder / "experiments").glob(f"*{ARCHIVED}*/*/*.state")]
+
+
+def wrong_results(folder: Path, whole: Path) -> list[str]:
+    """Return the results that are missing or not as they should be."""
+    wanted = [path for path in whole.rglob("*") if path.suffix != ".log"]
+    missing = [path for path in wanted if not (folder / path.relative_to(whole)).exists()]
+    return torn_results(folder, whole) + [f"no {path.name}" for path in missing] + left_overs(folder)
 
 
 def wrong_files(folder: Path, whole: Path) -> list[str]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.endurance.commands import Command, emptied
-from tests.endurance.processes import Ended, end_left_overs, run, run_command
+from tests.endurance.processes import Ended, Stop, end_left_overs, run, run_command
 
-KILLS = 6
+KILLS = 8
 SIGNALS = 3
 NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000  # of Linux' namespaces
-SMALLEST_DISK, LARGEST_DISK = 4, 2048  # KiB
+SMALLEST_DISK, LARGEST_DISK = 4, 2**17  # KiB
 
 # What a try was, and what was wrong with it, if anything.
 Tried = tuple[str, str | None]
@@ -55,7 +55,8 @@ def _tries(
 ) -> Iterator[Tried]:
     while len(tries) < most:
         number = signals[generator.integers(len(signals))]
-        ended = run_command(command.words, folder, (generator.uniform(0, command.seconds), number))
+        stop = Stop(generator.uniform(0, command.seconds), number, is_for_all=generator.random() < 0.5)
+        ended = run_command(command.words, folder, stop)
         right = -number if number == signal.SIGKILL else 128 + number
         fault = ended.fault(right, 0) or _named(command.torn(folder, command.folder))
         if fault or ended.is_stopped:
@@ -73,7 +74,7 @@ def _left_alone(command: Command, folder: Path) -> str | None:
 def without_room(command: Command, folder: Path, generator: np.random.Generator) -> Iterator[Tried]:
     """Let a command fill a small disk, make that larger, and let it end."""
     emptied(folder)
-    size = int(np.exp(generator.uniform(np.log(SMALLEST_DISK), np.log(LARGEST_DISK))))
+    size = int(np.exp(generator.uniform(np.log(SMALLEST_DISK), np.log(command.size))))
 
     def fill() -> int:
         disk = folder / "disk"
@@ -84,7 +85,7 @@ def without_room(command: Command, folder: Path, generator: np.random.Generator)
         if fault is None and first.code == 0:
             return 3
         if fault is None:
-            _mount(disk, 64 * LARGEST_DISK, again=True)
+            _mount(disk, LARGEST_DISK, again=True)
             fault = _left_alone(command, disk)
         if fault is not None:
             os.write(1, fault.replace("Traceback", "traceback").encode())

@@ -64,13 +64,28 @@ class Ended:
         return found and f"{found}\n{self.output[-SHOWN:]}"
 
 
-def run(work: Callable[[], int], log: Path, stop: tuple[float, int] | None = None) -> Ended:
+@dataclass(frozen=True)
+class Stop:
+    """A signal that is sent to a process.
+
+    Attributes:
+        seconds: After how many from its beginning.
+        number: Of the signal.
+        is_for_all: Whether all that the process has started get it too, as from a terminal, Slurm and ``timeout``.
+    """
+
+    seconds: float
+    number: int
+    is_for_all: bool
+
+
+def run(work: Callable[[], int], log: Path, stop: Stop | None = None) -> Ended:
     """Do some work in a process of its own, whose exit code it returns.
 
     Args:
         work: The work.
         log: Gets what the process writes.
-        stop: After how many seconds it gets which signal.
+        stop: The signal that it gets, if any.
     """
     begun, begins = os.pipe()
     child = os.fork()
@@ -81,8 +96,8 @@ def run(work: Callable[[], int], log: Path, stop: tuple[float, int] | None = Non
     os.close(begun)
     start, descriptor = time.monotonic(), os.pidfd_open(child)
     is_stopped = False
-    if stop is not None and not select.select([descriptor], [], [], stop[0])[0]:
-        os.kill(child, stop[1])
+    if stop is not None and not select.select([descriptor], [], [], stop.seconds)[0]:
+        (os.killpg if stop.is_for_all else os.kill)(child, stop.number)
         is_stopped = True
     is_hung = not select.select([descriptor], [], [], LONGEST)[0]
     if is_hung:
@@ -94,7 +109,7 @@ def run(work: Callable[[], int], log: Path, stop: tuple[float, int] | None = Non
     return Ended(child, os.waitstatus_to_exitcode(status), output, usage.ru_maxrss, seconds, is_stopped, is_hung)
 
 
-def run_command(words: list[str], folder: Path, stop: tuple[float, int] | None = None) -> Ended:
+def run_command(words: list[str], folder: Path, stop: Stop | None = None) -> Ended:
     """Run a command in a folder; words that begin with ``prep`` are those of ``python -m datasets_prep``."""
 
     def command() -> int:

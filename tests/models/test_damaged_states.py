@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from deblur_model_helpers import build, train
+from deblur_model_helpers import batch, build, train
 from launch_helpers import differences
 
 from deeprftv2_arch.errors import CheckpointError
@@ -19,6 +19,7 @@ Damage = Callable[[dict[str, Any]], object]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("trained")
     model = build(folder, {})
+    model.rehearse(batch(0))
     train(model, [1])
     model.save(0, 1)
     return model, torch.load(folder / "training_states" / "1.state", weights_only=True)
@@ -26,6 +27,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, An
 
 def of_weight(state: dict[str, Any]) -> dict[str, Any]:
     return state["optimizers"][0]["state"][0]
+
+
+def best(state: dict[str, Any]) -> dict[str, Any]:
+    value: dict[str, Any] = state.setdefault("best_metric_results", {}).setdefault("val", {})
+    return value.setdefault("psnr", {"better": "higher", "val": 30.0, "iter": 1})
+
+
+def unfolding() -> list[Any]:
+    """Return what a pickle has in few bytes and a copy unfolds to more than any memory holds."""
+    value: list[Any] = [0]
+    for _ in range(12):
+        value = [value] * 1000
+    return value
 
 
 def nested(depth: int) -> list[Any]:
@@ -55,19 +69,28 @@ def nested(depth: int) -> list[Any]:
         ),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(eps=10**30), "eps is missing or no number"),
         (lambda state: state["optimizers"][0].update(state={}), "the optimiser has no moments"),
-        (lambda state: state["optimizers"][0]["state"][0].pop("step"), "no number of steps for weight 0"),
-        (lambda state: state["optimizers"][0]["state"][0].pop("exp_avg"), "exp_avg of weight 0 is missing"),
-        (lambda state: state["optimizers"][0]["state"][0].update(exp_avg_sq=torch.ones(1)), "exp_avg_sq of weight 0"),
+        (lambda state: state["optimizers"][0]["state"].pop(2), "the optimiser has no moments of weight 2"),
+        (
+            lambda state: of_weight(state).update(step=torch.tensor(7.0)),
+            "no number of steps that there can be",
+        ),
+        (lambda state: state.update(epoch=5), "it says epoch 5"),
+        (lambda state: state["optimizers"][0]["state"][0].pop("step"), "weight 0 has no number of steps"),
+        (lambda state: state["optimizers"][0]["state"][0].pop("exp_avg"), "weight 0 has no exp_avg of its shape"),
+        (
+            lambda state: state["optimizers"][0]["state"][0].update(exp_avg_sq=torch.ones(1)),
+            "no exp_avg_sq of its shape",
+        ),
         (lambda state: state["optimizers"][0]["state"].update({10**6: {}}), "the optimiser is of another network"),
-        (lambda state: of_weight(state).update(step=torch.tensor(-1.0)), "no number of steps for weight 0"),
+        (lambda state: of_weight(state).update(step=torch.tensor(-1.0)), "weight 0 has no number of steps"),
         (lambda state: of_weight(state).update(step=torch.zeros((), device="meta")), "no array of its own"),
         (lambda state: of_weight(state).update(exp_avg=of_weight(state)["exp_avg"][:1].expand(4, 3, 3, 3)), "no array"),
         (lambda state: of_weight(state).update(exp_avg=of_weight(state)["exp_avg"].to_sparse()), "no array of its own"),
         (lambda state: of_weight(state).update(more=nested(10**5)), "nested too deeply"),
         (lambda state: state.update(iter=nested(10**5)), "nested too deeply"),
         (lambda state: of_weight(state).update(exp_avg=of_weight(state)["exp_avg_sq"]), "share their values"),
-        (lambda state: of_weight(state)["exp_avg"].fill_(float("nan")), "values that it cannot have"),
-        (lambda state: of_weight(state)["exp_avg_sq"].fill_(-1), "values that it cannot have"),
+        (lambda state: of_weight(state)["exp_avg"].fill_(float("nan")), "values in exp_avg.* that it cannot have"),
+        (lambda state: of_weight(state)["exp_avg_sq"].fill_(-1), "values in exp_avg.* that it cannot have"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(amsgrad=True), "amsgrad is True"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(lr=-1.0), "below 0"),
         (lambda state: state["schedulers"][0].update(get_lr=3), "it has 'get_lr'"),
@@ -77,9 +100,18 @@ def nested(depth: int) -> list[Any]:
         (lambda state: state["schedulers"][0].pop("T_max"), "the schedule is another one: T_max is missing"),
         (lambda state: state["schedulers"][0].update(base_lrs="x"), "base_lrs is damaged"),
         (lambda state: state["schedulers"][0].update(last_epoch=-1), "does not say where it is"),
+        (lambda state: state["schedulers"][0].update(last_epoch=77), "is at 77, and not where iteration 1 is"),
+        (lambda state: state.update(more=unfolding()), "nested too deeply"),
         (lambda state: state.update(grad_scaler={"scale": 1.0}), "grad_scaler is damaged"),
         (lambda state: state.update(grad_scaler=torch.ones(3)), "grad_scaler is damaged"),
         (lambda state: state.update(best_metric_results={"val": {"psnr": 3}}), "best_metric_results are damaged"),
+        (lambda state: best(state).update(val=float("nan")), "best_metric_results are damaged"),
+        (lambda state: best(state).update(val=10**400), "best_metric_results are damaged"),
+        (lambda state: best(state).update(val=torch.ones(3)), "best_metric_results are damaged"),
+        (lambda state: best(state).update(better="lower"), "metrics of which other values are better"),
+        (lambda state: best(state).update(better=torch.ones(3)), "best_metric_results are damaged"),
+        (lambda state: best(state).update(iter=2), "best_metric_results are damaged"),
+        (lambda state: best(state).update(iter=-1), "best_metric_results are damaged"),
         (lambda state: state.update(best_metric_results=[]), "best_metric_results are damaged"),
         (lambda state: state.update(validated=3), "validated is damaged"),
         (lambda state: state.update(random_states=[{}]), "random_states are damaged"),
@@ -105,15 +137,30 @@ def test_whole_state_is_taken(trained: tuple[Any, dict[str, Any]]) -> None:
     assert (Path(model.opt["path"]["training_states"]) / "1.state").is_file()
 
 
+@pytest.mark.parametrize("value", [{"val": float("-inf"), "iter": -1}, {"val": float("inf"), "iter": 1}])
+def test_best_results_before_there_is_any_and_of_equal_images_are_taken(
+    trained: tuple[Any, dict[str, Any]], value: dict[str, Any]
+) -> None:
+    model, whole = trained
+    state = copy.deepcopy(whole)
+    best(state).update(value)
+    model.resume_training(state)
+    assert model.best_metric_results["val"]["psnr"]["iter"] == value["iter"]
+
+
 def test_state_of_muon_is_taken_whole_or_refused(tmp_path: Path) -> None:
     muon = {"optim_g": {"type": "Muon", "lr": 1e-3, "weight_decay": 1e-3}}
     model = build(tmp_path, muon, network_g={"type": "TwoScaleConvolutions", "width": 16})
     train(model, [1])
     model.save(0, 1)
     whole = torch.load(tmp_path / "training_states" / "1.state", weights_only=True)
-    for name, fault in (("momentum_buffer", "momentum_buffer of weight"), ("step", "no number of steps")):
+    for name, value, fault in (
+        ("momentum_buffer", None, "no momentum_buffer of its shape"),
+        ("momentum_buffer", torch.ones(16), "no momentum_buffer of its shape"),
+        ("step", None, "no number of steps"),
+    ):
         state = copy.deepcopy(whole)
-        next(moments for moments in state["optimizers"][0]["state"].values() if name in moments).pop(name)
+        next(moments for moments in state["optimizers"][0]["state"].values() if name in moments)[name] = value
         with pytest.raises(CheckpointError, match=fault):
             model.resume_training(state)
     model.resume_training(whole)

@@ -108,6 +108,8 @@ def test_kinds(
         assert sound_after.data == sound_before.data or name.endswith(".ts")
         assert abs(sound_before.starts[0] - begin - sound_after.starts[0]) <= TICK
         assert sound_before.end - begin - sound_after.end <= Fraction(28, 1000)  # a frame's silence at its end
+        heard = [at - float(begin) for at in _loud(clip)]
+        assert _loud(result) == pytest.approx(heard, abs=0.001)  # as players cut what encoders put ahead
     else:
         heard_before, heard_after = (_loud(path) for path in (clip, result))
         assert heard_after[0] == pytest.approx(heard_before[0] - float(begin), abs=0.03)
@@ -144,6 +146,23 @@ def test_other_sound_that_is_copied(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert all(abs(one - other) <= TICK for one, other in zip(before.starts, after.starts, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("codec", "layout", "becomes", "said"),
+    [
+        ("wavpack", "5.1(side)", "5.1", ""),  # as of DVDs and DTS
+        ("pcm_s16le", "7.1", "7.1", ""),  # of which Matroska says no more than that there are 8
+        ("wavpack", "6.1", "stereo", " and mixed down to stereo"),
+    ],
+)
+def test_surround_sound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, layout: str, becomes: str, said: str
+) -> None:
+    result, words = restored(write_film(tmp_path / "x.mkv", others=[Sound(codec, layout=layout)]), caplog)
+    assert words == f"its sound in {codec} is encoded anew as AAC{said}"
+    with av.open(str(result)) as container:
+        assert container.streams.audio[0].layout.name == becomes
+
+
 def test_sound_that_cannot_be_decoded_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip = write_film(tmp_path / "x.mkv", others=[Sound("pcm_s16le"), Sound("flac")])
     clip.write_bytes(clip.read_bytes().replace(b"A_PCM/INT/LIT", b"A_PCM/NEW/LIT"))
@@ -161,6 +180,45 @@ def test_damaged_sound_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     result, words = restored(clip, caplog)
     assert words.endswith("; of its sound and subtitles 1 packets are damaged and left out")
     assert _loud(result) == pytest.approx((0, 2.5), abs=0.01)  # what comes after keeps its time
+
+
+@pytest.mark.parametrize(("codec", "packet"), [("eac3", 0), ("ac3", 4)])
+def test_damaged_sound_that_no_mp4_can_hold_is_encoded_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, packet: int
+) -> None:
+    clip = write_film(tmp_path / "x.mkv", others=[Sound(codec)])
+    content = streams(clip)[1].data[packet][4:]  # behind what Matroska leaves out
+    start = clip.read_bytes().index(content) - 2
+    damaged = np.random.default_rng(0).integers(0, 256, len(content) + 2, np.uint8).tobytes()
+    clip.write_bytes(clip.read_bytes().replace(clip.read_bytes()[start : start + len(damaged)], damaged))
+    result, words = restored(clip, caplog)
+    assert words.startswith(f"its sound in {codec} is encoded anew as AAC, since it is damaged")
+    assert [one.codec for one in streams(result)] == ["h264", "aac"]
+    assert len(read_frames(result)) == 12
+    assert _loud(result)[1] == pytest.approx(0.48, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [
+        ("x.ts", "libx264", "aac"),
+        ("x.mpg", "mpeg2video", "mp2"),
+        ("x.flv", "flv", "libmp3lame"),
+        ("x.webm", "libvpx", "libopus"),
+    ],
+)
+def test_films_that_end_in_the_middle_of_a_packet_are_said_to_do_so(
+    tmp_path: Path, name: str, codec: str, sound: str
+) -> None:
+    times, clock = ([(n, 1) for n in range(12)], Fraction(1, 25)) if name == "x.mpg" else (EVEN, TICK)
+    others = [Sound(sound, rate=44100 if name == "x.flv" else 48000)]
+    live = {"live": "1"} if name == "x.webm" else {}
+    clip = write_film(tmp_path / name, codec, "yuv420p", times, clock, others, options={}, format_options=live)
+    words = "it ends in the middle of a packet, and what followed is missing"
+    assert words not in Video(clip).losses
+    data = clip.read_bytes().replace(b"filesize\0", b"filesizf\0")  # as after a crash, which leaves it unwritten
+    clip.write_bytes(data[: len(data) * 7 // 10 + 1])
+    assert Video(clip).losses[0] == words
 
 
 # Time

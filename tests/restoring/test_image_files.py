@@ -239,7 +239,8 @@ def heic_header() -> bytes:
 
 
 def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    for package in ("pi_heif", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, package, None)
     path = write(tmp_path / "phone.heic", heic_header())
     with pytest.raises(
         DataError, match=r"phone\.heic: is an image in HEIC, which needs a package more: pip install pi-"
@@ -257,6 +258,8 @@ def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.M
         (b"\xff\x0a" + bytes(60), "is a JPEG XL image"),
         (b"8BPS" + bytes(60), "is a Photoshop document"),
         (b"II\x2b\0" + bytes(60), "is a BigTIFF"),
+        (b"IIRO" + bytes(60), "is a raw photo of a camera, which is not read"),
+        (b"\0\0\0\x18ftypcrx " + bytes(60), "is a raw photo of a camera, which is not read"),
         (b"\xff\xd8\xff\xc3\0\x0b\x08\0\x10\0\x10\1\1\x11\0", "is a lossless JPEG, a kind that cannot be read here"),
         (b"\xff\xd8\xff\xf7\0\x0b\x08\0\x10\0\x10\1\1\x11\0", "is a JPEG-LS, a kind that cannot be read here"),
         (b"\xff\xd8\xff\xc5\0\x0b\x08\0\x10\0\x10\1\1\x11\0", "is a hierarchical JPEG"),
@@ -274,6 +277,45 @@ def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.M
 def test_what_is_not_read_is_named(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(DataError, match=f"^{tmp_path}/a.png: {message}"):
         read_image(write(tmp_path / "a.png", data))
+
+
+def test_previews_of_raw_photos_are_not_taken_for_the_photos(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    preview = {"photometric": "rgb", "subfiletype": 1, "metadata": None}
+    tifffile.imwrite(tmp_path / "a.dng", noise(8, 8, 3), **preview, extratags=[(50706, 1, 4, b"\1\4\0\0", True)])
+    with pytest.raises(DataError, match=r"a\.dng: is a raw photo of a camera, which is not read; develop it"):
+        read_image(tmp_path / "a.dng")
+    with tifffile.TiffWriter(tmp_path / "a.nef") as pages:
+        pages.write(noise(8, 8, 3), **preview)
+        pages.write(noise(80, 80), photometric="minisblack")
+    with pytest.raises(DataError, match=r"a\.nef: begins with a small preview of another image, as raw photos do"):
+        read_image(tmp_path / "a.nef")
+    tifffile.imwrite(tmp_path / "alone.tif", noise(8, 8, 3), **preview)
+    np.testing.assert_array_equal(read_image(tmp_path / "alone.tif").image, noise(8, 8, 3))
+
+
+@pytest.mark.parametrize("mask", [0, 0xFF000000])
+def test_alpha_of_a_bmp(tmp_path: Path, caplog: pytest.LogCaptureFixture, mask: int) -> None:
+    image = noise(12, 17, 4)
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, mask)
+    head = struct.pack("<IiiHHIIiiII", 124, 17, 12, 1, 32, 3, image.nbytes, 0, 0, 0, 0) + masks
+    start = struct.pack("<2sIII", b"BM", 138 + image.nbytes, 0, 138)
+    path = write(tmp_path / "a.bmp", start + head.ljust(124, b"\0") + image[::-1, :, [2, 1, 0, 3]].tobytes())
+    found = read_image(path).image
+    np.testing.assert_array_equal(found[..., :3], image[..., :3])
+    if mask:  # some versions of OpenCV read it
+        assert found.shape == image.shape or "a.bmp: its transparency is lost" in caplog.text
+        assert found.shape != image.shape or (np.array_equal(found, image) and caplog.text == "")
+    assert has_alpha(path) == bool(mask)
+
+
+def test_floats_beyond_what_is_restored_are_said_to_be_cut_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = noise(12, 17, dtype=np.float32)
+    image[0, 0] = 1.25
+    read_image(write(tmp_path / "a.tif", by_pillow(image, "TIFF")))
+    assert caplog.messages == [f"{tmp_path}/a.tif: its values beyond 0..1 are cut off"]
 
 
 def test_size_and_header_are_looked_at_before_anything_is_read(tmp_path: Path) -> None:
@@ -374,6 +416,28 @@ def test_exif_is_kept_upright(tmp_path: Path, suffix: str, order: str, orientati
     assert metadata.stripped().exif is None
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_exif_says_the_size_of_the_result_and_has_no_preview_of_the_original(tmp_path: Path, order: str) -> None:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[274], exif[271] = 6, "Camera"
+    exif.get_ifd(34665).update({40962: 8, 40963: 6})
+    block = bytearray(exif.tobytes().removeprefix(b"Exif\0\0"))
+    end = 10 + 12 * struct.unpack_from(f"{order}H", block, 8)[0]
+    struct.pack_into(f"{order}I", block, end, len(block))  # the preview, in a directory of its own
+    block += struct.pack(f"{order}HHHI", 1, 259, 3, 1) + struct.pack(f"{order}HH", 6, 0) + bytes(4)
+    data = by_pillow(noise(6, 8, 3), "JPEG", exif=b"Exif\0\0" + bytes(block))
+    image, metadata = read_image(write(tmp_path / "a.jpg", data))
+    write_image(tmp_path / "b.png", image.repeat(2, axis=0).repeat(2, axis=1), metadata)
+    with Image.open(tmp_path / "b.png") as stored:
+        found = stored.getexif()
+        assert (found.get_ifd(34665)[40962], found.get_ifd(34665)[40963]) == stored.size == (12, 16)
+        assert (found[271], found[274]) == ("Camera", 1)
+    assert metadata.exif is not None
+    assert len(metadata.exif) == len(block)
+    assert metadata.exif[end : end + 4] == bytes(4)
+
+
 @pytest.mark.parametrize("source", ["png", "jpg", "webp", "tif"])
 @pytest.mark.parametrize("target", ["png", "jpg", "webp", "tif"])
 def test_profile_and_xmp_are_kept_from_every_kind_to_every_format(tmp_path: Path, source: str, target: str) -> None:
@@ -394,6 +458,74 @@ def test_density_is_kept(tmp_path: Path, source: str, target: str) -> None:
     write_image(tmp_path / f"b.{target}", *read_image(tmp_path / f"a.{source}"))
     with Image.open(tmp_path / f"b.{target}") as stored:
         np.testing.assert_allclose([float(side) for side in stored.info["dpi"]], (300, 150), atol=0.1)
+
+
+def full_exif(order: str) -> bytes:
+    """Return Exif data with times, a place, and an entry of the maker, in one of the byte orders."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif[271], exif[315], exif[33432], exif[274] = "Camera", "Ann Ärmel", "(c) Ann", 6
+    exif.get_ifd(34665).update({36867: "2021:02:03 04:05:06", 33434: 0.008, 37500: bytes(range(9)), 34855: 400})
+    exif.get_ifd(34665)[40965] = {1: "R98"}
+    exif.get_ifd(34853).update({1: "N", 2: (48.0, 8.0, 14.25), 5: b"\1"})
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def said_by(exif: Image.Exif) -> dict[str, dict[int, Any]]:
+    """Return entries of Exif data by their directories, but those that are elsewhere in a TIFF."""
+    inner = {name: dict(exif.get_ifd(tag)) for name, tag in (("Exif", 34665), ("GPS", 34853), ("R98", 40965))}
+    inner["Exif"].pop(40965, None)
+    return inner | {"": {tag: exif[tag] for tag in (271, 315, 33432)}}
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_exif_is_kept_in_a_tiff_and_out_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture, order: str) -> None:
+    write(tmp_path / "a.jpg", by_pillow(noise(8, 6, 3), "JPEG", exif=b"Exif\0\0" + full_exif(order)))
+    with Image.open(tmp_path / "a.jpg") as source:
+        expected = said_by(source.getexif())
+    assert expected["Exif"][36867] == "2021:02:03 04:05:06"
+    assert expected["GPS"][2] == (48.0, 8.0, 14.25)
+    assert expected["R98"] == {1: "R98"}
+    write_image(tmp_path / "b.tif", *read_image(tmp_path / "a.jpg"))
+    with Image.open(tmp_path / "b.tif") as stored:
+        assert said_by(stored.getexif()) == expected
+        assert stored.size == (8, 6)
+    for target in ("c.png", "c.jpg", "c.tif"):
+        write_image(tmp_path / target, *read_image(tmp_path / "b.tif"))
+        with Image.open(tmp_path / target) as stored:
+            assert said_by(stored.getexif()) == expected
+    write_image(
+        tmp_path / "d.tif", read_image(tmp_path / "b.tif").image, read_image(tmp_path / "b.tif").metadata.stripped()
+    )
+    assert read_image(tmp_path / "d.tif").metadata.exif is None
+    assert caplog.messages == []
+
+
+def test_damaged_exif_of_a_tiff_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = by_pillow(noise(8, 6, 3), "TIFF", tiffinfo={315: "Ann Someone"})
+    (tmp_path / "a.tif").write_bytes(data.replace(struct.pack("<HHI", 315, 2, 12), struct.pack("<HHI", 315, 2, 2**30)))
+    assert read_image(tmp_path / "a.tif").metadata.exif is None
+    write_image(tmp_path / "b.tif", noise(8, 6, 3), Metadata(exif=full_exif("<")[:-30]))
+    damaged, lost = caplog.messages
+    assert damaged == f"{tmp_path}/a.tif: its Exif data are damaged and left out"
+    assert lost == f"{tmp_path}/b.tif: its Exif data are left out, since they are damaged"
+
+
+def test_what_else_a_tiff_says_is_said_to_be_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = {"tiffinfo": {33723: b"iptc", 37724: b"layers", 33550: (1.0, 1.0, 0.0)}}
+    read_image(write(tmp_path / "a.tif", by_pillow(noise(8, 6, 3), "TIFF", **settings)))
+    assert [message.removeprefix(f"{tmp_path}/a.tif: ") for message in caplog.messages] == [
+        "its IPTC data are left out",
+        "its layers are left out",
+        "its place on a map is left out",
+    ]
+
+
+def test_density_of_a_tiff_that_lies_on_its_side(tmp_path: Path) -> None:
+    data = by_pillow(noise(8, 6, 3), "TIFF", tiffinfo={274: 6, 282: 300.0, 283: 150.0, 296: 2})
+    picture = read_image(write(tmp_path / "a.tif", data))
+    np.testing.assert_array_equal(picture.image, np.rot90(noise(8, 6, 3), -1))
+    assert picture.metadata.density == (5906, 11811, True)
 
 
 # What is whole, and what is lost and said
@@ -457,9 +589,7 @@ def test_losses_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
 
     exif = exif_block()
     write_image(tmp_path / "b.tif", noise(4, 6, 3), Metadata(exif=exif, colours={b"gAMA": COLOURS[b"gAMA"]}))
-    said = lines()
-    assert "b.tif: Exif data are left out of TIFFs; write a PNG, a JPEG or a WebP to keep them" in said
-    assert "b.tif: its gAMA is left out, which only a PNG can hold" in said
+    assert lines() == f"{tmp_path}/b.tif: its gAMA is left out, which only a PNG can hold"
     write_image(tmp_path / "c.jpg", noise(4, 6, 3), Metadata(exif=exif + bytes(70_000)))
     assert "c.jpg: its Exif data are left out, too long for a JPEG" in lines()
     write_image(tmp_path / "d.webp", noise(4, 6, 3), Metadata(density=(3937, 3937, True)))

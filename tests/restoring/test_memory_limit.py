@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.conversion import to_image, to_tensor
 from deeprftv2_arch.restoring.image_files import read_image
 from deeprftv2_arch.restoring.image_kinds import announced
+from deeprftv2_arch.restoring.memory import reading_bytes
 
 
 @pytest.mark.parametrize("channels", [(), (1,), (2,), (3,), (4,)])
@@ -70,6 +72,62 @@ def test_header_tells_how_many_bytes_a_pixel_takes(
     decoded = read_image(tmp_path / f"a{suffix}").image
     assert decoded.nbytes <= 72 * announced(memoryview(data)).pixel_bytes <= 4 * decoded.nbytes
 
+
+@pytest.mark.skipif(not cv2.haveImageWriter("x.avif"), reason="needs OpenCV with AVIF")
+@pytest.mark.parametrize("depth", [8, 10, 12])
+def test_header_tells_how_many_bytes_a_pixel_of_an_avif_takes(depth: int) -> None:
+    image = noise(16, 16, 3, dtype=np.uint16) >> 16 - depth
+    image = image.astype(np.uint8) if depth == 8 else image
+    done, data = cv2.imencode(".avif", image, [cv2.IMWRITE_AVIF_DEPTH, depth])
+    assert done
+    assert announced(memoryview(data.tobytes())).pixel_bytes == (4 if depth == 8 else 8)
+
+
+SPECIAL_TIFFS: dict[str, tuple[int, type, dict[str, Any]]] = {
+    "multiplied by alpha": (4, np.uint16, {"photometric": "rgb", "extrasamples": ["assocalpha"]}),
+    "apart": (4, np.uint16, {"photometric": "rgb", "extrasamples": ["unassalpha"], "planarconfig": "separate"}),
+    "differences": (2, np.uint16, {"photometric": "minisblack", "extrasamples": ["unassalpha"], "predictor": 2}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured as Linux can")
+@pytest.mark.parametrize("name", SPECIAL_TIFFS)
+def test_reading_a_tiff_takes_no_more_memory_than_is_asked_for_ahead(tmp_path: Path, name: str) -> None:
+    """Of those that are put in order after OpenCV has decoded them."""
+    tifffile = pytest.importorskip("tifffile")
+    channels, dtype, settings = SPECIAL_TIFFS[name]
+    image: np.ndarray = np.full((2000, 3000, channels), 1000, dtype)
+    stored = np.moveaxis(image, 2, 0) if settings.get("planarconfig") == "separate" else image
+    if "predictor" in settings:
+        settings = settings | {"compression": "zlib"}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **settings)
+    output = subprocess.run(
+        [sys.executable, "-c", READING, str(tmp_path / "a.tif")],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    before, peak = map(int, output.split())
+    pixel_bytes = announced(memoryview((tmp_path / "a.tif").read_bytes())).pixel_bytes
+    asked = reading_bytes(2000 * 3000, pixel_bytes, (tmp_path / "a.tif").stat().st_size)
+    assert image.nbytes < peak - before <= asked + 2**23  # and what a decoder takes whatever it decodes
+
+
+READING = """\
+import sys
+from pathlib import Path
+from deeprftv2_arch.restoring.image_files import read_image
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+before = status("VmRSS:")
+read_image(Path(sys.argv[1]))
+print(before, status("VmHWM:"))
+"""
 
 MEASURED = """\
 import sys

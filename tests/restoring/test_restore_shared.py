@@ -4,28 +4,34 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from deeprftv2_arch.restoring.batch import restore_files as module
+from deeprftv2_arch.restoring.batch.job_locks import job_locked
 from deeprftv2_arch.restoring.batch.plan import Job, Plan
+
+NO_RESTORER: Any = SimpleNamespace(progress=False, network=nn.Identity())
 
 
 def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: Counter[str] = Counter()
 
-    def restore(restorer: Any, job: Job, *_: Any) -> None:
+    def restore(work: Any, job: Job, *_: Any) -> None:
         time.sleep(0.01)
         assert job.target is not None
         done[job.source.name] += 1
         job.target.write_text("restored")
 
-    monkeypatch.setattr(module, "_restore_one", restore)
-    monkeypatch.setattr(Job, "is_outdated", lambda _: False)
+    monkeypatch.setattr(module._Work, "_restore", restore)
+    monkeypatch.setattr(module._Work, "_doubt", lambda *_: None)
     jobs = [Job(Path(f"{number}.png"), tmp_path / f"{number}.png") for number in range(20)]
     with ThreadPoolExecutor(2) as threads:
-        one, other = threads.map(lambda _: module.restore_files(Any, Plan(tmp_path, jobs=jobs), tmp_path), range(2))
+        plan = Plan(tmp_path, jobs=jobs)
+        one, other = threads.map(lambda _: module.restore_files(NO_RESTORER, plan, tmp_path), range(2))
     assert done == Counter(f"{number}.png" for number in range(20))
     for outcome in one, other:
         assert outcome.restored + outcome.done + outcome.elsewhere == 20
@@ -35,15 +41,15 @@ def test_each_image_is_restored_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_job_that_its_other_process_left_undone_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(Path("a.png"), tmp_path / "a.png")
-    monkeypatch.setattr(module, "_restore_one", lambda *_: None)
-    original, tries = module._locked, []
+    monkeypatch.setattr(module._Work, "_restore", lambda *_: None)
+    tries: list[Any] = []
 
     def locked(*arguments: Any, **more: Any) -> Any:
         tries.append(more)
         if len(tries) == 1:
             raise BlockingIOError
-        return original(*arguments, **more)
+        return job_locked(*arguments, **more)
 
-    monkeypatch.setattr(module, "_locked", locked)
-    outcome = module.restore_files(Any, Plan(tmp_path, jobs=[job]), tmp_path)
+    monkeypatch.setattr(module, "job_locked", locked)
+    outcome = module.restore_files(NO_RESTORER, Plan(tmp_path, jobs=[job]), tmp_path)
     assert (outcome.restored, outcome.elsewhere, len(tries)) == (1, 0, 2)

@@ -1,15 +1,19 @@
 """`python -m deeprftv2_arch restore` with films: what is written, left alone, gone on with, shared, and refused."""
 
+import gc
 import multiprocessing
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
 import torch.distributed as dist
 from file_faults import disk_with_room_for
 from films import EVEN, HEIGHT, WIDTH, Sound, frame_times, moving_image, psnr, read_frames, streams, write_film
@@ -19,8 +23,9 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.networks.identity import Identity
 from deeprftv2_arch.restoring.batch import restore_video as module
+from deeprftv2_arch.restoring.batch.outcome import Outcome
 from deeprftv2_arch.restoring.batch.plan import Part, plan
-from deeprftv2_arch.restoring.batch.restore_files import Outcome, restore_files
+from deeprftv2_arch.restoring.batch.restore_files import restore_files
 from deeprftv2_arch.restoring.batch.shares import Share, of_all
 from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.restorer import Restorer
@@ -108,17 +113,34 @@ def test_enlarged_film_of_odd_size_with_comparison(tmp_path: Path) -> None:
     require_same([frame[:141, 197:386] for frame in both], larger, bound=30)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("codec", "pixels"), [("libx264", "yuv420p"), ("libx265", "yuv420p10le")])
+def test_film_in_half_precision(tmp_path: Path, codec: str, pixels: str) -> None:
+    clip = write_film(tmp_path / "clip.mkv", codec, pixels, EVEN[:2])
+    weights = save_identity(tmp_path / "net.pth")
+    whole = Restorer.from_checkpoint(weights, device="cpu")
+    half = Restorer.from_checkpoint(weights, device="cpu", dtype=torch.bfloat16)
+    assert restore(half, tmp_path / "out", clip).failures == []
+    require_same(read_frames(tmp_path / "out" / "clip.mp4"), read_frames(clip))
+    with av.open(str(tmp_path / "out" / "clip.mp4")) as container:
+        assert next(container.decode(video=0)).format.name == pixels
+    # Frames of one precision are not taken for those of another one when a killed run goes on.
+    assert module.identity_of(half, Video(clip)) != module.identity_of(whole, Video(clip))
+
+
 def test_what_is_done_is_left_alone_unless_asked(tmp_path: Path, identity: Restorer) -> None:
     clip, out = write_clip(tmp_path / "clip.mkv"), tmp_path / "out"
     out.mkdir()
     (out / "clip.mp4").write_bytes(b"somebody's")
-    folder_of(out / "clip.mp4").mkdir()  # of a process that was killed before it could remove it
-    assert (restore(identity, out, clip).done, files(out)) == (1, ["clip.mp4"])
-    assert (out / "clip.mp4").read_bytes() == b"somebody's"
-    assert restore(identity, out, clip, compare=True).restored == 1
-    assert (out / "clip.mp4").read_bytes() == b"somebody's"
+    outcome = restore(identity, out, clip)
+    assert (outcome.done, len(outcome.failures), (out / "clip.mp4").read_bytes()) == (0, 1, b"somebody's")
     assert restore(identity, out, clip, overwrite=True).restored == 1
     assert len(read_frames(out / "clip.mp4")) == 12
+    written = (out / "clip.mp4").stat().st_mtime_ns
+    folder_of(out / "clip.mp4").mkdir()  # of a process that was killed before it could remove it
+    assert (restore(identity, out, clip).done, files(out)) == (1, ["clip.mp4"])
+    assert restore(identity, out, clip, compare=True).restored == 1
+    assert (out / "clip.mp4").stat().st_mtime_ns == written
 
 
 def test_links_lead_nowhere(tmp_path: Path, identity: Restorer) -> None:
@@ -258,19 +280,24 @@ def test_blocks_of_another_network_or_film_are_not_taken(tmp_path: Path, short_b
         (out / "clip.mp4").unlink()
 
 
-def kills(folder: Path, clip: Path, tries: int, seed: int) -> int:
-    """Kill a process at random moments of restoring a film until it is there; return how often that was so early.
+def restored_apart(out: Path, clip: Path) -> BaseProcess:
+    """Start a process that restores a film."""
+    gc.collect()  # or the process might free a decoder of this one, and wait for ever for its threads
+    process = multiprocessing.get_context("fork").Process(target=restore, args=(Restorer(Identity(), "cpu"), out, clip))
+    process.start()
+    return process
+
+
+def kills(folder: Path, clip: Path, tries: int) -> int:
+    """Kill a process at moments all over the time that a film takes; return how often it was still at work.
 
     After each kill there is either no film or a whole one, the same as without a kill.
     """
-    delays, killed = np.random.default_rng(seed).uniform(0, 0.5, tries), 0
-    once = folder / "once"
-    restore(Restorer(Identity(), "cpu"), once, clip)
-    for delay in delays:
-        process = multiprocessing.get_context("fork").Process(
-            target=restore, args=(Restorer(Identity(), "cpu"), folder / "out", clip)
-        )
-        process.start()
+    once, start = folder / "once", time.monotonic()
+    restored_apart(once, clip).join()
+    whole, killed = time.monotonic() - start, 0
+    for delay in np.linspace(0, whole, tries):
+        process = restored_apart(folder / "out", clip)
         process.join(delay)
         killed += process.is_alive()
         process.kill()
@@ -288,7 +315,7 @@ def kills(folder: Path, clip: Path, tries: int, seed: int) -> int:
 @pytest.mark.slow
 def test_killed_at_any_moment_a_film_is_whole_or_not_there(tmp_path: Path, short_blocks: int) -> None:
     clip = write_film(tmp_path / "clip.mkv", others=[Sound(), Sound("pcm_s16le")])
-    assert kills(tmp_path, clip, tries=8, seed=0) > 2
+    assert kills(tmp_path, clip, tries=12) > 2
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken")])
@@ -324,14 +351,14 @@ def test_film_of_which_frames_or_sound_are_missing_is_an_error(
     with monkeypatch.context() as patched:
 
         def lossy(*arguments: Any) -> Any:
-            written, losses = mux(*arguments)
+            written = mux(*arguments)
             written[1] += 1
-            return written, losses
+            return written
 
         patched.setattr(assembling, "_mux", lossy)
         assert "not all of the sound that was written is in the file" in restore(identity, out, clip).failures[0]
     with monkeypatch.context() as patched:
-        longer = lambda path, film, blocks, times, strip: assemble(path, film, blocks, [*times, (9999, 40)], strip)  # noqa: E731
+        longer = lambda path, film, blocks, times, *more: assemble(path, film, blocks, [*times, (9999, 40)], *more)  # noqa: E731
         patched.setattr(module, "assemble", longer)
         assert "the blocks hold 12 frames of 13" in restore(identity, out, clip).failures[0]
     assert restore(identity, out, clip).restored == 1
@@ -341,10 +368,10 @@ def test_film_of_which_frames_or_sound_are_missing_is_an_error(
 # Several processes
 
 
-def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, identity: Restorer, short_blocks: int) -> None:
+def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, short_blocks: int) -> None:
     count = 3
     clip, other = write_film(tmp_path / "clip.mkv", others=[Sound()]), write_clip(tmp_path / "other.mkv", 5)
-    restore(identity, tmp_path / "one", clip, other)
+    restore(Restorer(Counting(), "cpu"), tmp_path / "one", clip, other)
     networks = [Counting() for _ in range(count)]
     outcomes = [
         restore(Restorer(network, "cpu"), tmp_path / "shared", clip, other, share=Share(number, count))
@@ -358,7 +385,8 @@ def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, identity: 
     assert files(tmp_path / "shared") == files(tmp_path / "one")
     for name in files(tmp_path / "one"):
         assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    again = [restore(identity, tmp_path / "shared", clip, other, share=Share(number, count)) for number in range(count)]
+    same = Restorer(Counting(), "cpu")
+    again = [restore(same, tmp_path / "shared", clip, other, share=Share(number, count)) for number in range(count)]
     assert sum(outcome.done for outcome in again) == 2
 
 

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from films import moving_image, write_film
 from restoring_helpers import noise, run_command, save_identity
 
 from deeprftv2_arch.errors import OptionError
-from deeprftv2_arch.restoring.batch.plan import plan
+from deeprftv2_arch.restoring.batch.plan import Job, Plan, plan
 from deeprftv2_arch.restoring.batch.shares import Share, find_share
 from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.videos.blocks import LENGTH
@@ -105,21 +106,79 @@ def test_shards_make_what_one_process_makes(tmp_path: Path, photos: Path, capsys
     }
 
 
+# The command, whose working processes are killed by a picture.
+KILLED = """
+import os, signal
+from deeprftv2_arch.__main__ import main
+from deeprftv2_arch.restoring.restorer import Restorer
+
+def read(self, path, read=Restorer.read):
+    if path.name == "killing.png":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(self, path)
+
+Restorer.read = read
+if __name__ == "__main__":
+    main()
+"""
+
+
 @pytest.mark.slow
-def test_processes_of_torchrun_share_and_tell_of_all(tmp_path: Path, photos: Path) -> None:
+def test_processes_of_torchrun_share_and_tell_of_all_and_a_killed_one_loses_its_file(
+    tmp_path: Path, photos: Path
+) -> None:
     checkpoint, out = save_identity(tmp_path / "net.pth"), tmp_path / "out"
     images = [moving_image(number, 16, 16) for number in range(2 * LENGTH + 1)]
     film = write_film(photos / "film.mkv", times=[(number, 1) for number in range(len(images))], images=images)
     assert run_command("restore", film, "-o", tmp_path / "one", "--checkpoint", checkpoint) == 0
-    words = ["-m", "deeprftv2_arch", "restore", photos, "-o", out, "--checkpoint", checkpoint]
+    write_image(photos / "killing.png", noise(4, 4, 3))
+    (tmp_path / "killed.py").write_text(KILLED)
+    words = ["-m", "killed", "restore", photos, "-o", out, "--checkpoint", checkpoint]
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, words)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert run.stdout == f"{out}: 6 restored, 1 failed\n"
+    assert run.stdout == f"{out}: 6 restored, 2 failed\n"
     assert run.stderr.count("broken.jpg: is neither a PNG nor a JPEG") == 1
+    assert run.stderr.count("killing.png: lost, since the process that restored it was ended by SIGKILL") == 1
     assert sorted(path.name for path in out.iterdir()) == [*(f"{number}.png" for number in range(5)), "film.mp4"]
     assert (out / "film.mp4").read_bytes() == (tmp_path / "one" / "film.mp4").read_bytes()
+
+
+def test_devices_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert Share().devices(None) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert Share().devices("cuda:2,cpu") == ["cuda:2", "cpu"]
+    assert [Share(0, 8, number).devices(None) for number in (1, 4)] == [["cuda:1"], ["cuda:1"]]
+    assert [Share(0, 8, number).devices("cuda:2,cpu") for number in (1, 2)] == [["cpu"], ["cuda:2"]]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert Share().devices(None) == Share(1, 2, 1).devices(None) == [None]
+
+
+def test_shares_of_a_share_have_every_block_once() -> None:
+    whole = Plan(Path("out"), [Job(Path(f"{name}.mkv"), Path(f"out/{name}.mp4")) for name in "abc"])
+    parts = [Share(gpu, 3).of(Share(job, 2).of(whole)) for job in range(2) for gpu in range(3)]
+    for place in range(3):
+        mine = [share.jobs[place].part for share in parts]
+        assert {part.count for part in mine} == {6}
+        assert sorted(part.number for part in mine) == list(range(6))
+        assert {part.number % 2 for part in mine[:3]} == {(0 - place) % 2}
+
+
+@pytest.mark.slow
+def test_devices_share_in_one_command(tmp_path: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save_identity(tmp_path / "net.pth")
+    one, shared = tmp_path / "one", tmp_path / "shared"
+    assert run_command("restore", photos, "-o", one, "--checkpoint", checkpoint) == 1
+    capfd.readouterr()
+    assert run_command("restore", photos, "-o", shared, "--checkpoint", checkpoint, "--device", "cpu,cpu") == 1
+    said = capfd.readouterr()
+    assert said.out == f"{shared}: 5 restored, 1 failed\n"
+    assert said.err.count("broken.jpg: is neither a PNG nor a JPEG") == 1
+    assert {path.name: path.read_bytes() for path in shared.iterdir()} == {
+        path.name: path.read_bytes() for path in one.iterdir()
+    }

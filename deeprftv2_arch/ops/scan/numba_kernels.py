@@ -98,6 +98,18 @@ def _read_steps(
         store(tiles, SLOPE + t, slope)
 
 
+@njit(nogil=True)
+def _read_weights(w: Strided, row: int, begin: int, positions: int, states: int, target: Array) -> None:
+    """Copy a chunk of B or C to (positions, states).
+
+    Where they lie, states are as far apart as the sequence is long: for powers of two, all in one set of the cache.
+    """
+    for n in range(states):
+        first = row * w.over_rows + n * w.over_channels + begin * w.over_positions
+        for t in range(positions):
+            target[t * states + n] = w.data[first + t * w.over_positions]
+
+
 def outputs(
     u: Strided, delta: Strided, A2: Array, B: Strided, C: Strided, D: Array, bias: Array, soft: bool,
     carries: Array, y: Strided, starts: Array, sizes: Sizes, task: Task, scratch: Array,
@@ -119,7 +131,9 @@ def outputs(
     blocks = (sizes.channels + LANES - 1) // LANES
     chunks = (sizes.length + CHUNK - 1) // CHUNK
     width = sizes.states * LANES
-    tiles, states = scratch[: TILES * TILE], scratch[TILES * TILE :]
+    tiles, rest = scratch[: TILES * TILE], scratch[TILES * TILE :]
+    B_here, rest = rest[: CHUNK * sizes.states], rest[CHUNK * sizes.states :]
+    C_here, states = rest[: CHUNK * sizes.states], rest[CHUNK * sizes.states :]
     for block in range(task.first_block, task.last_block):
         carry = ((task.row * blocks + block) * sizes.segments + task.segment) * width
         for n in range(0, width, LANES):
@@ -128,6 +142,8 @@ def outputs(
     for chunk in range(task.first_chunk, task.last_chunk):
         begin = chunk * CHUNK
         positions = min(CHUNK, sizes.length - begin)
+        _read_weights(B, task.row, begin, positions, sizes.states, B_here)
+        _read_weights(C, task.row, begin, positions, sizes.states, C_here)
         for block in range(task.first_block, task.last_block):
             lanes = min(LANES, sizes.channels - block * LANES)
             state_slot = (block - task.first_block) * width
@@ -145,14 +161,12 @@ def outputs(
                 step = load(tiles, STEP + t * LANES)
                 drive = step * x
                 out = skip * x
-                b = task.row * B.over_rows + (begin + t) * B.over_positions
-                c = task.row * C.over_rows + (begin + t) * C.over_positions
                 for n in range(sizes.states):
                     decay = exp2(step * load(A2, block * width + n * LANES))
                     state = load(states, state_slot + n * LANES)
-                    state = decay * state + drive * spread(B.data, b + n * B.over_channels)
+                    state = decay * state + drive * spread(B_here, t * sizes.states + n)
                     store(states, state_slot + n * LANES, state)
-                    out = out + state * spread(C.data, c + n * C.over_channels)
+                    out = out + state * spread(C_here, t * sizes.states + n)
                 store(tiles, OUT + t * LANES, out)
             _write_tile(y, task.row, block, begin, positions, lanes, tiles, OUT)
 
@@ -172,7 +186,7 @@ def ends(
     """
     blocks = (sizes.channels + LANES - 1) // LANES
     width = sizes.states * LANES
-    tiles = scratch[: TILES * TILE]
+    tiles, weights_here = scratch[: TILES * TILE], scratch[TILES * TILE :]
     for block in range(task.first_block, task.last_block):
         lanes = min(LANES, sizes.channels - block * LANES)
         slot = (task.row * blocks + block) * sizes.segments + task.segment
@@ -185,6 +199,7 @@ def ends(
             positions = min(CHUNK, sizes.length - begin)
             _read_tile(x, task.row, block, begin, positions, lanes, tiles, U)
             _read_steps(delta, bias, soft, task.row, block, begin, positions, lanes, tiles)
+            _read_weights(weights, task.row, begin, positions, sizes.states, weights_here)
             for j in range(positions):
                 t = positions - 1 - j if reverse else j
                 step = load(tiles, STEP + t * LANES)
@@ -192,11 +207,10 @@ def ends(
                 drive = load(tiles, U + t * LANES)
                 if not reverse:
                     drive = drive * step
-                w = task.row * weights.over_rows + (begin + t) * weights.over_positions
                 for n in range(sizes.states):
                     decay = exp2(step * load(A2, block * width + n * LANES))
                     state = load(found, state_slot + n * LANES)
-                    term = drive * spread(weights.data, w + n * weights.over_channels)
+                    term = drive * spread(weights_here, t * sizes.states + n)
                     state = decay * (state + term) if reverse else decay * state + term
                     store(found, state_slot + n * LANES, state)
         store(step_sums, slot * LANES, total)
@@ -227,6 +241,8 @@ def gradients(
     chunks = (sizes.length + CHUNK - 1) // CHUNK
     width = sizes.states * LANES
     tiles, rest = scratch[: TILES * TILE], scratch[TILES * TILE :]
+    B_here, rest = rest[: CHUNK * sizes.states], rest[CHUNK * sizes.states :]
+    C_here, rest = rest[: CHUNK * sizes.states], rest[CHUNK * sizes.states :]
     dA_here, rest = rest[:width], rest[width:]
     before, rest = rest[: (CHUNK + 1) * width], rest[(CHUNK + 1) * width :]  # the states before each position
     decays, rest = rest[: CHUNK * width], rest[CHUNK * width :]
@@ -244,6 +260,8 @@ def gradients(
     for chunk in range(task.last_chunk - 1, task.first_chunk - 1, -1):
         begin = chunk * CHUNK
         positions = min(CHUNK, sizes.length - begin)
+        _read_weights(B, task.row, begin, positions, sizes.states, B_here)
+        _read_weights(C, task.row, begin, positions, sizes.states, C_here)
         for block in range(task.first_block, task.last_block):
             lanes = min(LANES, sizes.channels - block * LANES)
             first = block == task.first_block
@@ -265,11 +283,10 @@ def gradients(
                 drive = step * load(tiles, U + t * LANES)
                 grad = load(tiles, DY + t * LANES)
                 store(tiles, DRIVE + t * LANES, drive)
-                b = task.row * B.over_rows + (begin + t) * B.over_positions
                 for n in range(sizes.states):
                     i = t * width + n * LANES
                     decay = exp2(step * load(A2, block * width + n * LANES))
-                    state = decay * load(before, i) + drive * spread(B.data, b + n * B.over_channels)
+                    state = decay * load(before, i) + drive * spread(B_here, t * sizes.states + n)
                     store(decays, i, decay)
                     store(before, i + width, state)
                     store(dC_here, i, (zero if first else load(dC_here, i)) + state * grad)
@@ -284,13 +301,11 @@ def gradients(
                 drive = load(tiles, DRIVE + t * LANES)
                 grad = load(tiles, DY + t * LANES)
                 ddrive, dexponent2 = zero, zero
-                b = task.row * B.over_rows + (begin + t) * B.over_positions
-                c = task.row * C.over_rows + (begin + t) * C.over_positions
                 for n in range(sizes.states):
                     i = t * width + n * LANES
-                    adjoint = load(flows, flow_slot + n * LANES) + grad * spread(C.data, c + n * C.over_channels)
+                    adjoint = load(flows, flow_slot + n * LANES) + grad * spread(C_here, t * sizes.states + n)
                     store(dB_here, i, (zero if first else load(dB_here, i)) + adjoint * drive)
-                    ddrive = ddrive + adjoint * spread(B.data, b + n * B.over_channels)
+                    ddrive = ddrive + adjoint * spread(B_here, t * sizes.states + n)
                     flow = load(decays, i) * adjoint
                     store(flows, flow_slot + n * LANES, flow)
                     dexponent = flow * load(before, i)

@@ -44,4 +44,4 @@ class Task(NamedTuple):
 def scratch_size(blocks: int, states: int, gradients: bool) -> int:
     """Count the elements of working memory that a task of so many blocks takes."""
     width = states * LANES
-    return TILES * TILE + blocks * width + (width * (4 * CHUNK + 2) if gradients else 0)
+    return TILES * TILE + 2 * CHUNK * states + blocks * width + (width * (4 * CHUNK + 2) if gradients else 0)

@@ -66,11 +66,6 @@ class Job:
 
         return Job(self.source, absent(self.target), absent(self.comparison), absent(self.kernels), self.part)
 
-    def is_outdated(self) -> bool:
-        """Tell whether the source was changed after one of the files, which are all there, was written."""
-        changed = self.source.stat().st_mtime
-        return any(path.stat().st_mtime < changed for path in self.outputs())
-
 
 @dataclass
 class Plan:

@@ -10,7 +10,6 @@ from itertools import groupby, islice
 from pathlib import Path
 
 import av
-import torch
 from tqdm import tqdm
 
 from deeprftv2_arch import __version__
@@ -21,6 +20,7 @@ from deeprftv2_arch.errors import DataError, shortened
 from deeprftv2_arch.restoring.batch.comparison import GAP, side_by_side
 from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Part
 from deeprftv2_arch.restoring.image_files import write_image
+from deeprftv2_arch.restoring.marks import Mark, Marker
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
 from deeprftv2_arch.restoring.videos.assembling import assemble
@@ -48,7 +48,7 @@ class Output:
     frame: Callable[[AnyImage, AnyImage], AnyImage]
 
 
-def restore_video(restorer: Restorer, job: Job, strip: bool = False) -> Tiles | None:
+def restore_video(restorer: Restorer, job: Job, strip: bool = False, mark: Mark | None = None) -> Tiles | None:
     """Restore a film and write what is wanted of it; no more than one frame is held at a time.
 
     Args:
@@ -57,6 +57,7 @@ def restore_video(restorer: Restorer, job: Job, strip: bool = False) -> Tiles | 
             too; its kernels are those of the frame in the middle. A film is there when all of its blocks are, whoever
             has restored them.
         strip: Whether to leave out what it says of people, places and times.
+        mark: What the files say of what they were made, if they are to.
 
     Returns:
         The tiles in which its frames were restored; None: whole.
@@ -68,14 +69,15 @@ def restore_video(restorer: Restorer, job: Job, strip: bool = False) -> Tiles | 
     film = Video(job.source, restorer.max_pixels)
     tiles = None
     if job.target is not None or job.comparison is not None:
-        tiles = _restore_film(restorer, job, film, strip)
+        tiles = _restore_film(restorer, job, film, strip, mark)
     if job.kernels is not None and job.part.number == 0:
         job.folder.mkdir(parents=True, exist_ok=True)
-        write_image(job.kernels, estimated_kernel_sheet(restorer.kernels(_middle_frame(film), tiles)))
+        sheet = estimated_kernel_sheet(restorer.kernels(_middle_frame(film), tiles))
+        write_image(job.kernels, sheet, mark=mark)
     return tiles
 
 
-def _restore_film(restorer: Restorer, job: Job, film: Video, strip: bool) -> Tiles | None:
+def _restore_film(restorer: Restorer, job: Job, film: Video, strip: bool, mark: Mark | None) -> Tiles | None:
     if job.part.number == 0:
         _say(film, film.losses)
     said = len(film.losses)
@@ -85,7 +87,7 @@ def _restore_film(restorer: Restorer, job: Job, film: Video, strip: bool) -> Til
         times = _restore_blocks(restorer, job.part, film, outputs)
         losses = film.losses[said:]
         tiles = outputs[0].blocks.tiles()
-        are_complete = [_put_together(output, film, times, strip, losses) for output in outputs]
+        are_complete = [_put_together(output, film, times, strip, losses, mark) for output in outputs]
     finally:
         if job.part.count == 1:  # otherwise another process may be about to write the first one
             for output in outputs:
@@ -120,10 +122,8 @@ def identity_of(restorer: Restorer, film: Video) -> str:
     digest = hashlib.sha256()
     stat = film.path.stat()
     settings = [__version__, av.__version__, QUALITY, THREADS, LENGTH, str(restorer.dtype), restorer.tile]
-    digest.update(json.dumps([*settings, stat.st_size, stat.st_mtime_ns, repr(restorer.network)]).encode())
-    for name, value in restorer.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    network = [repr(restorer.network), Marker(restorer.network).weights]
+    digest.update(json.dumps([*settings, stat.st_size, stat.st_mtime_ns, *network]).encode())
     return digest.hexdigest()
 
 
@@ -138,7 +138,14 @@ def _restore_blocks(restorer: Restorer, part: Part, film: Video, outputs: list[O
     wanted = [number for number in range(-(-count // LENGTH)) if is_wanted(number)]
     total = sum(min(LENGTH, count - number * LENGTH) for number in wanted)
     tiles = outputs[0].blocks.tiles()
-    with tqdm(desc=shortened(film.path.name), total=total, leave=False, unit="frame", dynamic_ncols=True) as progress:
+    with tqdm(
+        desc=shortened(film.path.name),
+        total=total,
+        leave=False,
+        unit="frame",
+        dynamic_ncols=True,
+        disable=not restorer.progress,
+    ) as progress:
         for number, frames in groupby(_timed(film, times), lambda frame: frame.number // LENGTH):
             if not is_wanted(number):
                 continue
@@ -186,13 +193,21 @@ def _restored(restorer: Restorer, image: AnyImage, tiles: Tiles | None, blocks: 
     return restored.image, used
 
 
-def _put_together(output: Output, film: Video, times: list[tuple[int, int]], strip: bool, losses: list[str]) -> bool:
+def _put_together(
+    output: Output,
+    film: Video,
+    times: list[tuple[int, int]],
+    strip: bool,
+    losses: list[str],
+    mark: Mark | None,
+) -> bool:
     """Write the film if all of its blocks are there, and note what is lost; tell whether it was written."""
     count = -(-len(times) // LENGTH)
     with output.blocks.being_put_together():
         if not output.blocks.has_all(count):  # others still work on them, or one of them has put it together
             return False
-        losses += assemble(output.path, film, [output.blocks.path(number) for number in range(count)], times, strip)
+        blocks = [output.blocks.path(number) for number in range(count)]
+        losses += assemble(output.path, film, blocks, times, strip, mark)
         output.blocks.remove()
     return True
 

@@ -15,9 +15,10 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from deeprftv2_arch.common.stopping import signals_wait
 from deeprftv2_arch.errors import OptionError, shortened
+from deeprftv2_arch.restoring.batch.outcome import Outcome, Refusal, merged
 from deeprftv2_arch.restoring.batch.plan import Part, Plan, is_video
-from deeprftv2_arch.restoring.batch.restore_files import Outcome
 
 LEFT_OVER = "start with torchrun, or unset what is left of it"
 PATIENCE = timedelta(days=30)  # with the others' work, before their outcomes are added up
@@ -46,17 +47,27 @@ class Share:
                 nobody could tell a film that others have completed from the old one.
         """
         mine = [
-            replace(job, part=Part((self.number - place) % self.count, self.count)) if shared else job
+            replace(job, part=_part(job.part, (self.number - place) % self.count, self.count)) if shared else job
             for place, job in enumerate(plan.jobs)
             if (shared := is_video(job.source) and not films_as_wholes) or place % self.count == self.number
         ]
         return replace(plan, jobs=mine) if self.number == 0 else Plan(plan.folder, mine)
 
-    def device(self) -> str | None:
-        """Return the GPU of this process; None where the user's choice or the default is right."""
-        if self.local_rank is None or not torch.cuda.is_available():
-            return None
-        return f"cuda:{self.local_rank % torch.cuda.device_count()}"
+    def devices(self, named: str | None) -> list[str | None]:
+        """Return where this process is to restore: on all GPUs, or on that of its number where a launcher starts many.
+
+        Args:
+            named: What the user wants instead: names of devices, with commas between them.
+        """
+        names = named.split(",") if named else [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        if not names:
+            return [None]
+        return list(names) if self.local_rank is None else [names[self.local_rank % len(names)]]
+
+
+def _part(part: Part, number: int, count: int) -> Part:
+    """Return one of ``count`` shares of a part."""
+    return Part(part.number + part.count * number, part.count * count)
 
 
 def find_share(words: str | None, environment: Mapping[str, str] = os.environ) -> Share:
@@ -91,6 +102,9 @@ def find_share(words: str | None, environment: Mapping[str, str] = os.environ) -
 def joined(share: Share) -> Iterator[None]:
     """Join the processes that torchrun has started, so that their outcomes can be added up.
 
+    None of them leaves before the others, since torchrun ends all when one has failed. Signals wait in the with-block:
+    for the processes to which they have to be passed on, and for the outcomes of all.
+
     Raises:
         OptionError: They do not find each other.
     """
@@ -104,38 +118,19 @@ def joined(share: Share) -> Iterator[None]:
             f"the processes cannot find each other: {shortened(str(error))}; on one machine start with torchrun "
             "--standalone"
         ) from error
-    yield
+    with signals_wait():
+        yield
+        dist.barrier()
     # Not after an error: the others may be waiting, and leaving is what lets the launcher stop them.
     dist.destroy_process_group()
 
 
-def of_all(outcome: Outcome, share: Share) -> Outcome | None:
-    """Return the outcome of all processes together to the first one, None to the others."""
-    if share.local_rank is None:
-        return outcome
-    outcomes: list[Outcome] | None = [outcome] * share.count if share.number == 0 else None
-    dist.gather_object(outcome, outcomes)
-    if outcomes is None:
-        return None
-    whole = Outcome()
-    for one in outcomes:
-        whole.restored += one.restored
-        whole.done += one.done
-        whole.failures += one.failures
-        whole.tiles += one.tiles
-        whole.in_part += one.in_part
-        whole.left_out += one.left_out
-        whole.elsewhere += one.elsewhere
-        whole.left += one.left
-    # Every process that has reached a film may have found the same fault, and one of them may have completed it.
-    whole.failures = list(dict.fromkeys(whole.failures))
-    incomplete = {job.source: job for job in whole.in_part if job.missing().outputs()}
-    if not whole.left:
-        named = " ".join(whole.failures)
-        whole.failures += [
-            f"{source}: not all frames were restored, since a process has failed; the same command goes on"
-            for source in incomplete
-            if str(source) not in named
-        ]
-    whole.in_part = []
-    return whole
+def of_all(mine: Outcome | Refusal, share: Share) -> Outcome | None:
+    """Return the outcome of all processes together to the first one, None to the others.
+
+    Raises:
+        DeepRFTv2Error: In the first one, if none of them could begin.
+    """
+    found: list[Outcome | Refusal] | None = [mine] * share.count if share.number == 0 else None
+    dist.gather_object(mine, found)
+    return None if found is None else merged(found, are_others_left=False)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import av
 import av.error
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 
 from deeprftv2_arch.common.atomic import written_whole
 from deeprftv2_arch.errors import DataError
+from deeprftv2_arch.restoring.marks import Mark, mark_film
 from deeprftv2_arch.restoring.videos.companions import AnyPacket, Companions, described, in_list_of_phones
 from deeprftv2_arch.restoring.videos.encoding import io_errors
 from deeprftv2_arch.restoring.videos.reading import Video, open_film
@@ -21,7 +22,12 @@ FINEST_CLOCK = 2**31 - 1  # units of a second, of the lengths of an MP4
 
 
 def assemble(
-    path: Path, film: Video, blocks: Sequence[Path], times: Sequence[tuple[int, int]], strip: bool
+    path: Path,
+    film: Video,
+    blocks: Sequence[Path],
+    times: Sequence[tuple[int, int]],
+    strip: bool,
+    mark: Mark | None = None,
 ) -> list[str]:
     """Write a film, which appears under its name when all that is in it was found in the file.
 
@@ -31,6 +37,7 @@ def assemble(
         blocks: Files with the encoded frames, one after the other.
         times: When each frame begins and for how long it is shown, in units of the original's time base.
         strip: Whether to leave out what the original says of people, places and times.
+        mark: Of what and by what it was made, if it is to say so.
 
     Returns:
         What of the original is not kept; a phrase each.
@@ -40,16 +47,51 @@ def assemble(
         WriteError: It cannot be written.
     """
     with written_whole(path) as temporary, io_errors(path):
-        with open_film(film.path, film.kind) as source:
-            # Lengths in the movie's own units begin and end the streams: as fine as the times of its frames.
-            options = {"movie_timescale": str(min(FINEST_CLOCK, film.time_base.denominator * _factor(film.time_base)))}
-            if in_list_of_phones(source):
-                options["movflags"] = "+use_metadata_tags"
-            with av.open(str(temporary.absolute()), "w", format="mp4", container_options=options) as target:
-                written, losses = _mux(source, target, film, blocks, times, strip)
-            wanted = {} if strip else described(source)
-        losses += _require_whole(temporary, path, film, written, times, wanted)
+        try:
+            losses = _written(temporary, path, film, blocks, times, strip, copies=True)
+        except (DataError, av.error.InvalidDataError, av.error.ArgumentError):
+            # Of damaged sound, such as AC-3 without a header, no MP4 can be made, which it may tell at its end.
+            losses = _written(temporary, path, film, blocks, times, strip, copies=False)
+        if mark is not None:
+            mark_film(temporary, mark)
     return losses
+
+
+def _written(
+    temporary: Path,
+    path: Path,
+    film: Video,
+    blocks: Sequence[Path],
+    times: Sequence[tuple[int, int]],
+    strip: bool,
+    copies: bool,
+) -> list[str]:
+    """Write a film into a temporary file and look at it; return what is not kept.
+
+    Args:
+        temporary: The file.
+        path: The name that it is to get.
+        film: As for :func:`assemble`.
+        blocks: As for :func:`assemble`.
+        times: As for :func:`assemble`.
+        strip: As for :func:`assemble`.
+        copies: Whether sound is copied as it is where an MP4 holds that kind.
+
+    Raises:
+        DataError: What is in the file is not what was fed.
+        av.error.FFmpegError: It cannot be written.
+    """
+    with open_film(film.path, film.kind) as source:
+        # Lengths in the movie's own units begin and end the streams: as fine as the times of its frames.
+        options = {"movie_timescale": str(min(FINEST_CLOCK, film.time_base.denominator * _factor(film.time_base)))}
+        if in_list_of_phones(source):
+            options["movflags"] = "+use_metadata_tags"
+        with av.open(str(temporary.absolute()), "w", format="mp4", container_options=options) as target:
+            pictures = _add_pictures(target, film, blocks[0])
+            companions = Companions(source, film.index, film.offset, target, strip, copies)
+            written = _mux(target, pictures, companions, film, blocks, times)
+        wanted = {} if strip else described(source)
+    return companions.losses_at_end() + _require_whole(temporary, path, film, written, times, wanted)
 
 
 def _factor(time_base: Fraction) -> int:
@@ -60,21 +102,24 @@ def _factor(time_base: Fraction) -> int:
     return factor
 
 
-def _mux(
-    source: InputContainer,
-    target: OutputContainer,
-    film: Video,
-    blocks: Sequence[Path],
-    times: Sequence[tuple[int, int]],
-    strip: bool,
-) -> tuple[Counter[int], list[str]]:
-    """Write all streams in the order of time; return how many packets of each, and what is lost."""
-    with av.open(str(blocks[0].absolute())) as first:
-        pictures = target.add_stream_from_template(first.streams.video[0], opaque=True)
+def _add_pictures(target: OutputContainer, film: Video, block: Path) -> av.VideoStream:
+    with av.open(str(block.absolute())) as first:
+        pictures: av.VideoStream = target.add_stream_from_template(first.streams.video[0], opaque=True)
     pictures.time_base = film.time_base
     if film.colours.is_deep:
         pictures.codec_context.codec_tag = "hvc1"  # without which Apple's players show nothing
-    companions = Companions(source, film.index, film.offset, target, strip)
+    return pictures
+
+
+def _mux(
+    target: OutputContainer,
+    pictures: av.VideoStream,
+    companions: Companions,
+    film: Video,
+    blocks: Sequence[Path],
+    times: Sequence[tuple[int, int]],
+) -> Counter[int]:
+    """Write all streams in the order of time; return how many packets of each."""
     written: Counter[int] = Counter()
 
     def put_picture(packet: AnyPacket) -> None:
@@ -101,7 +146,7 @@ def _mux(
     while waiting is not None:
         put_other(waiting[1])
         waiting = next(others, None)
-    return written, companions.losses_at_end()
+    return written
 
 
 def _pictures(blocks: Sequence[Path], times: Sequence[tuple[int, int]], time_base: Fraction) -> Iterator[AnyPacket]:

@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from deeprftv2_arch.common.atomic import write_atomically
 from deeprftv2_arch.common.locking import FileLock
+from deeprftv2_arch.common.nesting import read_json
 from deeprftv2_arch.errors import WriteError
-from deeprftv2_arch.restoring.tiles import Tiles
+from deeprftv2_arch.restoring.tiles import Tiles, check_tiles
 
 LENGTH = 48  # frames; so often there is one that needs no other, at which players can begin
 WAIT = 60.0  # seconds for others that write what takes a moment
@@ -62,9 +64,13 @@ class Blocks:
         return all(map(self.has, range(count)))
 
     def tiles(self) -> Tiles | None:
-        """Return the tiles in which the film is restored; None if no frame was yet."""
-        said = self._said(_TILES)
-        return Tiles(*said) if isinstance(said, list) else None
+        """Return the tiles in which the film is restored; None if no frame was yet.
+
+        Raises:
+            OptionError: What is said of them is damaged.
+        """
+        said: Any = self._said(_TILES)
+        return None if said is None else check_tiles(said)
 
     def agreed_tiles(self, proposed: Tiles) -> Tiles:
         """Return the tiles of the film, the first ones that any process proposes."""
@@ -90,7 +96,7 @@ class Blocks:
 
     def _said(self, name: str) -> object:
         with suppress(OSError, ValueError):
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+            return read_json((self.folder / name).read_text(encoding="utf-8"))
         return None
 
     def remove(self) -> None:

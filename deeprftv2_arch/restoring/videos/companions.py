@@ -25,7 +25,8 @@ else:
 SOUND_IN_MP4 = ("aac", "ac3", "eac3", "alac", "flac", "mp3", "opus")  # copied; other sound becomes AAC
 SOUND_RATE = 96_000  # bits per second and channel, of AAC
 MOST_SOUND_RATE = 512_000
-LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")  # of AAC's channels; others are mixed down to stereo
+# Of AAC's channels, by how many there are; others are mixed down to stereo.
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 SAMPLES = 1024  # of a frame of AAC
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 USUAL_SAMPLE_RATE = 48000
@@ -66,6 +67,7 @@ class Companions:
         offset: What is subtracted from all times, in seconds.
         target: The restored film, opened for writing; its streams are added here.
         stripped: Whether to leave out what it says of people, places and times.
+        copies: Whether sound is copied as it is where an MP4 holds that kind; else all is encoded anew.
 
     Attributes:
         losses: What is not kept; a phrase each.
@@ -73,7 +75,13 @@ class Companions:
     """
 
     def __init__(
-        self, source: InputContainer, pictures: int, offset: Fraction, target: OutputContainer, stripped: bool
+        self,
+        source: InputContainer,
+        pictures: int,
+        offset: Fraction,
+        target: OutputContainer,
+        stripped: bool,
+        copies: bool = True,
     ) -> None:
         self.source = source
         self.pictures = pictures
@@ -81,6 +89,7 @@ class Companions:
         length = source.duration
         self.end = None if length is None else Fraction((source.start_time or 0) + length, av.time_base) - offset
         self.target = target
+        self.copies = copies
         self.losses: list[str] = []
         self.refused = 0
         self.tracks: dict[int, Track] = {}
@@ -92,11 +101,12 @@ class Companions:
     def _add(self, stream: Stream) -> None:
         name = codec_name(stream)
         track: Track
-        if isinstance(stream, av.AudioStream) and name in SOUND_IN_MP4:
+        if isinstance(stream, av.AudioStream) and name in SOUND_IN_MP4 and self.copies:
             track = Copied(stream, self.target)
         elif isinstance(stream, av.AudioStream) and name and stream.codec_context.sample_rate:
             track = Encoded(stream, self.target)
-            self.losses.append(f"its sound in {name} is encoded anew as AAC{track.mixed}")
+            is_damaged = ", since it is damaged" if name in SOUND_IN_MP4 else ""
+            self.losses.append(f"its sound in {name} is encoded anew as AAC{track.mixed}{is_damaged}")
         elif stream.type == "subtitle" and name == SUBTITLE_IN_MP4:
             track = Copied(stream, self.target, without=NO_TEXT)
         elif stream.type == "subtitle" and name in TEXT_SUBTITLES:
@@ -237,10 +247,12 @@ class Encoded:
     def __init__(self, stream: av.AudioStream, target: OutputContainer) -> None:
         context = stream.codec_context
         rate = context.sample_rate if context.sample_rate in SAMPLE_RATES else USUAL_SAMPLE_RATE
-        layout = context.layout.name if context.layout.name in LAYOUTS else "stereo"
-        if context.layout.nb_channels == 1:
-            layout = "mono"
-        self.mixed = "" if context.layout.nb_channels <= 2 or layout != "stereo" else " and mixed down to stereo"
+        channels, name = context.layout.nb_channels, context.layout.name
+        layout = LAYOUTS.get(channels, "stereo")
+        # Files may say how many there are and not where, or call those at the back ones at the side.
+        if name.removesuffix("(side)") != layout and not name.endswith("channels"):
+            layout = "mono" if channels == 1 else "stereo"
+        self.mixed = "" if channels <= 2 or layout != "stereo" else " and mixed down to stereo"
         self.stream = target.add_stream("aac", rate)
         self.stream.codec_context.layout = layout
         self.stream.codec_context.bit_rate = min(

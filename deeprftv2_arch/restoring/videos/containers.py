@@ -1,7 +1,8 @@
 """What files with films are, told from their contents: the kind of container, and whether it is complete.
 
-Decoders pass over what is missing at the end of a torn file, so that is read from the container. MPEG transport and
-program streams have no end that one could miss; a Flash film says its size or does not.
+Decoders pass over what is missing at the end of a torn file, so that is read from the container. What was streamed, or
+recorded without a length, such as MPEG, has no end that one could miss: of that it is only known whether it ends
+in the middle of a packet, as after a crash of the recorder.
 """
 
 import struct
@@ -25,7 +26,8 @@ SIZE_FOLLOWS, SIZE_TO_END = 1, 0  # in place of the size of a box
 MATROSKA, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # begin the two elements of a Matroska or WebM file
 ASF = bytes.fromhex("3026b2758e66cf11")
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-PROGRAM_STREAM = b"\x00\x00\x01\xba"
+PROGRAM_STREAM, PROGRAM_END = b"\x00\x00\x01\xba", 0xB9
+FLASH_TAG = 11  # bytes ahead of what a tag holds
 # Of transport streams: the byte with which packets begin, and how long one is; on discs with four bytes before it.
 SYNC, PACKET, PACKET_OF_DISC = 0x47, 188, 192
 MOST_AHEAD = 2**16  # bytes in which a header says the size of the file
@@ -137,6 +139,71 @@ def _flv_is_whole(file: BinaryIO, start: bytes, size: int) -> bool:
     return at < 0 or len(start) < at + 17 or struct.unpack(">d", start[at + 9 : at + 17])[0] <= size
 
 
+def ends_torn(path: Path, kind: str) -> bool:
+    """Tell whether a film of a kind without an end ends in the middle of a packet.
+
+    Args:
+        path: A file that :func:`require_whole_video` has let pass.
+        kind: As that has said.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        return kind in _IS_TORN and _IS_TORN[kind](file, size)
+
+
+def _mpegts_is_torn(file: BinaryIO, size: int) -> bool:
+    start = file.read(1)
+    return size % (PACKET if start == bytes([SYNC]) else PACKET_OF_DISC) != 0
+
+
+def _mpeg_is_torn(file: BinaryIO, size: int) -> bool:
+    """Look at the packets of the last pack."""
+    begin = max(0, size - MOST_AHEAD)
+    file.seek(begin)
+    end = file.read()
+    at = end.rfind(PROGRAM_STREAM)
+    if at < 0 or len(end) < at + 14:
+        return True
+    is_mpeg2 = end[at + 4] & 0xC0 == 0x40
+    at += 14 + (end[at + 13] & 7) if is_mpeg2 else 12
+    while at + 6 <= len(end) and end[at : at + 3] == PROGRAM_STREAM[:3] and end[at + 3] != PROGRAM_END:
+        at += 6 + int.from_bytes(end[at + 4 : at + 6], "big")
+    return at > len(end)
+
+
+def _flv_is_torn(file: BinaryIO, size: int) -> bool:
+    """Tell whether the file does not end with the length of what comes before, as behind every tag."""
+    file.seek(max(0, size - 4))
+    length = int.from_bytes(file.read(4), "big")
+    if not FLASH_TAG < length <= size - 4:
+        return True
+    file.seek(size - 4 - length)
+    return int.from_bytes(file.read(4)[1:], "big") != length - FLASH_TAG
+
+
+def _matroska_is_torn(file: BinaryIO, size: int) -> bool:
+    """Go through the elements, but for those within others that say how long they are."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        first = file.read(1)[0]
+        file.seek(max(0, 8 - first.bit_length()), 1)
+        length = _ebml_number(file)
+        if not first or (length == 0 and file.tell() >= size):
+            return True
+        position = file.tell() + (length or 0)  # what says no length holds what follows
+    return position > size
+
+
+_IS_TORN: dict[str, Callable[[BinaryIO, int], bool]] = {
+    "matroska": _matroska_is_torn,
+    "flv": _flv_is_torn,
+    "mpeg": _mpeg_is_torn,
+    "mpegts": _mpegts_is_torn,
+}
 _IS_WHOLE: dict[str, Callable[[BinaryIO, bytes, int], bool]] = {
     "mov": _mp4_is_whole,
     "avi": _avi_is_whole,

@@ -13,7 +13,7 @@ from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError
 from deeprftv2_arch.restoring.image_files import MAX_PIXELS, require_few_pixels, require_file
 from deeprftv2_arch.restoring.videos.colours import Colours
-from deeprftv2_arch.restoring.videos.containers import require_whole_video
+from deeprftv2_arch.restoring.videos.containers import ends_torn, require_whole_video
 from deeprftv2_arch.restoring.videos.hdr10 import Hdr10
 from deeprftv2_arch.restoring.videos.orientation import Orientation
 from deeprftv2_arch.restoring.videos.side_data import side_data
@@ -105,6 +105,7 @@ class Video:
         require_file(path)
         try:
             self.kind = require_whole_video(path)
+            is_torn = ends_torn(path, self.kind)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         self.path = path
@@ -129,7 +130,8 @@ class Video:
             self.height, self.width = self.orientation.size(*self._stored_size)
             self.aspect = self.orientation.aspect(Fraction(stream.sample_aspect_ratio or 1))
             self.hdr10 = Hdr10.of(first)
-            self.losses = list(_losses(stream, first, self.colours, self.orientation))
+            self.losses = ["it ends in the middle of a packet, and what followed is missing"] * is_torn
+            self.losses += _losses(stream, first, self.colours, self.orientation)
         if self.rate > HIGHEST_RATE:  # what recorders of browsers are taken for
             times = self._packet_times()
             self.rate = Fraction(len(times)) / (times[-1] - times[0] or 1)
