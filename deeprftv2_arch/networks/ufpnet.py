@@ -37,6 +37,7 @@ class UFPNet(KernelGuidedNetwork):
         train_size: Where channel attention is to average over windows of 1.5 times this size (at half resolution half
             of it, and so on) instead of over the whole map: local pooling, TLC. The paper's is 256.
         kernel_contrast: ``contrast`` of the estimator.
+        kernel_unit_sum: ``unit_sum`` of the flow.
 
     Raises:
         OptionError: An argument is out of range, or lists that belong together differ in length.
@@ -56,11 +57,12 @@ class UFPNet(KernelGuidedNetwork):
         seed: int | None = None,
         train_size: int | None = None,
         kernel_contrast: bool = False,
+        kernel_unit_sum: bool = False,
     ) -> None:
         _check_arguments(width, enc_blocks, middle_blocks, dec_blocks, train_size)
         super().__init__(
             estimator=UncertainKernelEstimator(kernel_width, kernel_size, kernel_contrast),
-            flow=KernelFlow(kernel_size, flow_blocks, flow_hidden),
+            flow=KernelFlow(kernel_size, flow_blocks, flow_hidden, unit_sum=kernel_unit_sum),
             size_multiple=2 ** len(enc_blocks),
             samples=samples,
             seed=seed,

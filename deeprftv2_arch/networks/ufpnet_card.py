@@ -22,6 +22,7 @@ PUBLISHED = {
         "flow_blocks": 5,
         "flow_hidden": 25,
         "kernel_contrast": False,
+        "kernel_unit_sum": False,
     }
 }
 # Weights do not tell these, which are the published ones. With the seed an image is restored the same way every time.
@@ -149,6 +150,7 @@ class UFPNetCard(NetworkCard):
             "flow_blocks": count_entries(state, "flow.layers") // 2,
             "flow_hidden": state["flow.layers.0.scale.0.weight"].shape[0],
             "kernel_contrast": "estimator.contrast_floor" in state,
+            "kernel_unit_sum": "flow.least_sum" in state,
         }
 
     def untold(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -187,6 +187,8 @@ def test_the_stages_agree_on_their_kernels_and_networks() -> None:
     assert kernel["network_flow"] == flow["network_g"]
     last = deblur["network_g"]
     assert last["kernel_width"] == kernel["network_g"]["width"]
+    assert last["kernel_contrast"] == kernel["network_g"]["contrast"]
+    assert last["kernel_unit_sum"] == flow["network_g"]["unit_sum"]
     assert (last["flow_blocks"], last["flow_hidden"]) == (flow["network_g"]["blocks"], flow["network_g"]["hidden"])
     assert kernel["datasets"]["train"]["dataroot_lq"] == deblur["datasets"]["train"]["dataroot_lq"]
     for opt in (flow, kernel, deblur):
