@@ -982,16 +982,16 @@ PHOTOGRAPHS: dict[str, Values] = {
         "note": "It learns from sharp photographs alone, which are blurred while it asks for them, first by short "
         "paths of the camera and then by longer ones. The Charbonnier loss, with a knee at 0.03, learns short paths "
         "much sooner than the mean squared error, and long ones no later; Muon learns in about two thirds of AdamW's "
-        "steps. The learning rate is held for 7,700 iterations and then falls for 11,000. Each takes 0.4 to 0.5 s on "
-        "one core, so two and a half hours; to stop sooner or later, change hold and, with it, total_iter and the last "
+        "steps. The learning rate is held for 12,000 iterations and then falls for 17,500. Each takes 0.4 to 0.5 s on "
+        "one core, so three and a half hours; to stop sooner or later, change hold and, with it, total_iter and the last "
         "stage, and resume from any state before the fall.",
-        "paths": "[2.5, 18]",
+        "paths": "[2.5, 26]",
         "curriculum": "{longest: 9, pairs: 14286}",
-        "stages": [(14900, 64, 8), (3800, 96, 4)],
+        "stages": [(25700, 64, 8), (3800, 96, 4)],
         "start": None,
         "warmup_iter": 50,
-        "hold": 7700,
-        "t_max": 11000,
+        "hold": 12000,
+        "t_max": 17500,
         "losses": {"charbonnier": "CharbonnierLoss, loss_weight: 1.0, eps: !!float 1e-3, reduction: mean"},
         "val_freq": 5000,
         "save_checkpoint_freq": 1000,

@@ -31,7 +31,7 @@ class Pretrained:
 PRETRAINED: Mapping[str, Pretrained] = {
     "DeepRFTv2-T": Pretrained(
         WEIGHTS / "DeepRFTv2_T_photos.safetensors",
-        "b90cd29bc1757ee4d951cc4286d25ec36c04b447277ed3bebe08c4526d363dd8",
+        "af335813c001de8ec775c34b7839bba2e3346f564d4c2354105fff5c08d51ad3",
     ),
 }
 
