@@ -5,7 +5,7 @@ train one after the other, each by its own option file. The photographs are blur
 true kernel of every pixel is known; no stage is told it.
 
 The estimator tells photographs apart, and in each what moves on its own, although all motions are nearly straight here.
-The published loss alone would not do in a few minutes; docs/ufpnet.md says what does. Beside it stands the mean of
+The published recipe would not do so in a few minutes; docs/ufpnet.md says what does. Beside it stands the mean of
 simulated kernels, which ignores the photograph.
 """
 

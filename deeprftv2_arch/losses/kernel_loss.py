@@ -17,10 +17,10 @@ class LeastSquaresKernelLoss(nn.Module):
 
     The sums run over the pixels and channels of a patch whose windows ``w`` of the sharp image lie inside it, and ``y``
     is the blurred pixel. This is one step of Levenberg and Marquardt's method on the squared error of blurring again,
-    at whose end that error is least; no kernel is known. The error itself hardly tells kernels of equal width apart:
-    photographs are smooth, so that the eigenvalues of H span five orders of magnitude, and gradients of the error
-    along the small ones, where directions of motion differ, are lost in the others. The step weighs all alike, down
-    to those that noise hides, below ``damping``.
+    at whose end that error is least; no kernel is known. Gradients of the error itself learn the width of a blur soon
+    and its direction late: photographs are smooth, so that the eigenvalues of H span five orders of magnitude, and
+    those along which directions of motion differ are small ones. The step weighs all alike, down to those that noise
+    hides, below ``damping``.
 
     The blur is taken to be the same all over a patch; where it is not, the step leads to a mixture.
 
