@@ -9,6 +9,7 @@ from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset, SuperResol
 from deeprftv2_arch.data.motion_kernel_dataset import MotionKernelDataset
 from deeprftv2_arch.data.synthetic_blur_dataset import SyntheticBlurDataset
 from deeprftv2_arch.losses.frequency_loss import FrequencyLoss
+from deeprftv2_arch.losses.kernel_loss import LeastSquaresKernelLoss
 from deeprftv2_arch.losses.psnr_loss import PSNRLoss
 from deeprftv2_arch.metrics.aligned import calculate_psnr_aligned, calculate_ssim_aligned
 from deeprftv2_arch.metrics.lpips_distance import calculate_lpips
@@ -24,7 +25,7 @@ from deeprftv2_arch.networks.cards import CARDS
 REGISTERED: dict[Any, tuple[Any, ...]] = {
     ARCH_REGISTRY: (*(card.network for card in CARDS), NetworkOfCheckpoint),
     DATASET_REGISTRY: (DeblurPairDataset, MotionKernelDataset, SuperResolutionPairDataset, SyntheticBlurDataset),
-    LOSS_REGISTRY: (FrequencyLoss, PSNRLoss),
+    LOSS_REGISTRY: (FrequencyLoss, LeastSquaresKernelLoss, PSNRLoss),
     METRIC_REGISTRY: (
         calculate_lpips,
         calculate_mae,

@@ -4,9 +4,9 @@ Run it with ``make quickstart-ufpnet`` or ``python -m quickstart.ufpnet`` from t
 train one after the other, each by its own option file. The photographs are blurred by simulated kernels, so that the
 true kernel of every pixel is known; no stage is told it.
 
-The published second stage takes 480,000 steps. In a few minutes the estimator finds practically one kernel for all
-photographs, although motions are nearly straight here. Beside the mean of simulated kernels, which ignores the
-photograph, it is good where its direction happens to be right: the table shows both.
+The estimator tells photographs apart, and in each what moves on its own, although all motions are nearly straight here.
+The published recipe would not do so in a few minutes; docs/ufpnet.md says what does. Beside it stands the mean of
+simulated kernels, which ignores the photograph.
 """
 
 import json
@@ -43,10 +43,10 @@ FLOW, ESTIMATOR = (OPTION_FILES / f"quickstart_ufpnet_{stage}.yml" for stage in 
 NOTE = """\
 On photographs that it never saw. Kernel similarity: largest normalised cross-correlation with the true kernel, mean
 over the pixels. Reblurred: the sharp photograph, blurred by the kernels, beside the blurred one. The mean kernel is
-that of simulated kernels, a guess that ignores the photograph. In so few steps the estimator finds practically one
-kernel for all photographs, which is good where its direction happens to be right; the published training takes
-480,000 steps.
+that of simulated kernels, a guess that ignores the photograph. The last stage, which deblurs, has hardly begun: the
+published one takes 800,000 steps.
 """
+VERSIONS = 32  # of every training photograph
 AVERAGED = 5000  # simulated kernels whose mean is what an image's kernels are guessed to be without looking at it
 
 
@@ -67,9 +67,21 @@ class KernelDeblurring(Deblurring):
         section = read_option_file(FLOW)["datasets"]["train"]
         self.simulator = MotionKernelSimulator(section["kernel_size"], **section["simulator"])
 
+    def versions(self, file_name: str) -> int:
+        """Return the number of blurs: every one has other kernels, and the estimator is to know them all."""
+        return VERSIONS
+
+    def true_version(self, file_name: str, version: int) -> np.ndarray:
+        """Return the photograph in one of its eight positions, from which every version is blurred on its own.
+
+        A blurred photograph is not turned or flipped: its kernels would be so too, and lie where the prior has none.
+        """
+        photograph = np.rot90(load_photograph(file_name), version % 4)
+        return np.ascontiguousarray(photograph[:, ::-1] if version % 8 >= 4 else photograph)
+
     def blur(self, file_name: str, version: int, seed: int) -> KernelBlur:
         """Draw the blur of one version of a photograph: a pure function of its arguments."""
-        height, width = load_photograph(file_name).shape[:2]
+        height, width = self.true_version(file_name, version).shape[:2]
         rng = np.random.default_rng((seed, crc32(file_name.encode()), version))
         return random_kernel_blur(self.simulator, rng, height, width)
 

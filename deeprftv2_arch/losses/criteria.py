@@ -1,8 +1,10 @@
 """What is minimised: how loss terms are applied to what a network returns, and to the ground truth."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deeprftv2_arch.errors import OptionError
@@ -75,8 +77,7 @@ class MultiScaleLoss(nn.Module):
 class ReblurLoss(nn.Module):
     """Every term, applied to ``image * field`` and the blurred image that it should give.
 
-    With the sharp image and a term L1 this is the loss of kernel estimation, ``L_KE = mean |x * K - y|``; with the
-    restored image it asks the restoration to agree with what is known of the blur.
+    With the restored image it asks the restoration to agree with what is known of the blur.
 
     Args:
         terms: Losses of (blurred again, blurred) by name; each has its weight inside.
@@ -98,6 +99,41 @@ class ReblurLoss(nn.Module):
             Scalars by the names of the terms. Their sum is the loss to minimise.
         """
         return self.compare(reblur(image, field), blurred)
+
+
+class KernelEstimationLoss(nn.Module):
+    """The loss of kernels that are to turn sharp patches into blurred ones.
+
+    Pixels whose kernels reach beyond the patch do not count: what lies there has a part in the blurred pixel, but is
+    not known. Of patches of 32x32 and kernels of 11x11 these are half of the pixels.
+
+    Args:
+        terms: Losses of (blurred again, blurred) by name; each has its weight inside.
+        kernel_terms: Losses of (sharp, kernels, blurred) by name; may be empty.
+    """
+
+    def __init__(self, terms: Mapping[str, nn.Module], kernel_terms: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.comparing = SingleImageLoss(terms)
+        self.kernel_terms = nn.ModuleDict(kernel_terms)
+
+    def forward(self, sharp: Tensor, kernels: Tensor, blurred: Tensor) -> dict[str, Tensor]:
+        """Blur a batch of patches and compare.
+
+        Args:
+            sharp: (B, 3, H, W), not smaller than a kernel.
+            kernels: (B, D, h, w), a kernel for every pixel or, of smaller size, for all pixels around.
+            blurred: (B, 3, H, W).
+
+        Returns:
+            Scalars by the names of the terms. Their sum is the loss to minimise.
+        """
+        field = kernels if kernels.shape[2:] == sharp.shape[2:] else F.interpolate(kernels, sharp.shape[2:])
+        radius = math.isqrt(kernels.shape[1]) // 2
+        inner = [slice(radius, side - radius) for side in sharp.shape[2:]]
+        again, wanted = (x[:, :, inner[0], inner[1]] for x in (reblur(sharp, field), blurred))
+        losses = self.comparing(again, wanted)
+        return losses | {name: term(sharp, kernels, blurred) for name, term in self.kernel_terms.items()}
 
 
 class KernelGuidedLoss(nn.Module):

@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import torch
 from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.stages import load_stages
-from deeprftv2_arch.layers.kernel_field import estimate_kernel_field
-from deeprftv2_arch.losses.criteria import ReblurLoss
-from deeprftv2_arch.models.restoration_model import RestorationModel, require_room_for_kernels
+from deeprftv2_arch.layers.kernel_field import decode_kernel_field, estimate_kernel_field
+from deeprftv2_arch.losses.criteria import KernelEstimationLoss
+from deeprftv2_arch.models.restoration_model import RestorationModel, build_terms, require_room_for_kernels
 from deeprftv2_arch.ops.reblur import reblur
+from deeprftv2_arch.options.sections import KernelEstimationModelOptions
 
 
 class KernelEstimationModel(RestorationModel):
@@ -22,7 +24,13 @@ class KernelEstimationModel(RestorationModel):
 
         network_flow                 {type: KernelFlow, ...}
         path: pretrain_network_flow  what the first stage has made of it
+        train: kernel_losses         terms by name that compare the kernels with those that the pair of images tells
+        train: kernel_stride         n: of n rows and columns the kernel of one pixel, another one in every step, is
+                                     decoded and blurs all pixels between. Decoding is most of the work; and what a
+                                     pixel's kernel does not show at the pixel itself it shows around.
     """
+
+    options_type = KernelEstimationModelOptions
 
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
@@ -30,8 +38,8 @@ class KernelEstimationModel(RestorationModel):
         load_stages({"pretrain_network_flow": self.net_flow}, self.opt["path"])
 
     def build_criterion(self, terms: dict[str, nn.Module]) -> nn.Module:
-        """Build the loss of blurring again; see :class:`ReblurLoss`."""
-        return ReblurLoss(terms)
+        """Build the loss of kernels; see :class:`KernelEstimationLoss`."""
+        return KernelEstimationLoss(terms, build_terms(self.recipe.kernel_losses, "kernel_losses"))
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq``, ``gt`` (B, 3, H, W), ``lq_path``, and in training ``scheduled``.
@@ -45,8 +53,12 @@ class KernelEstimationModel(RestorationModel):
     def compute_losses(self) -> dict[str, Tensor]:
         """Estimate the kernels of the batch and blur its sharp images with them."""
         with self.precision.autocast():
-            field = estimate_kernel_field(self.net_g, self.net_flow, self.lq)
-        return self.criterion(self.gt, field, self.lq)
+            mean, sigma = self.net_g(self.lq)
+            stride = self.recipe.kernel_stride
+            row, column = torch.randint(stride, (2,)).tolist() if stride > 1 else (0, 0)
+            mean, sigma = (codes[:, :, row::stride, column::stride] for codes in (mean, sigma))
+            kernels = decode_kernel_field(self.net_flow, mean, sigma)
+        return self.criterion(self.gt, kernels, self.lq)
 
     def output_of(self, net: nn.Module) -> Tensor:
         """Return the sharp images, blurred with the kernels of the mean codes."""

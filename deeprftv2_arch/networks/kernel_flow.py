@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.layers.flow import AffineCoupling, FlowNorm
 
+LEAST_SUM = 0.1  # by which a kernel is divided at least, whatever its sum
 DITHER = 1 / 720  # width of the noise that turns the many zeros of kernels into a density
 
 
@@ -16,9 +17,9 @@ class KernelFlow(nn.Module):
     """Map motion kernels to codes that are normally distributed, N(0, I), and back (RealNVP).
 
     A kernel is a vector of D = kernel_size**2 entries, row by row. The flow works on its logits; a decoded kernel is
-    their sigmoid, so that every entry is in 0..1. Nothing makes its entries sum to 1: in the published flow they do to
-    1.06 at the median and to 1.25 on average. The rest of the project keeps such kernels as maps (B, D, H, W), one
-    kernel per pixel, channel = row * kernel_size + column.
+    their sigmoid, so that every entry is in 0..1. Nothing makes its entries sum to 1, but ``unit_sum``: in the
+    published flow they do to 1.06 at the median and to 1.25 on average. The rest of the project keeps such kernels as
+    maps (B, D, H, W), one kernel per pixel, channel = row * kernel_size + column.
 
     Args:
         kernel_size: Height and width of a kernel.
@@ -26,9 +27,11 @@ class KernelFlow(nn.Module):
         hidden: Width of the couplings' networks.
         alpha: Keeps the logits of 0 and 1 finite. The larger it is, the more do entries near 0 answer to the code, and
             the easier is a code to be found by gradients, but the further below 0 can a decoded entry be.
+        unit_sum: Whether decoded kernels are divided by their sums, so that no blur changes an image's brightness.
 
     Attributes:
         kernel_size: As above.
+        unit_sum: As above; weights tell it by a buffer that they have else not.
         alpha: As above, (1,); part of a checkpoint, so that every stage decodes as the first one encoded.
 
     Raises:
@@ -36,12 +39,18 @@ class KernelFlow(nn.Module):
     """
 
     alpha: Tensor
+    least_sum: Tensor
 
-    def __init__(self, kernel_size: int = 19, blocks: int = 5, hidden: int = 25, alpha: float = 1e-6) -> None:
+    def __init__(
+        self, kernel_size: int = 19, blocks: int = 5, hidden: int = 25, alpha: float = 1e-6, unit_sum: bool = False
+    ) -> None:
         super().__init__()
         _check_arguments(kernel_size, blocks, hidden, alpha)
         self.kernel_size = kernel_size
+        self.unit_sum = unit_sum
         self.register_buffer("alpha", torch.tensor([alpha]))
+        if unit_sum:
+            self.register_buffer("least_sum", torch.tensor([LEAST_SUM]))
         features = kernel_size**2
         self.layers = nn.ModuleList()
         for block in range(blocks):
@@ -69,7 +78,8 @@ class KernelFlow(nn.Module):
         layer: Any
         for layer in reversed(self.layers):
             codes = layer.decode(codes)
-        return (torch.sigmoid(codes) - self.alpha) / (1 - 2 * self.alpha)
+        kernels: Tensor = (torch.sigmoid(codes) - self.alpha) / (1 - 2 * self.alpha)
+        return kernels / kernels.sum(dim=1, keepdim=True).clamp(min=self.least_sum) if self.unit_sum else kernels
 
     def to_logits(self, kernels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Turn kernels (N, D) of values 0..1 into what the flow encodes, (N, D): logits of them with some noise.

@@ -34,6 +34,8 @@ class KernelGuidedUNet(KernelGuidedNetwork):
         samples: As of :class:`~deeprftv2_arch.networks.ufpnet.UFPNet`.
         seed: As there.
         train_size: As there.
+        kernel_contrast: ``contrast`` of the estimator.
+        kernel_unit_sum: ``unit_sum`` of the flow.
 
     Raises:
         OptionError: An argument is out of range, or lists that belong together differ in length.
@@ -52,11 +54,13 @@ class KernelGuidedUNet(KernelGuidedNetwork):
         samples: int = 1,
         seed: int | None = None,
         train_size: int | None = None,
+        kernel_contrast: bool = False,
+        kernel_unit_sum: bool = False,
     ) -> None:
         _check_arguments(dim, blocks, kinds, train_size)
         super().__init__(
-            estimator=UncertainKernelEstimator(kernel_width, kernel_size),
-            flow=KernelFlow(kernel_size, flow_blocks, flow_hidden),
+            estimator=UncertainKernelEstimator(kernel_width, kernel_size, kernel_contrast),
+            flow=KernelFlow(kernel_size, flow_blocks, flow_hidden, unit_sum=kernel_unit_sum),
             size_multiple=2 ** (LEVELS - 1),
             samples=samples,
             seed=seed,

@@ -36,6 +36,8 @@ class UFPNet(KernelGuidedNetwork):
         seed: In eval mode every call draws the same noise, on devices of one kind; None: every call draws anew.
         train_size: Where channel attention is to average over windows of 1.5 times this size (at half resolution half
             of it, and so on) instead of over the whole map: local pooling, TLC. The paper's is 256.
+        kernel_contrast: ``contrast`` of the estimator.
+        kernel_unit_sum: ``unit_sum`` of the flow.
 
     Raises:
         OptionError: An argument is out of range, or lists that belong together differ in length.
@@ -54,11 +56,13 @@ class UFPNet(KernelGuidedNetwork):
         samples: int = 1,
         seed: int | None = None,
         train_size: int | None = None,
+        kernel_contrast: bool = False,
+        kernel_unit_sum: bool = False,
     ) -> None:
         _check_arguments(width, enc_blocks, middle_blocks, dec_blocks, train_size)
         super().__init__(
-            estimator=UncertainKernelEstimator(kernel_width, kernel_size),
-            flow=KernelFlow(kernel_size, flow_blocks, flow_hidden),
+            estimator=UncertainKernelEstimator(kernel_width, kernel_size, kernel_contrast),
+            flow=KernelFlow(kernel_size, flow_blocks, flow_hidden, unit_sum=kernel_unit_sum),
             size_multiple=2 ** len(enc_blocks),
             samples=samples,
             seed=seed,

@@ -21,6 +21,8 @@ PUBLISHED = {
         "kernel_size": 19,
         "flow_blocks": 5,
         "flow_hidden": 25,
+        "kernel_contrast": False,
+        "kernel_unit_sum": False,
     }
 }
 # Weights do not tell these, which are the published ones. With the seed an image is restored the same way every time.
@@ -147,6 +149,8 @@ class UFPNetCard(NetworkCard):
             "kernel_size": math.isqrt(state["flow.layers.1.running_mean"].shape[0]),
             "flow_blocks": count_entries(state, "flow.layers") // 2,
             "flow_hidden": state["flow.layers.0.scale.0.weight"].shape[0],
+            "kernel_contrast": "estimator.contrast_floor" in state,
+            "kernel_unit_sum": "flow.least_sum" in state,
         }
 
     def untold(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def recipe_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
 def _loss_faults(train: Mapping[str, Any], where: str) -> Iterator[str]:
     if train.get("losses") == {}:
         yield f"{where}: losses: empty; name at least one loss"
-    for key in ("losses", "reblur_losses"):
+    for key in ("losses", "kernel_losses", "reblur_losses"):
         for name, loss in _mapping(train.get(key)).items():
             place = below(f"{where}: {key}", name)
             yield from term_name_faults(name, place)

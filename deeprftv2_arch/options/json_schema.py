@@ -142,7 +142,7 @@ def _refer_to(definitions: dict[str, Schema]) -> None:
     """Put the schemas of networks, losses and metrics where the sections have such."""
     for schema in definitions.values():
         for name, value in schema.get("properties", {}).items():
-            kind = {"losses": "Loss", "reblur_losses": "Loss", "metrics": "Metric"}.get(name)
+            kind = {"metrics": "Metric"}.get(name, "Loss" if name.endswith("losses") else None)
             if name in ("network_g", "network_flow"):
                 schema["properties"][name] = {"description": value["description"], **_reference_named("Network")}
             elif kind is not None:

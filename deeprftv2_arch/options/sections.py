@@ -216,6 +216,17 @@ class DeblurTrainSection(RestorationTrainSection):
     scale_weights: ScaleWeightsSection | None = Field(None, description="Weights of the losses at the scales.")
 
 
+class KernelEstimationTrainSection(RestorationTrainSection):
+    """``train`` with ``model_type: KernelEstimationModel``."""
+
+    kernel_losses: RegisteredByName | None = Field(
+        None, description="Losses of sharp images, kernels and blurred images: LeastSquaresKernelLoss."
+    )
+    kernel_stride: Count = Field(
+        1, description="Of so many rows and columns the kernel of one pixel is decoded, and blurs the pixels between."
+    )
+
+
 class UFPNetTrainSection(RestorationTrainSection):
     """``train`` with ``model_type: UFPNetModel``."""
 
@@ -381,6 +392,7 @@ class KernelEstimationTrainingOptions(TrainingOptions):
 
     path: KernelEstimationTrainingPathSection = Field(description="Where weights come from.")
     network_flow: Registered = Field(description="The flow prior of stage 1: {type: KernelFlow, ...}.")
+    train: KernelEstimationTrainSection = Field(description="Losses, optimiser and schedule.")
 
 
 class KernelEstimationTestingOptions(TestingOptions):
@@ -517,6 +529,12 @@ class DeblurModelOptions(RestorationModelOptions):
     """What a DeblurModel reads."""
 
     train: DeblurTrainSection | None = Field(None, description="The recipe; null in a test.")
+
+
+class KernelEstimationModelOptions(RestorationModelOptions):
+    """What a KernelEstimationModel reads."""
+
+    train: KernelEstimationTrainSection | None = Field(None, description="The recipe; null in a test.")
 
 
 class UFPNetModelOptions(RestorationModelOptions):

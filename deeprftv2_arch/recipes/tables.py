@@ -930,12 +930,13 @@ QUICKSTARTS: dict[str, Values] = {
     },
     "quickstart_ufpnet_kernel": {
         "model_type": "KernelEstimationModel",
-        "total_iter": 1800,
+        "total_iter": 1200,
         "patch_size": 32,
-        "batch_size": 3,
+        "batch_size": 8,
+        "augmented": "false  # flipped kernels would lie where the prior has none",
+        "optimiser": "Muon",
+        "warmup_iter": 50,
         "lr": "4e-3",
-        "weight_decay": "!!float 1e-4",
-        "betas": "[0.9, 0.99]",
         "eta_min": "1e-6",
         "metrics": PSNR_SSIM[:1],
         "stages_before": [

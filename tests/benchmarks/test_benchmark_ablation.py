@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
@@ -109,7 +110,7 @@ def test_stopped_benchmark_goes_on_and_tables_say_what_was_found(
         statistics.mean(json.loads((tmp_path / "runs" / f"{row}_seed0.json").read_text())["psnr"])
         for row in ("table7_no_fke", "table7_full")
     ]
-    line = f"| table7_full | 1 | {means[1]:.3f} | {means[1] - means[0]:+.3f} | one seed: no spread | 33.06 | +0.32 |"
+    line = f"| table7_full | 1 | {means[1]:.3f} | {means[1] - means[0]:+.3f} | one seed: no interval | 33.06 | +0.32 |"
     assert line in table
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -144,19 +145,26 @@ def test_seed_below_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not list(tmp_path.iterdir())
 
 
-def test_differences_are_paired_and_read_against_the_spread() -> None:
-    firsts = {0: 30.0, 1: 31.0, 2: 32.0}  # standard deviation 1
-    assert ablation.difference({0: 30.5, 1: 31.5, 2: 32.5}, firsts, False) == ("+0.500 ± 0.000", "within the spread")
-    assert ablation.difference({0: 31.5, 1: 32.5, 2: 33.5}, firsts, False) == (
-        "+1.500 ± 0.000",
-        "larger than the spread",
-    )
-    assert ablation.difference({0: 30.0, 1: 31.5, 2: 33.0}, firsts, False)[0] == "+0.500 ± 0.500"
-    unsteady = ablation.difference({0: 30.1, 1: 30.3}, {0: 30.1, 1: 29.9}, False)
-    assert unsteady == ("+0.200 ± 0.283", "within the spread")  # though both rows have a standard deviation of 0.14
-    assert ablation.difference({2: 33.0}, firsts, False) == ("+1.000", "one seed: no spread")
+def test_differences_are_paired_and_read_by_their_interval() -> None:
+    firsts = {0: 30.0, 1: 31.0, 2: 32.0}
+    # Mean 1 and standard deviation 0.5 of three seeds: 4.3027 * 0.5 / sqrt(3) = 1.2421 to either side.
+    assert ablation.confidence_interval([0.5, 1.0, 1.5]) == pytest.approx((-0.2421, 2.2421), abs=1e-4)
+    unclear = ablation.difference({0: 30.5, 1: 32.0, 2: 33.5}, firsts, False)
+    assert unclear == ("+1.000 (-0.242 to +2.242)", "undecided")
+    clear = ablation.difference({0: 30.4, 1: 31.5, 2: 32.6, 3: 99.0}, firsts, False)  # of the seeds that both have
+    assert clear == ("+0.500 (+0.252 to +0.748)", "better")
+    assert ablation.difference({0: 29.6, 1: 30.5, 2: 31.4}, firsts, False) == ("-0.500 (-0.748 to -0.252)", "worse")
+    assert ablation.difference({2: 33.0}, firsts, False) == ("+1.000", "one seed: no interval")
     assert ablation.difference(firsts, firsts, True) == ("", "")
-    line = ablation.table_line("table7_from_e1", "table7_no_fke", {"table7_no_fke": firsts, "table7_from_e1": firsts})
+    ours = {0: 30.5, 1: 32.0, 2: 33.5}
+    line = ablation.table_line("table7_from_e1", "table7_no_fke", {"table7_no_fke": firsts, "table7_from_e1": ours})
     assert line == (
-        "| table7_from_e1 | 3 | 31.000 ± 1.000 | +0.000 ± 0.000 | within the spread | 32.72 to 32.84 | -0.02 to +0.10 |"
+        "| table7_from_e1 | 3 | 32.000 ± 1.500 | +1.000 (-0.242 to +2.242) | undecided | 32.72 to 32.84 "
+        "| -0.02 to +0.10 |"
     )
+
+
+def test_interval_is_that_of_a_paired_t_test() -> None:
+    ours, firsts = np.random.default_rng(0).normal(size=(2, 8))
+    expected = stats.ttest_rel(ours, firsts).confidence_interval(0.95)
+    assert ablation.confidence_interval(list(ours - firsts)) == pytest.approx(tuple(expected), rel=1e-12)

@@ -74,8 +74,14 @@ def test_both_layouts_are_converted_and_the_network_gives_the_same_image(
 
 def test_arguments_are_deduced_from_the_weights(tmp_path: Path) -> None:
     network = UFPNet(**NARROW)
-    found = CARD.deduce_arguments(network.state_dict())
-    assert {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()} == NARROW
+    for more in (
+        {"kernel_contrast": False, "kernel_unit_sum": False},
+        {"kernel_contrast": True, "kernel_unit_sum": False},
+        {"kernel_contrast": False, "kernel_unit_sum": True},
+    ):
+        found = CARD.deduce_arguments(UFPNet(**NARROW, **more).state_dict())
+        expected = {**NARROW, **more}
+        assert {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()} == expected
     wider = UFPNet(**{**NARROW, "width": 6, "flow_hidden": 7})
     assert difference(wider.state_dict(), network.state_dict()) == "width 6 instead of 4, flow_hidden 7 instead of 5"
 

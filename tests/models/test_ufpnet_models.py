@@ -17,7 +17,8 @@ from ufpnet_helpers import ESTIMATOR, FLOW, UFPNET, write_stage
 from benchmarks.reblur import by_unfold
 from deeprftv2_arch.data.image_pair_dataset import DeblurPairDataset
 from deeprftv2_arch.errors import DataError
-from deeprftv2_arch.layers.kernel_field import estimate_kernel_field
+from deeprftv2_arch.layers.kernel_field import decode_kernel_field, estimate_kernel_field
+from deeprftv2_arch.losses.kernel_loss import LeastSquaresKernelLoss
 from deeprftv2_arch.metrics.results import means
 from deeprftv2_arch.models.kernel_estimation_model import KernelEstimationModel
 from deeprftv2_arch.models.ufpnet_model import UFPNetModel
@@ -116,11 +117,34 @@ def test_kernels_are_estimated_by_what_they_make_of_the_sharp_images(tmp_path: P
     losses = model.compute_losses()
     torch.manual_seed(5)
     field = estimate_kernel_field(model.net_g, model.net_flow, data["lq"])
-    expected = (by_unfold(data["gt"], field) - data["lq"]).abs().mean()
+    expected = (by_unfold(data["gt"], field) - data["lq"])[:, :, 2:-2, 2:-2].abs().mean()
     assert list(losses) == ["kernel"]
     assert losses["kernel"].item() == pytest.approx(expected.item(), rel=1e-5)
     torch.manual_seed(6)
     assert model.compute_losses()["kernel"].item() != losses["kernel"].item()  # codes are drawn
+
+
+def test_kernels_of_some_pixels_are_decoded_and_judged(tmp_path: Path) -> None:
+    step = {"type": "LeastSquaresKernelLoss", "loss_weight": 2.0}
+    model = build(KernelEstimationModel, tmp_path, {"kernel_losses": {"step": step}, "kernel_stride": 3})
+    data = batch(1, size=9)
+    model.feed_data(data)
+    with torch.no_grad():
+        mean, sigma = model.net_g(data["lq"])
+    found = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        losses = model.compute_losses()
+        torch.manual_seed(seed)
+        row, column = torch.randint(3, (2,)).tolist()
+        found.add((row, column))
+        codes, sigmas = (x[:, :, row::3, column::3] for x in (mean, sigma))
+        field = decode_kernel_field(model.net_flow, codes, sigmas).repeat_interleave(3, 2).repeat_interleave(3, 3)
+        expected = (by_unfold(data["gt"], field) - data["lq"])[:, :, 2:-2, 2:-2].abs().mean()
+        assert losses["kernel"].item() == pytest.approx(expected.item(), rel=1e-5)
+        judged = LeastSquaresKernelLoss(2.0)(data["gt"], field, data["lq"])
+        assert losses["step"].item() == pytest.approx(judged.item(), rel=1e-4)
+    assert len(found) > 4  # every step has other pixels
 
 
 def test_restoration_is_compared_with_both_images(tmp_path: Path) -> None:

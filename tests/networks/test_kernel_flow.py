@@ -197,3 +197,17 @@ def test_alpha_travels_with_the_weights() -> None:
 def test_alpha_is_between_0_and_a_half(alpha: float) -> None:
     with pytest.raises(OptionError, match="alpha must lie between 0 and"):
         KernelFlow(alpha=alpha)
+
+
+def test_unit_sums_are_told_by_the_weights_and_keep_the_shape_of_kernels() -> None:
+    torch.manual_seed(0)
+    plain, unit = KernelFlow(5, 2, 4).eval(), KernelFlow(5, 2, 4, unit_sum=True).eval()
+    assert unit.state_dict().keys() - plain.state_dict().keys() == {"least_sum"}
+    unit.load_state_dict(plain.state_dict(), strict=False)
+    codes = torch.randn(7, 25)
+    kernels, sums = unit.decode(codes), plain.decode(codes).sum(dim=1, keepdim=True)
+    torch.testing.assert_close(kernels.sum(dim=1), torch.ones(7))
+    torch.testing.assert_close(kernels * sums, plain.decode(codes))
+    dark = torch.full((1, 25), -9.0)  # a sum of nearly nothing does not become one
+    assert unit.decode(dark).sum() <= 1
+    assert torch.isfinite(unit.decode(dark)).all()

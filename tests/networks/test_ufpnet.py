@@ -3,9 +3,11 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from oracle_ufpnet import is_parameter, random_state, reference_shapes, restore
+from scipy.ndimage import uniform_filter
 from torch import nn
 from ufpnet_helpers import NARROW
 
@@ -14,7 +16,7 @@ from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.kernel_flow import KernelFlow
 from deeprftv2_arch.networks.kernel_guided import KernelGuidedNetwork
 from deeprftv2_arch.networks.ufpnet import UFPNet
-from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator
+from deeprftv2_arch.networks.uncertain_kernel_estimator import UncertainKernelEstimator, local_contrast
 
 
 def network_of(state: dict[str, torch.Tensor], **arguments: object) -> UFPNet:
@@ -105,6 +107,25 @@ def test_the_published_network_equals_an_independent_implementation_on_all_852_t
     assert ((expected > 0) & (expected < 1)).double().mean() > 0.3
     torch.testing.assert_close(field.double(), kernels, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+
+
+def test_contrast_is_detail_divided_by_its_strength_around() -> None:
+    x = torch.rand(2, 3, 18, 23, dtype=torch.float64)
+    for image, found in zip(x.numpy(), local_contrast(x).numpy(), strict=True):
+        detail = image - uniform_filter(image, (0, 3, 3), mode="nearest")
+        strength = np.sqrt(uniform_filter((detail**2).mean(axis=0), 15, mode="nearest") + 255**-2)
+        np.testing.assert_allclose(found, detail / strength, rtol=1e-9, atol=1e-12)
+
+
+def test_estimator_may_read_contrast_instead_of_colours() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    estimator = UFPNet(**NARROW, kernel_contrast=True).double().estimator
+    head = estimator.encoders[0].head
+    read: list[torch.Tensor] = []
+    head.register_forward_hook(lambda layer, inputs, output: read.append(inputs[0]))
+    estimator(x)
+    torch.testing.assert_close(read[0], local_contrast(x), rtol=1e-6, atol=0)
 
 
 def test_kernels_have_no_effect_before_training() -> None:

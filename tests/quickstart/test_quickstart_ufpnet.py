@@ -108,6 +108,19 @@ def test_every_pixel_is_blurred_by_its_kernel() -> None:
         np.testing.assert_allclose(blurred[row, column], total, atol=0.51)
 
 
+def test_versions_are_turned_and_flipped_before_they_are_blurred() -> None:
+    task, photograph = ufpnet.KernelDeblurring(), load_photograph("page.png")
+    positions = [task.true_version("page.png", version) for version in range(9)]
+    np.testing.assert_array_equal(positions[0], photograph)
+    np.testing.assert_array_equal(positions[8], photograph)
+    np.testing.assert_array_equal(positions[5], photograph.transpose(1, 0, 2)[::-1, ::-1])
+    assert len({position.tobytes() for position in positions}) == 8
+    blur = task.blur("page.png", 5, 3)
+    blurred = task.degrade(positions[5], "page.png", 5, 3)
+    np.testing.assert_array_equal(blurred, blur_by_kernels(positions[5], blur))
+    assert not np.allclose(blur.scene, task.blur("page.png", 13, 3).scene)  # another blur in the same position
+
+
 def test_similarity_is_the_best_of_all_shifts() -> None:
     rng = np.random.default_rng(0)
     kernels, others = rng.random((2, 3, 4, 4))
@@ -174,6 +187,8 @@ def test_the_stages_agree_on_their_kernels_and_networks() -> None:
     assert kernel["network_flow"] == flow["network_g"]
     last = deblur["network_g"]
     assert last["kernel_width"] == kernel["network_g"]["width"]
+    assert last["kernel_contrast"] == kernel["network_g"]["contrast"]
+    assert last["kernel_unit_sum"] == flow["network_g"]["unit_sum"]
     assert (last["flow_blocks"], last["flow_hidden"]) == (flow["network_g"]["blocks"], flow["network_g"]["hidden"])
     assert kernel["datasets"]["train"]["dataroot_lq"] == deblur["datasets"]["train"]["dataroot_lq"]
     for opt in (flow, kernel, deblur):
