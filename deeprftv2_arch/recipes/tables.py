@@ -983,8 +983,8 @@ PHOTOGRAPHS: dict[str, Values] = {
         "paths of the camera and then by longer ones. The Charbonnier loss, with a knee at 0.03, learns short paths "
         "much sooner than the mean squared error, and long ones no later; Muon learns in about two thirds of AdamW's "
         "steps. The learning rate is held for 12,000 iterations and then falls for 17,500. Each takes 0.4 to 0.5 s on "
-        "one core, so three and a half hours; to stop sooner or later, change hold and, with it, total_iter and the last "
-        "stage, and resume from any state before the fall.",
+        "one core, so three and a half hours; to stop sooner or later, change hold and, with it, total_iter and the "
+        "last stage, and resume from any state before the fall.",
         "paths": "[2.5, 26]",
         "curriculum": "{longest: 9, pairs: 14286}",
         "stages": [(25700, 64, 8), (3800, 96, 4)],
