@@ -293,8 +293,9 @@ def _is_random_state(state: Any) -> bool:
 
 def _is_number(value: object) -> bool:
     """Tell whether a value is a number, of Python or NumPy, that a training may have come to."""
-    is_real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return is_real and bool(abs(value) <= LARGEST)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(abs(value) <= LARGEST)
 
 
 def _are_numbers(value: Any, wanted: Any) -> bool:

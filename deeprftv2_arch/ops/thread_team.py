@@ -43,7 +43,7 @@ def team_size() -> int:
     alone.
     """
     watched = torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None
-    watched = watched or torch.autograd._profiler_enabled()
+    watched = watched or torch._C._autograd._profiler_enabled()
     if watched or torch.is_autocast_enabled("cpu") or _parallel() is None:
         return 1
     return torch.get_num_threads()
