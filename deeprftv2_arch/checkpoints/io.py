@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deeprftv2_arch.checkpoints.numpy_numbers import numpy_numbers
-from deeprftv2_arch.checkpoints.pickle_depth import require_shallow
+from deeprftv2_arch.checkpoints.pickle_depth import NewerProtocolError, require_shallow
 from deeprftv2_arch.checkpoints.recognition import describe, difference, mismatch
 from deeprftv2_arch.checkpoints.reference import under_our_names
 from deeprftv2_arch.checkpoints.safetensors_file import is_safetensors, read_safetensors
@@ -103,7 +103,8 @@ def _require_sound(path: Path) -> None:
 
     Raises:
         BadZipFile: A part of an archive is not as it was written, or larger than those of ``torch.save``.
-        ValueError: A list of tensors is too long, nested too deeply, or torn.
+        NewerProtocolError: A list of tensors is of a newer pickle protocol than is read.
+        ValueError: One is too long, nested too deeply, or torn.
     """
     with path.open("rb") as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
@@ -130,6 +131,8 @@ def _require_sound(path: Path) -> None:
 
 def _reason(path: Path, error: pickle.UnpicklingError) -> str:
     """Tell objects that would have been executed from bytes that are no checkpoint."""
+    if isinstance(error, NewerProtocolError):
+        return f"was saved with {error}, of which nothing was executed; save it with torch.save's default"
     unsafe = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error))
     with path.open("rb") as file:
         foreign = file.read(1) == pickle.PROTO and "nsupported operand" in str(error)  # of a newer pickle protocol

@@ -6,7 +6,8 @@ it is checked before any of it is taken.
 
 import math
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 FLAGS = ("amsgrad", "maximize", "capturable", "differentiable")
 AT_LEAST_0 = ("lr", "initial_lr", "eps", "weight_decay")
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# Lists of the options of BasicSR's schedules, and what it makes of them; all those of one schedule are equally long.
+LISTS = ("periods", "cumulative_period", "restarts", "restart_weights")
 DEEPEST = 20  # dictionaries and lists in each other
 LARGEST = 2.0**64  # of a number in a state; PyTorch cannot take much larger whole ones
 SCALE = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
@@ -52,43 +55,45 @@ def require_fitting(
     Raises:
         CheckpointError: It is.
     """
-    fault = next(_faults(state, optimizers, schedulers, better or {}, set(map(id, learning))), None)
-    if fault is not None:
+    try:
+        _require_fitting(state, optimizers, schedulers, better or {}, set(map(id, learning)))
+    except _FaultError as fault:
         raise CheckpointError(
             f"the training state of iteration {shown(state.get('iter'))} does not fit the network and optimiser of the "
             f"option file ({fault}); resume with the options that it was saved with, or from another state"
-        )
+        ) from None
 
 
-def _faults(
+class _FaultError(Exception):
+    """What is wrong with a state. The first one ends the checks: each stands on those before it."""
+
+
+def _require_fitting(
     state: Mapping[str, Any],
     optimizers: Sequence[Optimizer],
     schedulers: Sequence[Any],
     better: Mapping[str, str],
     learning: set[int],
-) -> Iterator[str]:
+) -> None:
     if not _is_plain(state):
-        yield "it is nested too deeply, or has a tensor that is no array of its own"
-        return
+        raise _FaultError("it is nested too deeply, or has a tensor that is no array of its own")
     for name in ("iter", "epoch"):
         if not is_whole_number(state.get(name)):
-            yield f"{name} is no number"
-            return
+            raise _FaultError(f"{name} is no number")
     iteration, scaler = state["iter"], state.get("grad_scaler", {})
     if state["epoch"] > iteration:
-        yield f"it says epoch {shown(state['epoch'])}, and an epoch has at least one iteration"
+        raise _FaultError(f"it says epoch {shown(state['epoch'])}, and an epoch has at least one iteration")
     for name, count in (("optimizers", len(optimizers)), ("schedulers", len(schedulers))):
         fault = _list_fault(name, state.get(name), count)
         if fault is not None:
-            yield fault
-            return
+            raise _FaultError(fault)
     for found, optimizer in zip(state["optimizers"], optimizers, strict=True):
-        yield from _optimizer_faults(found, optimizer, iteration, learning, scaler != {})
+        _require_optimizer(found, optimizer, iteration, learning, scaler != {})
     for found, schedule in zip(state["schedulers"], schedulers, strict=True):
-        yield from _schedule_faults(found, schedule, iteration)
+        _require_schedule(found, schedule, iteration)
     if not isinstance(scaler, dict) or (scaler and not all(_is_number(scaler.get(name)) for name in SCALE)):
-        yield "grad_scaler is damaged"
-    yield from _other_faults(state, better)
+        raise _FaultError("grad_scaler is damaged")
+    _require_others(state, better)
 
 
 def _list_fault(name: str, found: Any, count: int) -> str | None:
@@ -116,46 +121,45 @@ def _is_array(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
-def _optimizer_faults(
+def _require_optimizer(
     found: Mapping[str, Any], optimizer: Optimizer, iteration: int, learning: set[int], is_scaled: bool
-) -> Iterator[str]:
+) -> None:
     groups, own = found.get("param_groups"), optimizer.state_dict()["param_groups"]
     if not isinstance(groups, list) or len(groups) != len(own):
-        yield "the optimiser is another one"
-        return
+        raise _FaultError("the optimiser is another one")
     for group, wanted in zip(groups, own, strict=True):
         if not isinstance(group, dict) or group.get("params") != wanted["params"]:
-            yield "the optimiser is another one, or of another network"
-            return
-        yield from _group_faults(group, wanted)
+            raise _FaultError("the optimiser is another one, or of another network")
+        _require_group(group, wanted)
     moments = found.get("state")
     weights = [(weight, group) for group in optimizer.param_groups for weight in group["params"]]
     if not isinstance(moments, dict) or not all(
         is_whole_number(number) and number < len(weights) and isinstance(moment, dict)
         for number, moment in moments.items()
     ):
-        yield "the optimiser is of another network"
-        return
+        raise _FaultError("the optimiser is of another network")
     if isinstance(optimizer, Adam | AdamW | Muon):
         if moments or not is_scaled:  # in float16 the first steps may all have been skipped
-            yield from _missing_moments(moments, [weight for weight, _ in weights], learning)
+            _require_moments(moments, [weight for weight, _ in weights], learning)
         for number, moment in moments.items():
             fault = _moment_fault(moment, *weights[number], iteration)
             if fault is not None:
-                yield f"the optimiser is damaged or of another network: weight {number} has {fault}"
-                return
+                raise _FaultError(f"the optimiser is damaged or of another network: weight {number} has {fault}")
     tensors = [value for moment in moments.values() for value in moment.values() if isinstance(value, Tensor)]
     storages = [value.untyped_storage().data_ptr() for value in tensors if value.numel() and value.dim()]
     if len(set(storages)) < len(storages):  # a step of one would change another
-        yield "the optimiser is damaged: moments of it share their values"
+        raise _FaultError("the optimiser is damaged: moments of it share their values")
 
 
-def _missing_moments(moments: Mapping[int, Any], weights: Sequence[Tensor], learning: set[int]) -> Iterator[str]:
+def _require_moments(moments: Mapping[int, Any], weights: Sequence[Tensor], learning: set[int]) -> None:
     if weights and not moments:
-        yield "the optimiser has no moments"
+        raise _FaultError("the optimiser has no moments")
     for number, weight in enumerate(weights):
         if id(weight) in learning and number not in moments:
-            yield f"the optimiser has no moments of weight {number}"
+            raise _FaultError(
+                f"the optimiser has no moments of weight {number}, which gets a gradient with train: losses and "
+                "network_g as they are now: they have changed since, or the state is damaged"
+            )
 
 
 def _moment_fault(moment: Mapping[str, Any], weight: Tensor, group: Mapping[str, Any], iteration: int) -> str | None:
@@ -171,19 +175,19 @@ def _moment_fault(moment: Mapping[str, Any], weight: Tensor, group: Mapping[str,
     return None
 
 
-def _group_faults(group: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+def _require_group(group: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for name, own_value in wanted.items():
         if name in GROUP_NUMBERS and not _is_like(group.get(name), own_value):
-            yield f"the optimiser is another one: {name} is missing or no number"
-        elif name in group and not _is_like(group[name], own_value):
-            yield f"the optimiser is another one: {name} is damaged"
+            raise _FaultError(f"the optimiser is another one: {name} is missing or no number")
+        if name in group and not _is_like(group[name], own_value):
+            raise _FaultError(f"the optimiser is another one: {name} is damaged")
     for name in FLAGS:
         if bool(group.get(name)) != bool(wanted.get(name)):
-            yield f"the optimiser is another one: {name} is {shown(group.get(name))}"
+            raise _FaultError(f"the optimiser is another one: {name} is {shown(group.get(name))}")
     if any(_is_number(group.get(name)) and group[name] < 0 for name in AT_LEAST_0):
-        yield "the optimiser is another one: a number of it is below 0"
+        raise _FaultError("the optimiser is another one: a number of it is below 0")
     if not all(0 <= beta < 1 for beta in group.get("betas", ())):
-        yield "the optimiser is another one: betas are not in 0..1"
+        raise _FaultError("the optimiser is another one: betas are not in 0..1")
 
 
 def _is_step(value: Any, iteration: int) -> bool:
@@ -196,41 +200,62 @@ def _fits(value: Any, weight: Tensor) -> bool:
     return isinstance(value, Tensor) and value.shape == weight.shape and value.dtype in FLOATING
 
 
-def _schedule_faults(found: Mapping[str, Any], schedule: Any, iteration: int) -> Iterator[str]:
+def _require_schedule(found: Mapping[str, Any], schedule: Any, iteration: int) -> None:
     strange = next(
         (name for name in found if not isinstance(name, str) or callable(getattr(schedule, name, None))), None
     )
     if strange is not None:
-        yield f"the schedule is another one: it has {shown(strange)}"
-        return
+        raise _FaultError(f"the schedule is another one: it has {shown(strange)}")
     if _is_number(found.get("T_max")) and found["T_max"] <= 0:
-        yield "the schedule is another one: T_max is not above 0"
+        raise _FaultError("the schedule is another one: T_max is not above 0")
+    lists = {name: own for name in LISTS if isinstance(own := getattr(schedule, name, None), list | tuple)}
     for name, wanted in schedule.state_dict().items():
         # What begins with a line is PyTorch's own, and differs between its versions.
         if name not in found and not name.startswith("_") and name != "verbose":
-            yield f"the schedule is another one: {name} is missing"
-        elif name in found and not _is_like(found[name], wanted):
-            yield f"the schedule is another one: {name} is damaged"
+            raise _FaultError(f"the schedule is another one: {name} is missing")
+        is_fitting = _are_numbers if name in lists else _is_like
+        if name in found and not is_fitting(found[name], wanted):
+            raise _FaultError(f"the schedule is another one: {name} is damaged")
+    if lists:
+        _require_lists(found, lists)
     place: Any = found.get("last_epoch")
     if not is_whole_number(place):
-        yield "the schedule does not say where it is"
-    elif abs(iteration - 1 - place) > 1:  # BasicSR moves it from the second iteration on
-        yield f"the schedule is at {shown(place)}, and not where iteration {iteration} is"
+        raise _FaultError("the schedule does not say where it is")
+    if abs(iteration - 1 - place) > 1:  # BasicSR moves it from the second iteration on
+        raise _FaultError(f"the schedule is at {shown(place)}, and not where iteration {iteration} is")
 
 
-def _other_faults(state: Mapping[str, Any], better: Mapping[str, str]) -> Iterator[str]:
+def _require_lists(found: Mapping[str, Any], wanted: Mapping[str, Sequence[float]]) -> None:
+    """Refuse lists that do not belong together, or end before the schedule of the options does.
+
+    What else has changed in the options is no fault: the schedule of the state goes on, as with BasicSR.
+    """
+    if len({len(found[name]) for name in wanted}) > 1:
+        raise _FaultError("the schedule is damaged: its lists are not equally long")
+    if "periods" in wanted and "cumulative_period" in wanted:
+        periods, own = found["periods"], wanted["periods"]
+        if list(accumulate(periods)) != list(found["cumulative_period"]) or min(periods, default=1) <= 0:
+            raise _FaultError("the schedule is damaged: its periods are none")
+        if sum(periods) < sum(own):  # BasicSR would fail in the iteration after the last period
+            raise _FaultError(
+                f"train: scheduler: periods has changed since: the state has {len(periods)} entries, for "
+                f"{sum(periods):,} iterations, and the option file {len(own)}, for {sum(own):,}"
+            )
+
+
+def _require_others(state: Mapping[str, Any], better: Mapping[str, str]) -> None:
     best = state.get("best_metric_results", {})
     if not isinstance(best, dict) or not all(
         isinstance(name, str) and isinstance(found, dict) and _are_best(found, state["iter"], better)
         for name, found in best.items()
     ):
-        yield "best_metric_results are damaged, or of metrics of which other values are better"
+        raise _FaultError("best_metric_results are damaged, or of metrics of which other values are better")
     validated = state.get("validated", [])
     if not isinstance(validated, list) or not all(isinstance(name, str) for name in validated):
-        yield "validated is damaged"
+        raise _FaultError("validated is damaged")
     numbers = state.get("random_states", [])
     if not isinstance(numbers, list) or not all(map(_is_random_state, numbers)):
-        yield "random_states are damaged"
+        raise _FaultError("random_states are damaged")
 
 
 def _are_best(results: Mapping[Any, Any], iteration: int, better: Mapping[str, str]) -> bool:
@@ -239,7 +264,7 @@ def _are_best(results: Mapping[Any, Any], iteration: int, better: Mapping[str, s
         if direction not in ("higher", "lower") or direction != better.get(metric, direction):
             return False
         value, at = best.get("val"), best.get("iter")
-        is_infinite = isinstance(value, float) and math.isinf(value)
+        is_infinite = isinstance(value, float | np.floating) and math.isinf(value)
         if not (_is_number(value) or is_infinite):
             return False
         # Before there is a value, which may be as long as there is no ground truth, the number of the iteration is -1.
@@ -267,8 +292,15 @@ def _is_random_state(state: Any) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """Tell whether a value is a number that a training may have come to."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+    """Tell whether a value is a number, of Python or NumPy, that a training may have come to."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(abs(value) <= LARGEST)
+
+
+def _are_numbers(value: Any, wanted: Any) -> bool:
+    """Tell whether a value is a list of numbers, of any length; what is wanted is one."""
+    return isinstance(value, list | tuple) and all(map(_is_number, value))
 
 
 def _is_like(value: Any, wanted: Any) -> bool:

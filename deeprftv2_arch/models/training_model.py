@@ -333,8 +333,9 @@ class TrainingModel(ConciseModel, ABC):
         """Return the settings of optimiser and schedule that a training state brings along."""
         group = self.optimizers[0].param_groups[0]
         schedule = vars(self.schedulers[0])
+        names = ("hold", "T_max", "eta_min", "milestones", "gamma", "periods", "restarts", "restart_weights")
         return {name: group[name] for name in ("initial_lr", "weight_decay", "betas") if name in group} | {
-            name: schedule[name] for name in ("T_max", "eta_min", "milestones", "gamma") if name in schedule
+            name: schedule[name] for name in names if name in schedule
         }
 
     def load_network(

@@ -180,7 +180,7 @@ def test_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")  # the line says it all
-@pytest.mark.parametrize("form", ["zip", "legacy", "pickle 0", "pickle 2", "pickle 4", "pickle 5"])
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle 0", "pickle 2", "pickle 3", "pickle 4", "pickle 5"])
 def test_payload_is_named_and_not_executed(tmp_path: Path, form: str) -> None:
     target, path = tmp_path / "executed", tmp_path / "payload.pth"
     payload = {"params": {"w": torch.ones(2)}, "extra": Payload(target)}
@@ -188,12 +188,28 @@ def test_payload_is_named_and_not_executed(tmp_path: Path, form: str) -> None:
         path.write_bytes(pickle.dumps(payload["extra"], protocol=int(form.split()[1])))
     else:
         path.write_bytes(saved(payload, _use_new_zipfile_serialization=form == "zip"))
-    with pytest.raises(CheckpointError, match=r"payload\.pth: holds .*pickled object.* not executed") as caught:
+    found = f"was saved with {form.replace(' ', ' protocol ')}, of which nothing was executed"
+    named = r"holds a pickled object \([\w.]+\), which .* not executed" if form[-1] not in "45" else found
+    with pytest.raises(CheckpointError, match=rf"payload\.pth: {named}") as caught:
         load_checkpoint(path)
     assert "\n" not in str(caught.value)
     assert not target.exists()
     torch.load(io.BytesIO(saved(payload)), weights_only=False)["extra"].close()
     assert target.exists()  # the payload is a live one
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_newer_pickle_protocols_are_named(tmp_path: Path, protocol: int, form: str) -> None:
+    path = tmp_path / "newer.pth"
+    torch.save({"params": {"w": torch.ones(2)}}, path, pickle, protocol, form == "zip")
+    if protocol < 4:
+        assert load_checkpoint(path)["params"]["w"].tolist() == [1, 1]
+    else:
+        with pytest.raises(
+            CheckpointError, match=rf"newer\.pth: was saved with pickle protocol {protocol}, .*default$"
+        ):
+            load_checkpoint(path)
 
 
 def test_other_content_is_named(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
 from deblur_model_helpers import batch, build, train
 from launch_helpers import differences
 
 from deeprftv2_arch.errors import CheckpointError
+from deeprftv2_arch.models.state_check import require_fitting
 
 Damage = Callable[[dict[str, Any]], object]
 
@@ -137,7 +140,15 @@ def test_whole_state_is_taken(trained: tuple[Any, dict[str, Any]]) -> None:
     assert (Path(model.opt["path"]["training_states"]) / "1.state").is_file()
 
 
-@pytest.mark.parametrize("value", [{"val": float("-inf"), "iter": -1}, {"val": float("inf"), "iter": 1}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"val": float("-inf"), "iter": -1},
+        {"val": float("inf"), "iter": 1},
+        {"val": np.float32(31.5), "iter": 1},
+        {"val": np.float32("inf"), "iter": 1},
+    ],
+)
 def test_best_results_before_there_is_any_and_of_equal_images_are_taken(
     trained: tuple[Any, dict[str, Any]], value: dict[str, Any]
 ) -> None:
@@ -146,6 +157,50 @@ def test_best_results_before_there_is_any_and_of_equal_images_are_taken(
     best(state).update(value)
     model.resume_training(state)
     assert model.best_metric_results["val"]["psnr"]["iter"] == value["iter"]
+
+
+def cosine(*periods: int) -> Any:
+    weights = [1.0] * len(periods)
+    return CosineAnnealingRestartLR(torch.optim.Adam([torch.zeros(1)]), list(periods), weights)
+
+
+def steps(*restarts: int) -> Any:
+    optimizer = torch.optim.Adam([torch.zeros(1)])
+    return MultiStepRestartLR(optimizer, [5], restarts=list(restarts), restart_weights=[1.0] * len(restarts))
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "fault"),
+    [
+        (cosine(5), cosine(5, 9), "train: scheduler: periods has .* has 1 entries, for 5 .* file 2, for 14"),
+        (cosine(5, 9), cosine(5, 10), "train: scheduler: periods has .* has 2 entries, for 14 .* file 2, for 15"),
+        (cosine(5, 9), cosine(5), None),
+        (cosine(15), cosine(5, 9), None),
+        (steps(0), steps(0, 7), None),
+        (steps(0, 7), steps(0), None),
+    ],
+)
+def test_schedules_of_other_options_go_on_or_the_option_is_named(saved: Any, now: Any, fault: str | None) -> None:
+    state = {"iter": 1, "epoch": 0, "optimizers": [], "schedulers": [saved.state_dict()]}
+    if fault is not None:
+        with pytest.raises(CheckpointError, match=fault):
+            require_fitting(state, [], [now])
+        return
+    require_fitting(state, [], [now])
+    now.load_state_dict(state["schedulers"][0])
+    for _ in range(13):
+        saved.optimizer.step()
+        now.optimizer.step()
+        saved.step()
+        now.step()
+        assert now.get_last_lr() == saved.get_last_lr()
+
+
+@pytest.mark.parametrize("damage", [{"periods": [5, 0]}, {"cumulative_period": [5, 13]}, {"restart_weights": [1.0]}])
+def test_damaged_lists_of_a_schedule_are_refused(damage: dict[str, Any]) -> None:
+    state = {"iter": 1, "epoch": 0, "optimizers": [], "schedulers": [{**cosine(5, 9).state_dict(), **damage}]}
+    with pytest.raises(CheckpointError, match="the schedule is damaged: its"):
+        require_fitting(state, [], [cosine(5, 9)])
 
 
 def test_state_of_muon_is_taken_whole_or_refused(tmp_path: Path) -> None:
