@@ -32,8 +32,9 @@ Without --checkpoint it is the network that comes with the package, for photogra
 
 Inputs are images, videos, folders of them at any depth, and patterns. What lies in a folder lies below OUT as in the
 folder; what matches 'scans/**/*.png', as in the folder scans. Inputs are never changed, nothing is written outside of
-OUT, and what is in OUT already is not restored again; if it is not the result of the same file by the same network,
-that is said. For a single file OUT may be the name of the result, such as photo_sharp.png.
+OUT, and what is in OUT already is not restored again, whatever --strip, --quality and the like say now; if it is the
+result of another file or of another network, that is said. For a single file OUT may be the name of the result, such as
+photo_sharp.png.
 
 Images are PNG, JPEG, TIFF, WebP, BMP, GIF, JPEG 2000, and AVIF and HEIC with packages that are named where they are
 missing. They become PNGs, which lose nothing (--format jpg for small files): photo.jpg becomes photo.png, or
@@ -95,7 +96,9 @@ def add_restore(commands: Any) -> None:
         action="store_true",
         help="leave out what files say of people, places and times: Exif, XMP, tags of videos",
     )
-    parser.add_argument("--overwrite", action="store_true", help="restore also what is done, and replace it")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="restore also what is done, by whatever settings, and replace it"
+    )
     parser.add_argument(
         "--compare",
         action="store_true",
@@ -174,6 +177,11 @@ def _restore(args: argparse.Namespace) -> Iterator[str]:
 def _told(args: argparse.Namespace, outcome: "Outcome") -> Iterator[str]:
     for failure in outcome.failures:
         sys.stderr.write(f"{cut(escaped(failure), LONGEST_MESSAGE)}\n")
+    if outcome.unmarked:
+        sys.stderr.write(
+            f"{args.out}: results that do not say of what they were made, and count as done: {outcome.unmarked}; "
+            "--overwrite restores them anew\n"
+        )
     yield f"{args.out}: {outcome}"
 
 

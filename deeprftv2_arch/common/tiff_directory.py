@@ -10,6 +10,7 @@ import numpy as np
 ORIENTATION, PROFILE, XMP, EXIF = 274, 34675, 700, 34665  # tags
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXTRA_SAMPLES = 338
+PRIVATE = 50740  # of whoever has written the file; DNG has defined it, so that libtiff knows it
 PLAIN_ALPHA = 2  # a value of it: colours are not multiplied by their alpha
 GPS, _INTEROPERABILITY = 34853, 40965
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 40962, 40963  # of Exif
@@ -20,7 +21,7 @@ TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes of a value, by its type
 _UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}  # bytes whose order is that of the file
 _LARGEST = 2**24  # bytes of descriptions; more is an attempt to fill the memory
-_SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
+_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
 _MOST = 10_000  # directories of a file
 
 
@@ -225,7 +226,9 @@ def with_entries(
             packed[tag] = struct.pack(f"{order}HHII", tag, _RATIONAL, 1, len(result))
             result += struct.pack(f"{order}II", *value)
         else:
-            packed[tag] = struct.pack(f"{order}HHII", tag, 1 if tag == XMP else _UNDEFINED, len(value), len(result))
+            packed[tag] = struct.pack(
+                f"{order}HHII", tag, _BYTE if tag in (XMP, PRIVATE) else _UNDEFINED, len(value), len(result)
+            )
             result += value
     result += b"\0" * (len(result) % 2)
     source = next(directories(memoryview(exif or b"")), None)

@@ -21,7 +21,13 @@ MOST_AHEAD = 2**20  # bytes of a file that are searched for alpha
 def read_file(
     path: Path, max_pixels: int, admit: Callable[[Path, Announced, int], None] | None
 ) -> tuple[bytes, Announced]:
-    """Look at a file's size and header, and read it if they are as they may be.
+    """Look at a file's size and header, and read it if they are as they may be; see :func:`look_at`."""
+    says = look_at(path, max_pixels, admit)
+    return path.read_bytes(), says
+
+
+def look_at(path: Path, max_pixels: int, admit: Callable[[Path, Announced, int], None] | None = None) -> Announced:
+    """Return what a file's header announces.
 
     Args:
         path: The file.
@@ -49,7 +55,7 @@ def read_file(
     require_fitting_size(size, says.height, says.width)
     if admit is not None:
         admit(path, says, size)
-    return path.read_bytes(), says
+    return says
 
 
 def require_file(path: Path) -> None:

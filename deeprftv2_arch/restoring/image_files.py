@@ -2,7 +2,8 @@
 
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,14 @@ from deeprftv2_arch.common.images import AnyImage
 from deeprftv2_arch.errors import DataError, PreparationError
 from deeprftv2_arch.restoring.heif import read_heif
 from deeprftv2_arch.restoring.image_decoding import decode
-from deeprftv2_arch.restoring.image_door import MAX_PIXELS, has_alpha, read_file, require_few_pixels, require_file
+from deeprftv2_arch.restoring.image_door import (
+    MAX_PIXELS,
+    has_alpha,
+    look_at,
+    read_file,
+    require_few_pixels,
+    require_file,
+)
 from deeprftv2_arch.restoring.image_kinds import Announced
 from deeprftv2_arch.restoring.image_losses import losses_of
 from deeprftv2_arch.restoring.image_metadata import Metadata, checked, read_metadata
@@ -28,6 +36,7 @@ __all__ = [
     "read_image",
     "require_few_pixels",
     "require_file",
+    "require_readable",
     "require_writable",
     "silence_image_decoders",
     "write_image",
@@ -64,7 +73,7 @@ def read_image(
     Raises:
         DataError: The file is missing, no image of a kind that is read, damaged, or announces too many pixels.
     """
-    try:
+    with _named_errors(path):
         data, says = read_file(path, max_pixels, admit)
         if says.kind in ("AVIF", "HEIC"):
             image, found, orientation, losses = read_heif(data, says.kind)
@@ -74,15 +83,32 @@ def read_image(
             is_grey = image.ndim == 2 or image.shape[2] == 2
             metadata, orientation = read_metadata(data, says.kind, is_grey)
             losses = list(losses_of(data, says, image, metadata))
+    for loss in losses:
+        logger.warning("%s: %s", path, loss)
+    return Picture(_upright(image, orientation), metadata)
+
+
+def require_readable(path: Path, max_pixels: int = MAX_PIXELS) -> None:
+    """Refuse an image by its size and its header alone, which takes no time whatever its size.
+
+    Raises:
+        DataError: As of :func:`read_image`.
+    """
+    with _named_errors(path):
+        look_at(path, max_pixels)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Say of which file an error is."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except PreparationError as error:
         raise DataError(f"{path}: {error}") from error
     except struct.error as error:  # something in it points outside
         raise DataError(f"{path}: is damaged, or is truncated") from error
-    for loss in losses:
-        logger.warning("%s: %s", path, loss)
-    return Picture(_upright(image, orientation), metadata)
 
 
 def _upright(image: AnyImage, stored: int) -> AnyImage:

@@ -30,12 +30,11 @@ _FOUND = re.compile(_TEXT.replace(b"%b", b"([0-9a-f]{%d})" % (2 * _DIGEST)))
 _PNG_CHUNK = b"drFT"  # by its letters: not needed to show the image, private, not to be copied by what changes it
 _JPEG_SEGMENT = b"\xff\xe4"  # an application's
 _WEBP_CHUNK = b"drFT"
-_TIFF_TAG = 65_042  # a private one
 _MP4_USER_BOX = struct.pack(">4s16s", b"uuid", b"deeprftv2_arch 1")
 
 
 class Mark(NamedTuple):
-    """What a result was made of, and by what; checksums of the file's bytes and of the network's weights."""
+    """What a result was made of, and by what; checksums of the file's bytes, and of the network."""
 
     source: str
     network: str
@@ -55,11 +54,11 @@ class Marker:
         self._network = network
 
     @cached_property
-    def weights(self) -> str:
-        """What the network is told by: the name of its class and its weights."""
+    def network(self) -> str:
+        """What the network is told by: its layers and settings, which are in its text, and its weights."""
         import torch
 
-        digest = hashlib.blake2b(type(self._network).__name__.encode(), digest_size=_DIGEST)
+        digest = hashlib.blake2b(repr(self._network).encode(), digest_size=_DIGEST)
         for name, value in self._network.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
@@ -81,18 +80,11 @@ class Marker:
                     stop_if_asked()
         except OSError as error:
             raise DataError(f"{source}: cannot be read: {error.strerror}") from error
-        return Mark(digest.hexdigest(), self.weights)
+        return Mark(digest.hexdigest(), self.network)
 
 
-def doubt_of(result: Path, mark: Mark) -> str | None:
-    """Say why a file is not the result that has this mark; None if it is.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    found = mark_of(result)
-    if found is None:
-        return f"{result} is there and does not say of what it was made"
+def doubt_of(result: Path, found: Mark, mark: Mark) -> str | None:
+    """Say why a file, whose mark was found, is not the result that has another one; None if it is."""
     if found.source != mark.source:
         return f"{result} was made of another file, or before this one was changed"
     return f"{result} was made by another network" if found != mark else None
@@ -138,7 +130,7 @@ def _into_webp(webp: bytes, content: bytes) -> bytes:
 
 
 def _into_tiff(data: bytes, content: bytes) -> bytes:
-    return tiff.with_entries(data, {_TIFF_TAG: content})
+    return tiff.with_entries(data, {tiff.PRIVATE: content})
 
 
 _INTO: dict[str, Callable[[bytes, bytes], bytes]] = {

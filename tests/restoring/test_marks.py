@@ -36,6 +36,35 @@ def test_mark_is_found_and_changes_nothing_else(tmp_path: Path, suffix: str, sha
     assert mark_of(tmp_path / f"again{suffix}") is None
 
 
+def test_no_decoder_complains_of_a_mark(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for suffix in WRITTEN:
+        write_image(tmp_path / f"marked{suffix}", noise(5, 7, 3), mark=MARK)
+        assert cv2.imread(str(tmp_path / f"marked{suffix}"), cv2.IMREAD_UNCHANGED) is not None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_file_is_looked_at_before_all_of_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, checkpoint = tmp_path / "out", save_identity(tmp_path / "net.pth")
+    photo, film = tmp_path / "photo.png", tmp_path / "film.mp4"
+    write_image(photo, noise(8, 8, 3))
+    with photo.open("r+b") as file:
+        file.truncate(2**33)  # sparse
+    film.write_bytes(b"no film")
+    monkeypatch.setattr(Marker, "mark", lambda *_: pytest.fail("was read"))
+    assert run_command("restore", photo, film, "-o", out, "--checkpoint", checkpoint) == 1
+    said = capsys.readouterr().err
+    assert f"{photo}: " in said
+    assert f"{film}: is no film of a known kind" in said
+    assert "was read" not in said
+    # Nor is anything read to compare it with a result that has no mark.
+    write_image(photo, noise(8, 8, 3))
+    out.mkdir(exist_ok=True)
+    write_image(out / "photo.png", noise(8, 8, 3))
+    assert run_command("restore", photo, "-o", out, "--checkpoint", checkpoint) == 0
+
+
 def test_mark_depends_on_the_bytes_of_the_file_and_on_the_weights(tmp_path: Path) -> None:
     network = nn.Conv2d(3, 3, 1)
     one, copy, other = (tmp_path / name for name in ("one", "copy", "other"))
@@ -49,17 +78,16 @@ def test_mark_depends_on_the_bytes_of_the_file_and_on_the_weights(tmp_path: Path
         network.weight[0, 0] += 1
     again = Marker(network).mark(one)
     assert (again.source, again.network != marks[0].network) == (marks[0].source, True)
+    assert Marker(nn.ReLU()).network != Marker(nn.Sigmoid()).network
+    assert Marker(nn.Softmax(1)).network != Marker(nn.Softmax(2)).network == Marker(nn.Softmax(2)).network
 
 
 def test_what_is_doubted(tmp_path: Path) -> None:
     result = tmp_path / "a.png"
-    write_image(result, noise(4, 4, 3))
-    assert doubt_of(result, MARK) == f"{result} is there and does not say of what it was made"
-    write_image(result, noise(4, 4, 3), mark=MARK)
-    assert doubt_of(result, MARK) is None
-    assert doubt_of(result, MARK._replace(network="f" * 32)) == f"{result} was made by another network"
+    assert doubt_of(result, MARK, MARK) is None
+    assert doubt_of(result, MARK, MARK._replace(network="f" * 32)) == f"{result} was made by another network"
     other = MARK._replace(source="f" * 32)
-    assert doubt_of(result, other) == f"{result} was made of another file, or before this one was changed"
+    assert doubt_of(result, MARK, other) == f"{result} was made of another file, or before this one was changed"
 
 
 def test_image_of_the_same_name_is_not_taken_for_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,8 +119,16 @@ def test_image_of_the_same_name_is_not_taken_for_done(tmp_path: Path, capsys: py
     assert f"{out}/photo.png was made by another network" in capsys.readouterr().err
 
     cv2.imwrite(str(out / "photo.png"), noise(3, 3, 3))
-    assert run_command("restore", photos[0], *words) == 1
-    assert f"{out}/photo.png is there and does not say of what it was made" in capsys.readouterr().err
+    assert run_command("restore", photos[0], *words) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{out}: 0 restored, 1 done before (--overwrite restores them again)\n"
+    line = (
+        f"{out}: results that do not say of what they were made, and count as done: 1; --overwrite restores them anew"
+    )
+    assert said.err.endswith(f"\n{line}\n")
+    assert run_command("restore", photos[0], *words, "--compare") == 0
+    assert capsys.readouterr().out == f"{out}: 1 restored\n"
+    assert cv2.imread(str(out / "photo.png")).shape == (3, 3, 3)
     assert run_command("restore", photos[1], *words, "--overwrite") == 0
     assert run_command("restore", photos[1], *words) == 0
     assert cv2.imread(str(out / "photo.png")).shape == (9, 9, 3)

@@ -133,7 +133,7 @@ def test_what_is_done_is_left_alone_unless_asked(tmp_path: Path, identity: Resto
     out.mkdir()
     (out / "clip.mp4").write_bytes(b"somebody's")
     outcome = restore(identity, out, clip)
-    assert (outcome.done, len(outcome.failures), (out / "clip.mp4").read_bytes()) == (0, 1, b"somebody's")
+    assert (outcome.done, outcome.unmarked, (out / "clip.mp4").read_bytes()) == (1, 1, b"somebody's")
     assert restore(identity, out, clip, overwrite=True).restored == 1
     assert len(read_frames(out / "clip.mp4")) == 12
     written = (out / "clip.mp4").stat().st_mtime_ns
@@ -388,6 +388,19 @@ def test_shares_of_a_film_make_what_one_process_makes(tmp_path: Path, short_bloc
     same = Restorer(Counting(), "cpu")
     again = [restore(same, tmp_path / "shared", clip, other, share=Share(number, count)) for number in range(count)]
     assert sum(outcome.done for outcome in again) == 2
+
+
+def test_stale_film_is_told_of_by_every_share(tmp_path: Path, identity: Restorer) -> None:
+    clip, out = write_clip(tmp_path / "clip.mkv", 2), tmp_path / "out"
+    assert restore(identity, out, clip).restored == 1
+    done = [restore(identity, out, clip, share=Share(number, 2)) for number in range(2)]
+    assert [(outcome.done, outcome.failures) for outcome in done] == [(1, []), (0, [])]
+    write_clip(clip, 3)
+    first, second = (restore(identity, out, clip, share=Share(number, 2)) for number in range(2))
+    assert "clip.mp4 was made of another file" in first.failures[0]
+    assert second.failures == first.failures
+    (out / "clip.mp4").write_bytes(b"somebody's")
+    assert [restore(identity, out, clip, share=Share(number, 2)).unmarked for number in range(2)] == [1, 0]
 
 
 def test_process_that_died_is_told_of(

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from films import moving_image, write_film
 from restoring_helpers import noise, run_command, save_identity
 
 from deeprftv2_arch.errors import OptionError
+from deeprftv2_arch.restoring.batch.outcome import Outcome
 from deeprftv2_arch.restoring.batch.plan import Job, Plan, plan
-from deeprftv2_arch.restoring.batch.shares import Share, find_share
+from deeprftv2_arch.restoring.batch.shares import LOST_PROCESS, Share, find_share, joined, of_all
 from deeprftv2_arch.restoring.image_files import write_image
 from deeprftv2_arch.restoring.videos.blocks import LENGTH
 
@@ -147,6 +149,21 @@ def test_processes_of_torchrun_share_and_tell_of_all_and_a_killed_one_loses_its_
     assert run.stderr.count("killing.png: lost, since the process that restored it was ended by SIGKILL") == 1
     assert sorted(path.name for path in out.iterdir()) == [*(f"{number}.png" for number in range(5)), "film.mp4"]
     assert (out / "film.mp4").read_bytes() == (tmp_path / "one" / "film.mp4").read_bytes()
+
+
+def test_without_one_of_the_processes_the_others_tell_of_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def close(*_: object, **__: object) -> None:
+        raise RuntimeError("gloo: Connection closed by peer")
+
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    monkeypatch.setattr(dist, "gather_object", close)
+    monkeypatch.setattr(dist, "barrier", close)
+    for number in range(2):
+        share = Share(number, 3, local_rank=number)
+        with joined(share):
+            alone = of_all(Outcome(restored=2, failures=["a.png: is empty"]), share)
+        assert alone == Outcome(restored=2, failures=["a.png: is empty", LOST_PROCESS])
 
 
 def test_devices_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ class Outcome:
     Attributes:
         restored: How many were restored.
         done: How many had been before.
+        unmarked: How many results were there that do not say of what they were made.
         elsewhere: How many another process has restored meanwhile.
         failures: One line for every other one.
         tiles: Size of the tiles of every one that was restored in tiles.
@@ -28,6 +29,7 @@ class Outcome:
 
     restored: int = 0
     done: int = 0
+    unmarked: int = 0
     elsewhere: int = 0
     failures: list[str] = field(default_factory=list)
     tiles: list[int] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Outcome:
         """Count what became of further images and videos as well."""
         self.restored += other.restored
         self.done += other.done
+        self.unmarked += other.unmarked
         self.elsewhere += other.elsewhere
         self.failures += other.failures
         self.tiles += other.tiles

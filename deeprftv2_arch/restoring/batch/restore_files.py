@@ -15,11 +15,12 @@ from deeprftv2_arch.restoring.batch.job_locks import job_locked
 from deeprftv2_arch.restoring.batch.outcome import Outcome, Tell, line_of
 from deeprftv2_arch.restoring.batch.plan import Job, LeftToOthersError, Plan, is_video, require_inside
 from deeprftv2_arch.restoring.conversion import has_alpha
-from deeprftv2_arch.restoring.image_files import QUALITY, require_writable, write_image
-from deeprftv2_arch.restoring.marks import Mark, Marker, doubt_of
+from deeprftv2_arch.restoring.image_files import QUALITY, require_file, require_readable, require_writable, write_image
+from deeprftv2_arch.restoring.marks import Mark, Marker, doubt_of, mark_of
 from deeprftv2_arch.restoring.restorer import Restorer
 from deeprftv2_arch.restoring.tiles import Tiles
 from deeprftv2_arch.restoring.videos.blocks import remove_blocks
+from deeprftv2_arch.restoring.videos.containers import require_whole_video
 
 
 def restore_files(
@@ -41,13 +42,13 @@ def restore_files(
         plan: The images and videos, and what is wrong with others.
         out: Folder outside of which nothing is written.
         overwrite: Whether to replace files that are there. Otherwise a source is left out if all of its files are
-            there, and only the missing ones are written if some are. It counts as failed if one of them does not say
-            that it was made of it, as it is now, and by this network.
+            there, and only the missing ones are written if some are. It counts as failed if one of them says that it
+            was made of something else, or by another network; those that do not say it are counted.
         quality: Of JPEGs and WebPs, 1 to 100.
         strip: Whether to leave out what images tell of people, places and times.
         tell: Gets every job with None when it begins, and again with what became of it.
     """
-    work = _Work(restorer, out, overwrite, quality, strip, tell)
+    work = _Work(restorer, out, overwrite, quality, strip)
     outcome, finished = Outcome(failures=list(plan.failures), left_out=list(plan.other_kinds)), 0
     with tqdm(plan.jobs, "restoring", unit="file", dynamic_ncols=True, disable=not restorer.progress) as progress:
 
@@ -63,11 +64,13 @@ def restore_files(
                 stop_if_asked()
                 try:
                     with job_locked(job, out):
+                        tell(job, None)
                         note(job, work.on(job, progress.set_postfix_str))
                 except BlockingIOError:
                     in_work_elsewhere.append(job)
             for job in in_work_elsewhere:
                 with job_locked(job, out, wait=math.inf):
+                    tell(job, None)
                     note(job, work.after_others(job, progress.set_postfix_str))
         except KeyboardInterrupt as stop:  # the file in work is dropped, all others are whole
             outcome.stop = stop
@@ -78,50 +81,71 @@ def restore_files(
 class _Work:
     """What is done with every job; the arguments are those of :func:`restore_files`."""
 
-    def __init__(self, restorer: Restorer, out: Path, overwrite: bool, quality: int, strip: bool, tell: Tell) -> None:
+    def __init__(self, restorer: Restorer, out: Path, overwrite: bool, quality: int, strip: bool) -> None:
         self.restorer = restorer
         self.out = out
         self.overwrite = overwrite
         self.quality = quality
         self.strip = strip
-        self.tell = tell
         self.marker = Marker(restorer.network)
 
     def after_others(self, job: Job, announce: Callable[[str], None]) -> Outcome:
         """Restore what another process has not, which had it in its work."""
-        if job.missing().outputs() or self._doubt(job):
+        if job.missing().outputs() or self._seen(job).failures:
             return self.on(job, announce)
         return Outcome(elsewhere=1)
 
     def on(self, job: Job, announce: Callable[[str], None]) -> Outcome:
         """Restore what is missing of a job; return what became of it."""
         wanted = job if self.overwrite else job.missing()
-        if not wanted.outputs() and job.part.number:  # a film that is shared, of which another process tells
-            return Outcome()
-        if not self.overwrite and (doubt := self._doubt(job)):
-            return Outcome(failures=[f"{job.source}: {doubt}, and stays as it is; --overwrite replaces it"])
-        if not wanted.outputs():
-            return _done_before(job)
-        self.tell(job, None)
+        outcome = Outcome() if self.overwrite else self._seen(job)
+        if not outcome.failures:
+            outcome.add(self._restored(wanted, announce) if wanted.outputs() else _done_before(job))
+        return outcome
+
+    def _restored(self, wanted: Job, announce: Callable[[str], None]) -> Outcome:
+        """Restore what is wanted; return what became of it."""
         try:
             tiles = self._restore(wanted, announce)
         except LeftToOthersError:
             return Outcome(in_part=[wanted] if wanted.missing().outputs() else [])
         except Exception as error:  # of whatever kind: the others are still to be restored
-            return Outcome(failures=[line_of(job.source, error)])
+            return Outcome(failures=[line_of(wanted.source, error)])
         announce(f"last one in {tiles}" if tiles else "")
         return Outcome(restored=1, tiles=[tiles.size] if tiles else [])
 
-    def _doubt(self, job: Job) -> str | None:
-        """Say why one of the files that are there is not a result of the job."""
+    def _seen(self, job: Job) -> Outcome:
+        """Tell of the files that are there: that one is not a result of the job, or how many may be of anything."""
         there = [path for path in job.outputs() if path.is_file()]
-        if not there:
-            return None
+        doubt = None
+        unmarked = 0
         try:
-            mark = self.marker.mark(job.source)
-            return next((doubt for path in there if (doubt := doubt_of(path, mark))), None)
+            marks = [(path, found) for path in there if (found := mark_of(path)) is not None]
+            unmarked = len(there) - len(marks)
+            if marks:
+                mark = self._mark(job.source)
+                doubt = next((why for path, found in marks if (why := doubt_of(path, found, mark))), None)
         except (DataError, OSError) as error:
-            return f"{there[0]} is there and cannot be compared with it ({error})"
+            doubt = f"{there[0]} is there and cannot be compared with it ({error})"
+        if doubt is not None:
+            return Outcome(failures=[f"{job.source}: {doubt}, and stays as it is; --overwrite replaces it"])
+        return Outcome(unmarked=0 if job.part.number else unmarked)  # of a film that is shared, once
+
+    def _mark(self, source: Path) -> Mark:
+        """Return the mark of what is made of a file, which is looked at before all of it is read.
+
+        Raises:
+            DataError: It cannot be read, or is not as large as it says.
+        """
+        if not is_video(source):
+            require_readable(source, self.restorer.max_pixels)
+            return self.marker.mark(source)
+        require_file(source)
+        try:
+            require_whole_video(source)
+        except OSError as error:
+            raise DataError(f"{source}: cannot be read: {error.strerror}") from error
+        return self.marker.mark(source)
 
     def _restore(self, job: Job, announce: Callable[[str], None]) -> Tiles | None:
         """Restore an image or a video and write its files; return the tiles, or None for whole."""
@@ -129,7 +153,7 @@ class _Work:
             require_inside(path, self.out)
             if path.is_dir():
                 raise DataError(f"{path}: is a folder where the result is to be; rename it")
-        mark = self.marker.mark(job.source)  # before it is read, in case that it changes meanwhile
+        mark = self._mark(job.source)  # before it is read, in case that it changes meanwhile
         if is_video(job.source):
             try:
                 from deeprftv2_arch.restoring.batch.restore_video import restore_video
@@ -143,7 +167,9 @@ class _Work:
 
 
 def _done_before(job: Job) -> Outcome:
-    """Return the outcome of a job whose files are all there."""
+    """Return the outcome of a job whose files are all there; of a film that is shared, one process tells."""
+    if job.part.number:
+        return Outcome()
     for path in job.outputs():  # what a process has left that was killed when all was done
         remove_left_overs_of(path)
         if is_video(job.source):

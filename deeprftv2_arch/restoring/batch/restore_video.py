@@ -122,8 +122,8 @@ def identity_of(restorer: Restorer, film: Video) -> str:
     digest = hashlib.sha256()
     stat = film.path.stat()
     settings = [__version__, av.__version__, QUALITY, THREADS, LENGTH, str(restorer.dtype), restorer.tile]
-    network = [repr(restorer.network), Marker(restorer.network).weights]
-    digest.update(json.dumps([*settings, stat.st_size, stat.st_mtime_ns, *network]).encode())
+    network = Marker(restorer.network).network
+    digest.update(json.dumps([*settings, stat.st_size, stat.st_mtime_ns, network]).encode())
     return digest.hexdigest()
 
 

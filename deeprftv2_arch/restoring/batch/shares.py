@@ -8,7 +8,7 @@ restored its part of a film puts it together.
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -21,6 +21,10 @@ from deeprftv2_arch.restoring.batch.outcome import Outcome, Refusal, merged
 from deeprftv2_arch.restoring.batch.plan import Part, Plan, is_video
 
 LEFT_OVER = "start with torchrun, or unset what is left of it"
+LOST_PROCESS = (
+    "another process of torchrun has ended before its time, so this is told of one process alone; what is done stays, "
+    "and the same command goes on"
+)
 PATIENCE = timedelta(days=30)  # with the others' work, before their outcomes are added up
 
 
@@ -120,7 +124,8 @@ def joined(share: Share) -> Iterator[None]:
         ) from error
     with signals_wait():
         yield
-        dist.barrier()
+        with suppress(RuntimeError):  # of gloo: one of them has been killed, of which torchrun tells, and ends all
+            dist.barrier()
     # Not after an error: the others may be waiting, and leaving is what lets the launcher stop them.
     dist.destroy_process_group()
 
@@ -128,9 +133,16 @@ def joined(share: Share) -> Iterator[None]:
 def of_all(mine: Outcome | Refusal, share: Share) -> Outcome | None:
     """Return the outcome of all processes together to the first one, None to the others.
 
+    If one of them is not there any more, each of the others gets its own, which says so.
+
     Raises:
         DeepRFTv2Error: In the first one, if none of them could begin.
     """
     found: list[Outcome | Refusal] | None = [mine] * share.count if share.number == 0 else None
-    dist.gather_object(mine, found)
+    try:
+        dist.gather_object(mine, found)
+    except RuntimeError:  # of gloo
+        alone = merged([mine], are_others_left=True)
+        alone.failures.append(LOST_PROCESS)
+        return alone
     return None if found is None else merged(found, are_others_left=False)
