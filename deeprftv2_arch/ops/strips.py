@@ -16,7 +16,7 @@ def by_strips(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     function are then small enough to be read from the cache instead of from memory.
 
     Args:
-        function: Called with maps of all or of some rows.
+        function: Called with maps of all or of some rows; forward hooks of modules that it calls see each call.
         maps: (B, C_i, H, W), each with its own number of channels; those behind the first may also be (B, C_i, 1, 1),
             the same for all pixels.
 
