@@ -55,11 +55,11 @@ def write_held_signals(plan: Plan, tell: Tell) -> Outcome:
 
 def close_and_stay(plan: Plan, tell: Tell) -> Outcome:
     """Close the pipe, and stay, whatever asks to end."""
-    for number in range(3, 256):
-        with suppress(OSError), socket.socket(fileno=os.dup(number)) as pipe:
-            pipe.shutdown(socket.SHUT_RDWR)
     while True:
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # raised as soon as the pipe is shut
+            for number in range(3, 256):
+                with suppress(OSError), socket.socket(fileno=os.dup(number)) as pipe:
+                    pipe.shutdown(socket.SHUT_RDWR)
             time.sleep(1)
 
 

@@ -137,7 +137,7 @@ class _Process:
             self._process.kill()
             self._process.join(LAST_PATIENCE)
         self.has_ended = True
-        code = self._process.exitcode or 0
+        code = -signal.SIGKILL if self._process.exitcode is None else self._process.exitcode
         if not restart:
             self.outcome.left += len(self._remaining)
         elif self._in_work is not None:
