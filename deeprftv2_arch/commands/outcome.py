@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from deeprftv2_arch.common.plain_log import plain_logs
 from deeprftv2_arch.common.standard_streams import open_closed_streams
-from deeprftv2_arch.common.stopping import Stopped, signals_stop
+from deeprftv2_arch.common.stopping import Stopped, let_children_end, signals_stop
 from deeprftv2_arch.common.system_faults import full_disks_said_once, system_fault
 from deeprftv2_arch.errors import (
     LONGEST_MESSAGE,
@@ -59,6 +59,8 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         if is_first_on_machine():
             _say(f"\n{program}", str(stop) if isinstance(stop, Stopped) else "interrupted")
         raise SystemExit(stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED) from None
+    finally:
+        let_children_end()
 
 
 def _say(program: str, line: str) -> None:

@@ -109,6 +109,15 @@ def signals_wait() -> Iterator[None]:
         _watch.is_waiting = False
 
 
+def let_children_end() -> None:
+    """Take the end of a child process for no fault, as PyTorch does from the first worker of a loader on.
+
+    To be called where a command has ended: Python ends workers that are left while it exits itself.
+    """
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def asked_to_stop() -> int | None:
     """Return the number of the signal that asked this process to end, if one has."""
     return None if _watch is None else _watch.noted

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +14,10 @@ from launch_helpers import run
 from deeprftv2_arch import __version__
 from deeprftv2_arch.commands.convert import REFERENCES
 from deeprftv2_arch.commands.main import build_parser, main
+from deeprftv2_arch.commands.outcome import errors_in_one_line
 from deeprftv2_arch.commands.train_and_test import test as run_test
 from deeprftv2_arch.commands.train_and_test import train
+from deeprftv2_arch.errors import WriteError
 from deeprftv2_arch.networks.cards import authors_layouts
 
 HEAVY = ("torch", "torchvision", "basicsr", "matplotlib", "gradio")
@@ -152,3 +157,20 @@ def test_training_and_testing_are_commands_too(
 
 def test_the_references_are_those_that_can_be_converted() -> None:
     assert list(authors_layouts()) == list(REFERENCES)
+
+
+def fail_with_workers() -> None:
+    signal.signal(signal.SIGCHLD, lambda number, frame: pytest.fail("a worker has ended"))  # as PyTorch does
+    raise WriteError("no room")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="Windows tells of no child that has ended")
+def test_workers_that_end_with_a_command_are_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        with pytest.raises(SystemExit), errors_in_one_line("program"):
+            fail_with_workers()
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert capsys.readouterr().err == "program: error: no room\n"
