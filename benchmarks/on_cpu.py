@@ -6,7 +6,9 @@ that are left out, or that an interruption has prevented, stay as they were. Nam
 
 import argparse
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +26,7 @@ from benchmarks.selective_scan import BESIDE_OTHERS, CHANNELS, SHAPES, Shape, Wo
 from benchmarks.sizes import Size
 from benchmarks.timing import interleaved_medians
 from deeprftv2_arch.common.atomic import write_atomically
+from deeprftv2_arch.common.kept_memory import keep_freed_memory
 from deeprftv2_arch.layers import pointwise
 from deeprftv2_arch.losses.criteria import MultiScaleLoss
 from deeprftv2_arch.networks.atd import ATD
@@ -32,6 +35,7 @@ from deeprftv2_arch.options.option_file import read_option_file
 from quickstart.task import OPTION_FILES
 
 CPU = torch.device("cpu")
+SMALL, LARGE = Size(256, 256), Size(1280, 720)
 OUTPUT = Path(__file__).parent / "results" / "network_cpu.md"
 TITLE = "# Networks on a CPU\n\nMeasured by `python -m benchmarks.on_cpu`, each section by itself.\n"
 MEDIANS = "Inference, batch 1; medians of {rounds} interleaved rounds after one of warming up.\n\n"
@@ -133,6 +137,17 @@ def training(quick: bool) -> str:
     return table
 
 
+def keeping_memory(part: Callable[[bool], str], quick: bool) -> str:
+    """Measure a part in a process of its own that keeps what it has freed, as the commands of this package do."""
+    with ProcessPoolExecutor(1, get_context("spawn"), keep_freed_memory) as pool:
+        return "Freed memory is kept (`common/kept_memory.py`).\n\n" + pool.submit(part, quick).result()
+
+
+def kept(quick: bool) -> str:
+    """Time S and B beside NAFNet-64 at both sizes."""
+    return "\n".join(beside_nafnet(size, rounds, quick) for size, rounds in ((SMALL, 5), (LARGE, 2)))
+
+
 def scans(quick: bool) -> str:
     """Time the scan's backends, alone and beside busy processes."""
     rate, _ = exponentials_per_second()
@@ -156,15 +171,16 @@ def scans(quick: bool) -> str:
 def bound(quick: bool) -> str:
     """Compare with the networks' convolutions and matrix products alone, and with the networks written plainly."""
     networks: dict[str, dict[str, Any]] = {"tiny": {"dim": 8}} if quick else NETWORKS
-    return "".join(network_on_cpu.report(networks, [Size(32, 32) if quick else Size(256, 256)], 1 if quick else 3))
+    return "".join(network_on_cpu.report(networks, [Size(32, 32) if quick else SMALL], 1 if quick else 3))
 
 
 PARTS: dict[str, tuple[str, Callable[[bool], str]]] = {  # in the order of their worth
-    "nafnet": ("256x256 beside NAFNet-64", partial(beside_nafnet, Size(256, 256), 5)),
-    "scans": ("The scan", scans),
+    "nafnet": ("256x256 beside NAFNet-64", partial(beside_nafnet, SMALL, 5)),
+    "scans": ("The scan", partial(keeping_memory, scans)),
     "training": ("Training on one thread", training),
     "bf16": ("bf16 on a CPU", half_precision),
-    "large": ("1280x720 beside NAFNet-64", partial(beside_nafnet, Size(1280, 720), 2)),
+    "large": ("1280x720 beside NAFNet-64", partial(beside_nafnet, LARGE, 2)),
+    "kept": ("256x256 and 1280x720 once more", partial(keeping_memory, kept)),
     "bound": ("The bound of the convolutions and matrix products", bound),
 }
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import deeprftv2_arch  # noqa: F401  (makes basicsr importable, also where its start-up hook is not installed)
+from deeprftv2_arch.common import kept_memory
 
 DATA_VARIABLE = "DEEPRFTV2_TEST_DATA"
 
@@ -29,6 +30,12 @@ def _same_random_numbers_in_every_run() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _memory_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget that a command of an earlier test had freed memory kept, since tiles are chosen by that."""
+    monkeypatch.setattr(kept_memory, "_is_kept", False)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deeprftv2_arch.commands.measured_arguments import add_measured, check_what_is_measured
+from deeprftv2_arch.common.kept_memory import keep_freed_memory
 from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import Arguments
 
@@ -97,6 +98,7 @@ def _evaluate(args: argparse.Namespace) -> Iterator[str]:
     check_what_is_measured(args, several=True)
     from deeprftv2_arch.measuring.evaluation import Request, evaluate
 
+    keep_freed_memory()
     first, *more = args.opt or args.checkpoint
     request = Request(
         arguments=Arguments(first, args.launcher, force_yml=tuple(args.force_yml)),

@@ -10,6 +10,7 @@ import psutil
 import torch
 from torch import nn
 
+from deeprftv2_arch.common.kept_memory import growth_of_peak, kept_bytes
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.networks.cards import card_of
 from deeprftv2_arch.networks.protocol import traits_of
@@ -57,7 +58,8 @@ def budget(device: torch.device, limit: int | None) -> int:
         taken = torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - taken
     else:
-        taken, free = psutil.Process().memory_info().rss, min(_free())
+        taken = psutil.Process().memory_info().rss
+        free = int((min(_free()) + kept_bytes()) / growth_of_peak())
     return int(SHARE * free) if limit is None else min(int((1 - RESERVE) * limit) - taken, free)
 
 

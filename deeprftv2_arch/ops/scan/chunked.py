@@ -325,13 +325,16 @@ def _save(
     output: tuple[Tensor, Tensor],
 ) -> None:
     *tensors, ctx.delta_softplus = inputs  # type: ignore[attr-defined]
+    ctx.set_materialize_grads(False)  # no zeros for the states before the chunks
     ctx.save_for_backward(*tensors, output[1])  # type: ignore[arg-type]
 
 
 def _differentiate(
-    ctx: torch.autograd.function.FunctionCtx, grad_y: Tensor, _: Tensor | None
+    ctx: torch.autograd.function.FunctionCtx, grad_y: Tensor | None, _: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     *inputs, starts = ctx.saved_tensors  # type: ignore[attr-defined]
+    if grad_y is None:
+        return (None,) * (len(inputs) + 1)
     with without_autocast(grad_y):  # which many have around the backward pass too
         grads = _chunked_scan_backward(grad_y, *inputs, ctx.delta_softplus, starts)  # type: ignore[attr-defined]
     return *(None if x is None else grad.to(x.dtype) for x, grad in zip(inputs, grads, strict=True)), None

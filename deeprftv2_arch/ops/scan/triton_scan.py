@@ -236,11 +236,14 @@ def _(
 
 def _save(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, ctx.delta_softplus = inputs  # type: ignore[attr-defined]
+    ctx.set_materialize_grads(False)  # no zeros for the states before the chunks
     ctx.save_for_backward(*tensors, output[1])
 
 
-def _differentiate(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, dy: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     u, delta, A, B, C, D, delta_bias, starts = ctx.saved_tensors
+    if dy is None:
+        return (None,) * 8
     gradients = iter(_triton_scan_backward(dy, u, delta, A, B, C, D, delta_bias, ctx.delta_softplus, starts))
     return *(None if x is None else next(gradients) for x in (u, delta, A, B, C, D, delta_bias)), None
 
