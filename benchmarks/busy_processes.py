@@ -8,6 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LOOP = """\
+import os
+parent = os.getppid()
+print("looping", flush=True)
+while os.getppid() == parent:  # a benchmark that was killed leaves none of them
+    for _ in range(100_000):
+        pass
+"""
 SETTLING = 0.1  # seconds, until the system has found them a place and counts them as busy
 
 
@@ -15,7 +23,7 @@ class BusyProcesses:
     """So many endless loops, which stand still until they are asked for."""
 
     def __init__(self, count: int) -> None:
-        words = [sys.executable, "-c", "print('looping', flush=True)\nwhile True:\n pass"]
+        words = [sys.executable, "-c", LOOP]
         self._processes = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(count)]
         for process in self._processes:
             if process.stdout is not None:

@@ -115,11 +115,12 @@ def training_step(name: str) -> Callable[[], None]:
 
 
 def training(quick: bool) -> str:
-    """Count steps per second on one thread, with 1x1 convolutions in PyTorch's own way and in the package's."""
+    """Count steps per second on one thread: 1x1 convolutions in PyTorch's own way, in the package's, and in bf16."""
     threads, rounds = torch.get_num_threads(), 1 if quick else 7
     table = "Forward and backward passes on one thread, on the batches of each training; before: 1x1 convolutions as "
-    table += f"PyTorch does them. Medians of {rounds} interleaved rounds.\n\n"
-    table += "| training | before, steps/s | now, steps/s | times as fast |\n|---|---|---|---|\n"
+    table += f"PyTorch does them; bf16: now, under autocast. Medians of {rounds} interleaved rounds.\n\n"
+    table += "| training | before, steps/s | now, steps/s | times as fast | bf16, steps/s | times as fast as now |\n"
+    table += "|---|---|---|---|---|---|\n"
     torch.set_num_threads(1)
     try:
         for name in TRAINED:
@@ -129,9 +130,14 @@ def training(quick: bool) -> str:
                 with patch.object(pointwise, "_may_go_to_onednn", lambda x: False):
                     step()
 
-            times = interleaved_medians({"before": before, "now": step}, rounds, CPU)
+            def in_bf16(step: Callable[[], None] = step) -> None:
+                with torch.autocast("cpu", torch.bfloat16):
+                    step()
+
+            times = interleaved_medians({"before": before, "now": step, "bf16": in_bf16}, rounds, CPU)
             rates = {way: 1 / time for way, time in times.items()}
-            table += f"| {name} | {rates['before']:.2f} | {rates['now']:.2f} | {rates['now'] / rates['before']:.2f} |\n"
+            table += f"| {name} | {rates['before']:.2f} | {rates['now']:.2f} | {rates['now'] / rates['before']:.2f} | "
+            table += f"{rates['bf16']:.2f} | {rates['bf16'] / rates['now']:.2f} |\n"
     finally:
         torch.set_num_threads(threads)
     return table
@@ -176,7 +182,7 @@ def bound(quick: bool) -> str:
 
 PARTS: dict[str, tuple[str, Callable[[bool], str]]] = {  # in the order of their worth
     "nafnet": ("256x256 beside NAFNet-64", partial(beside_nafnet, SMALL, 5)),
-    "scans": ("The scan", partial(keeping_memory, scans)),
+    "scans": ("The scan", scans),
     "training": ("Training on one thread", training),
     "bf16": ("bf16 on a CPU", half_precision),
     "large": ("1280x720 beside NAFNet-64", partial(beside_nafnet, LARGE, 2)),

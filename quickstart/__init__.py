@@ -9,7 +9,9 @@ What both do is in ``steps.py``, what they differ in is a ``Task``.
 """
 
 import os
+import sys
 
 # Threads sleep while they wait, instead of spinning: many times faster where other programs want the cores too. OpenMP
-# reads this when PyTorch is loaded, so it has to be said before that.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# reads this when PyTorch is loaded; after that it would reach child processes alone.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
