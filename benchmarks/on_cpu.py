@@ -145,8 +145,9 @@ def training(quick: bool) -> str:
 
 def keeping_memory(part: Callable[[bool], str], quick: bool) -> str:
     """Measure a part in a process of its own that keeps what it has freed, as the commands of this package do."""
-    with ProcessPoolExecutor(1, get_context("spawn"), keep_freed_memory) as pool:
-        return "Freed memory is kept (`common/kept_memory.py`).\n\n" + pool.submit(part, quick).result()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        word = "is" if pool.submit(keep_freed_memory).result() else "could not be"
+        return f"Freed memory {word} kept (`common/kept_memory.py`).\n\n" + pool.submit(part, quick).result()
 
 
 def kept(quick: bool) -> str:

@@ -33,9 +33,9 @@ def _same_random_numbers_in_every_run() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _memory_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget that a command of an earlier test had freed memory kept, since tiles are chosen by that."""
-    monkeypatch.setattr(kept_memory, "_is_kept", False)
+def _freed_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no command that runs in this process change how the tests after it allocate memory."""
+    monkeypatch.setattr(kept_memory, "_glibc", lambda: None)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.commands.cpu_memory import keep_memory_on_cpu
 from deeprftv2_arch.commands.network_arguments import add_network, restorer_of
 from deeprftv2_arch.errors import OptionError
 
@@ -159,6 +160,7 @@ def _kernels(args: argparse.Namespace) -> Iterator[str]:
 
     _check_side(args.side, SMALLEST)
     restorer = restorer_of(args)
+    keep_memory_on_cpu(restorer.device.type)
     files = AnalysisFiles(args.out or Path(f"{args.blurred.stem}_kernels"), estimator_names(restorer.network))
     if args.sharp is None:
         blurred, sharp = read_large_enough(args.blurred, SMALLEST), None
@@ -188,6 +190,7 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     files = AnalysisFiles(args.out or Path("kernel_cka"))
     pairs = pairs_in(args.pairs / args.blur, args.pairs / args.sharp)
     restorer = restorer_of(args)
+    keep_memory_on_cpu(restorer.device.type)
     estimator_names(restorer.network)  # refused now rather than after the first image
     results = kernel_cka(restorer, pairs, args.side, seed=args.seed)
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}
@@ -217,6 +220,7 @@ def _turning(args: argparse.Namespace) -> Iterator[str]:
     files = AnalysisFiles(args.out or Path(f"{args.sharp.stem}_turning"))
     sharp = read_large_enough(args.sharp, SMALLEST)
     restorer = restorer_of(args)
+    keep_memory_on_cpu(restorer.device.type)
     estimator_names(restorer.network)  # refused now rather than after the first image
     results = turning_kernels(restorer, sharp, args.length, args.motions, args.side)
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.commands.cpu_memory import keep_memory_on_cpu
 from deeprftv2_arch.commands.measured_arguments import add_measured, check_what_is_measured
-from deeprftv2_arch.common.kept_memory import keep_freed_memory
 from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import Arguments
 
@@ -98,7 +98,7 @@ def _evaluate(args: argparse.Namespace) -> Iterator[str]:
     check_what_is_measured(args, several=True)
     from deeprftv2_arch.measuring.evaluation import Request, evaluate
 
-    keep_freed_memory()
+    keep_memory_on_cpu()
     first, *more = args.opt or args.checkpoint
     request = Request(
         arguments=Arguments(first, args.launcher, force_yml=tuple(args.force_yml)),

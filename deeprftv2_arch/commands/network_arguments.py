@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeprftv2_arch.commands.outcome import is_first_on_machine
-from deeprftv2_arch.common.kept_memory import keep_freed_memory
 from deeprftv2_arch.errors import OptionError
 from deeprftv2_arch.restoring.pretrained import default_name, pretrained_file
 
@@ -79,8 +78,6 @@ def restorer_of(args: argparse.Namespace, **settings: Any) -> "Restorer":
 
     from deeprftv2_arch.restoring.restorer import Restorer
 
-    if settings.get("memory_limit") is None:  # which could not be promised
-        keep_freed_memory()
     settings["dtype"] = getattr(torch, PRECISIONS[args.precision])
     checkpoint = chosen_checkpoint(args)
     if args.options is None:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deeprftv2_arch.commands.cpu_memory import keep_memory_on_cpu
 from deeprftv2_arch.commands.network_arguments import add_network, chosen_checkpoint, restorer_of
 from deeprftv2_arch.commands.outcome import is_first_on_machine
 from deeprftv2_arch.common.stopping import stop_if_asked
@@ -226,6 +227,8 @@ def _restore_on(device: str | None, progress: bool, args: argparse.Namespace, pl
         memory_limit=args.memory_limit,
         max_pixels=MAX_PIXELS if args.max_pixels is None else args.max_pixels,
     )
+    if args.memory_limit is None:  # with freed memory kept, a limit could not be promised
+        keep_memory_on_cpu(restorer.device.type)
     if args.save_kernels:
         last_estimator(restorer.network)  # refused now rather than once for every image
     _make_folder(plan.folder)

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deeprftv2_arch.commands.cpu_memory import keep_memory_on_cpu
 from deeprftv2_arch.commands.measured_arguments import add_measured, check_what_is_measured
 from deeprftv2_arch.commands.outcome import errors_in_one_line
-from deeprftv2_arch.common.kept_memory import keep_freed_memory
 from deeprftv2_arch.common.working_folder import working_folder
 from deeprftv2_arch.launch.arguments import add_loop_arguments, add_run_arguments, arguments_of
 
@@ -43,7 +43,7 @@ def train(args: argparse.Namespace, root: Path) -> None:
     """Train; see :func:`deeprftv2_arch.launch.pipeline.run_training`."""
     from deeprftv2_arch.launch.pipeline import run_training
 
-    keep_freed_memory()
+    keep_memory_on_cpu()
     run_training(arguments_of(args), root)
 
 
@@ -52,7 +52,7 @@ def test(args: argparse.Namespace, root: Path) -> None:
     check_what_is_measured(args, several=False)
     from deeprftv2_arch.measuring.testing import run_testing
 
-    keep_freed_memory()
+    keep_memory_on_cpu()
     checkpoint = args.checkpoint[0] if args.checkpoint else None
     args.opt = args.opt[0] if args.opt else checkpoint
     run_testing(arguments_of(args), root, checkpoint, args.protocol, args.data)

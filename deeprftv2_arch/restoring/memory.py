@@ -57,10 +57,12 @@ def budget(device: torch.device, limit: int | None) -> int:
     if device.type == "cuda":
         taken = torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - taken
+        growth = 1.0
     else:
-        taken = psutil.Process().memory_info().rss
-        free = int((min(_free()) + kept_bytes()) / growth_of_peak())
-    return int(SHARE * free) if limit is None else min(int((1 - RESERVE) * limit) - taken, free)
+        resident = psutil.Process().memory_info().rss
+        kept = kept_bytes(resident)
+        taken, free, growth = resident - kept, min(_free()) + kept, growth_of_peak()
+    return int((SHARE * free if limit is None else min(int((1 - RESERVE) * limit) - taken, free)) / growth)
 
 
 def require_within(limit: int, needed: int, what: str) -> None:
@@ -74,7 +76,8 @@ def require_within(limit: int, needed: int, what: str) -> None:
     Raises:
         DataError: It would.
     """
-    total = int((psutil.Process().memory_info().rss + needed) / (1 - RESERVE))
+    resident = psutil.Process().memory_info().rss
+    total = int((resident - kept_bytes(resident) + needed * growth_of_peak()) / (1 - RESERVE))
     if total > limit:
         raise DataError(
             f"{what} takes about {math.ceil(total / UNITS['M']):,}M of memory, more than the limit of "

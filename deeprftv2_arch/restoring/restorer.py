@@ -16,6 +16,7 @@ from tqdm import tqdm
 from deeprftv2_arch.checkpoints.building import network_of_checkpoint
 from deeprftv2_arch.checkpoints.recognition import NO_NETWORK_OF_OURS, describe, name_of
 from deeprftv2_arch.common.images import AnyImage
+from deeprftv2_arch.common.kept_memory import give_back
 from deeprftv2_arch.errors import DataError, OptionError
 from deeprftv2_arch.layers.tiling import TileGrid, run_in_tiles
 from deeprftv2_arch.networks.protocol import TiledNetwork, traits_of
@@ -529,6 +530,7 @@ def _unless_out_of_memory(restore: Callable[[Tiles | None], Result], tiles: Tile
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
+        give_back()
         return None
 
 
