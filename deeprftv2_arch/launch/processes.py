@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from basicsr.utils import set_random_seed
+from basicsr.utils import get_time_str, set_random_seed
 
 from deeprftv2_arch.common.atomic import remove_left_overs
 from deeprftv2_arch.common.folder_lock import folder_locked
@@ -204,12 +205,20 @@ def only_run_in(folder: Path) -> Iterator[None]:
             try:
                 stack.enter_context(folder_locked(folder))
                 remove_left_overs(folder)  # which a training would put aside together with an earlier run
+                _wait_for_new_names(folder)
             except DeepRFTv2Error as error:
                 fault = error
         fault = from_first_process(fault)
         if isinstance(fault, DeepRFTv2Error):
             raise fault
         yield
+
+
+def _wait_for_new_names(folder: Path) -> None:
+    """Wait for another second if an earlier start has put folders aside in this one, which is all that names them."""
+    logs = folder.parent.parent / "tb_logger" / folder.name
+    while any(Path(f"{each}_archived_{get_time_str()}").exists() for each in (folder, logs)):
+        time.sleep(0.05)
 
 
 def _choose_gpu(process: Process) -> None:
