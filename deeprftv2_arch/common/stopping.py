@@ -7,6 +7,7 @@ hooks of a fork, and what works in steps looks for the note between them.
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -135,12 +136,17 @@ def stop_if_asked() -> None:
 
 
 def _leave_signals_to_parent() -> None:
-    """In a forked worker: Ctrl-C is the parent's to handle, and SIGTERM, by which the parent ends it, ends it."""
+    """In a forked worker: Ctrl-C is the parent's to handle, and SIGTERM, by which the parent ends it, ends it.
+
+    Where the parent was killed, what a worker fails by, such as sending images to it, is no fault of its own.
+    """
     global _watch
     if _watch is not None:
         _watch = None
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        parent, show = os.getppid(), sys.excepthook
+        sys.excepthook = lambda *fault: show(*fault) if os.getppid() == parent else None
 
 
 if hasattr(os, "register_at_fork"):

@@ -85,3 +85,35 @@ with signals_stop():
 
 def test_forked_workers_leave_ctrl_c_to_their_parent() -> None:
     subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=30)
+
+
+ORPHANED = """\
+import os, signal, sys, time
+from deeprftv2_arch.common.stopping import signals_stop
+
+def fail(words):
+    try:
+        raise RuntimeError(words)
+    except RuntimeError:
+        sys.excepthook(*sys.exc_info())  # as Python's threads that send images to the parent do
+
+with signals_stop():
+    parent = os.getpid()
+    if os.fork() == 0:
+        fail("while the parent lives")
+        os.kill(parent, signal.SIGKILL)
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        fail("without a parent")
+        print("done", flush=True)
+        os._exit(0)
+    time.sleep(60)
+"""
+
+
+def test_forked_workers_of_a_killed_process_tell_of_no_faults() -> None:
+    done = subprocess.run([sys.executable, "-c", ORPHANED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout == "done\n"
+    assert "RuntimeError: while the parent lives" in done.stderr
+    assert "without a parent" not in done.stderr

@@ -7,6 +7,7 @@ not tried.
 import atexit
 import multiprocessing.util
 import os
+import re
 import select
 import signal
 import sys
@@ -25,6 +26,12 @@ from deeprftv2_arch.commands.main import main
 LONGEST = 120  # seconds of a try
 MOST_MEMORY = 2 * 2**20  # KiB resident
 FAULTS = ("Traceback", "Exception ignored", "Logging error", "terminate called", "Fatal Python error")
+# What Python's own start of a worker writes where the parent was killed before it had said what the worker is to do;
+# nothing of this project runs in it yet.
+ORPHANED_AT_START = re.compile(
+    r"""Traceback .*\n  File "<string>", line 1, in <module>\n"""
+    r"""(?:  File "[^"]*multiprocessing/spawn\.py", .*\n(?:    .*\n)+)+EOFError: Ran out of input\n"""
+)
 SHOWN = 3000  # characters of what a process that went wrong has written
 
 
@@ -58,7 +65,8 @@ class Ended:
             return "more than 2 GB"
         if self.code < 0 and self.code not in codes:
             return f"death by signal {-self.code}"
-        found = next((words for words in FAULTS if words in self.output), None)
+        output = ORPHANED_AT_START.sub("", self.output) if self.code == -signal.SIGKILL else self.output
+        found = next((words for words in FAULTS if words in output), None)
         if found is None and self.code not in codes:
             found = f"exit code {self.code}"
         return found and f"{found}\n{self.output[-SHOWN:]}"
