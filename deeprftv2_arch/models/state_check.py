@@ -56,7 +56,10 @@ def require_fitting(
         CheckpointError: It is.
     """
     try:
-        _require_fitting(state, optimizers, schedulers, better or {}, set(map(id, learning)))
+        try:
+            _require_fitting(state, optimizers, schedulers, better or {}, set(map(id, learning)))
+        except (ArithmeticError, RuntimeError, TypeError, ValueError):  # tensors and arrays where numbers belong
+            raise _FaultError("it has values that cannot be compared") from None
     except _FaultError as fault:
         raise CheckpointError(
             f"the training state of iteration {shown(state.get('iter'))} does not fit the network and optimiser of the "
@@ -128,7 +131,8 @@ def _require_optimizer(
     if not isinstance(groups, list) or len(groups) != len(own):
         raise _FaultError("the optimiser is another one")
     for group, wanted in zip(groups, own, strict=True):
-        if not isinstance(group, dict) or group.get("params") != wanted["params"]:
+        numbers = group.get("params") if isinstance(group, dict) else None
+        if not isinstance(numbers, list) or not all(map(is_whole_number, numbers)) or numbers != wanted["params"]:
             raise _FaultError("the optimiser is another one, or of another network")
         _require_group(group, wanted)
     moments = found.get("state")
@@ -268,7 +272,7 @@ def _are_best(results: Mapping[Any, Any], iteration: int, better: Mapping[str, s
         if not (_is_number(value) or is_infinite):
             return False
         # Before there is a value, which may be as long as there is no ground truth, the number of the iteration is -1.
-        if not (is_whole_number(at) and at <= iteration) and not (is_infinite and at == -1):
+        if not (is_whole_number(at) and at <= iteration) and not (is_infinite and isinstance(at, int) and at == -1):
             return False
     return True
 

@@ -63,6 +63,11 @@ def nested(depth: int) -> list[Any]:
         (lambda state: state["optimizers"].append({}), "has 2 optimizers, and this training 1"),
         (lambda state: state["optimizers"][0].pop("param_groups"), "the optimiser is another one"),
         (lambda state: state["optimizers"][0]["param_groups"][0]["params"].pop(), "or of another network"),
+        (
+            lambda state: state["optimizers"][0]["param_groups"][0]["params"].insert(0, torch.zeros(0)),
+            "or of another network",
+        ),
+        (lambda state: best(state).update(val=float("-inf"), iter=torch.zeros(0)), "best_metric_results are damaged"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(lr="a"), "lr is missing or no number"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(betas=[0.9]), "betas is missing"),
         (lambda state: state["optimizers"][0]["param_groups"][0].update(betas=[0.9, 1.5]), "betas are not in 0..1"),
@@ -219,3 +224,12 @@ def test_state_of_muon_is_taken_whole_or_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=fault):
             model.resume_training(state)
     model.resume_training(whole)
+
+
+def test_flags_that_are_no_flags_are_refused() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    state = {"iter": 1, "epoch": 0, "optimizers": [optimizer.state_dict()], "schedulers": []}
+    state["optimizers"][0]["param_groups"][0]["amsgrad"] = torch.zeros(2)
+    with pytest.raises(CheckpointError, match=r"iteration 1 does not fit .*it has values that cannot be compared"):
+        require_fitting(state, [optimizer], [])
