@@ -172,11 +172,36 @@ def _end_for_parent() -> None:
 
 
 @contextmanager
+def signals_raised_after() -> Iterator[None]:
+    """Raise a signal that comes within a with-block behind it: for what swallows the exception of a handler.
+
+    Holding signals back is not enough: the system may give them to another thread, and Python runs the handler in the
+    main one. Where signals wait already, they go on to do so.
+
+    Raises:
+        Stopped: A signal came.
+    """
+    watch = _watch
+    if watch is None or watch.is_waiting or threading.current_thread() is not threading.main_thread():
+        with signals_held():
+            yield
+        return
+    watch.is_waiting = True
+    try:
+        yield
+    finally:
+        watch.is_waiting = False
+    if watch.noted is not None:
+        watch.raised = watch.noted
+        raise Stopped(watch.noted, at_once=True)
+
+
+@contextmanager
 def signals_held() -> Iterator[None]:
     """Have the system hold both signals back within a with-block, and from all processes that are started in it.
 
-    Those cannot say that a signal is not for them before they have read their program. Also for what swallows the
-    exception of a handler; all else is for :func:`signals_wait`.
+    Those cannot say that a signal is not for them before they have read their program. All else is for
+    :func:`signals_wait`.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -4,12 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from deeprftv2_arch.common import stopping
-from deeprftv2_arch.common.stopping import Stopped, asked_to_stop, signals_stop, signals_wait, stop_if_asked
+from deeprftv2_arch.common.stopping import (
+    Stopped,
+    asked_to_stop,
+    signals_raised_after,
+    signals_stop,
+    signals_wait,
+    stop_if_asked,
+)
 
 
 def send(number: signal.Signals) -> None:
@@ -85,6 +93,31 @@ with signals_stop():
 
 def test_forked_workers_leave_ctrl_c_to_their_parent() -> None:
     subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=30)
+
+
+def test_signal_comes_after_a_block_that_would_swallow_it() -> None:
+    """Where other threads are, such as PyTorch's, the system gives it to one of them."""
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+
+    def work() -> None:
+        with signals_raised_after():
+            send(signal.SIGTERM)
+            over.set()
+
+    with signals_stop(), pytest.raises(Stopped, match="terminated") as caught:
+        work()
+    other.join()
+    assert over.is_set()
+    assert caught.value.at_once
+
+
+def test_where_signals_wait_none_comes_after_a_block() -> None:
+    with signals_stop(), signals_wait():
+        with signals_raised_after():
+            send(signal.SIGTERM)
+        assert asked_to_stop() == signal.SIGTERM
 
 
 ORPHANED = """\

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deeprftv2_arch.common.stopping import signals_held
+from deeprftv2_arch.common.stopping import signals_raised_after
 from deeprftv2_arch.ops.full_precision import without_autocast
 from deeprftv2_arch.ops.scan.numba_cache import cache_folder
 from deeprftv2_arch.ops.scan.numba_layout import CHUNK, LANES, Sizes, Strided, Task, scratch_size
@@ -85,7 +85,7 @@ def prepare(dtype: torch.dtype) -> "Kernels":
         if dtype in _prepared:
             return _kernels
         try:
-            with signals_held():  # which the compiler, where it calls back, would swallow
+            with signals_raised_after():  # which the compiler, where it calls back, would swallow
                 _try(_kernels, dtype)
         except Exception as failure:  # anything: of what is on disk, or of numba
             _prepared.clear()
