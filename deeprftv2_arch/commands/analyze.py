@@ -3,11 +3,14 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deeprftv2_arch.commands.cpu_memory import keep_memory_on_cpu
 from deeprftv2_arch.commands.network_arguments import add_network, restorer_of
 from deeprftv2_arch.errors import OptionError
+
+if TYPE_CHECKING:
+    from deeprftv2_arch.restoring.restorer import Restorer
 
 DESCRIPTION = """\
 Look at blur kernels: where they show in a blurred image, and what the network's kernel estimators make of them. Every
@@ -159,8 +162,7 @@ def _kernels(args: argparse.Namespace) -> Iterator[str]:
     from deeprftv2_arch.analysis.kernels import estimator_kernels, estimator_names, kernels_figure
 
     _check_side(args.side, SMALLEST)
-    restorer = restorer_of(args)
-    keep_memory_on_cpu(restorer.device.type)
+    restorer = _restorer_of(args)
     files = AnalysisFiles(args.out or Path(f"{args.blurred.stem}_kernels"), estimator_names(restorer.network))
     if args.sharp is None:
         blurred, sharp = read_large_enough(args.blurred, SMALLEST), None
@@ -189,8 +191,7 @@ def _cka(args: argparse.Namespace) -> Iterator[str]:
     _check_side(args.side, SMALLEST)
     files = AnalysisFiles(args.out or Path("kernel_cka"))
     pairs = pairs_in(args.pairs / args.blur, args.pairs / args.sharp)
-    restorer = restorer_of(args)
-    keep_memory_on_cpu(restorer.device.type)
+    restorer = _restorer_of(args)
     estimator_names(restorer.network)  # refused now rather than after the first image
     results = kernel_cka(restorer, pairs, args.side, seed=args.seed)
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}
@@ -219,8 +220,7 @@ def _turning(args: argparse.Namespace) -> Iterator[str]:
     _check_side(args.side, SMALLEST)
     files = AnalysisFiles(args.out or Path(f"{args.sharp.stem}_turning"))
     sharp = read_large_enough(args.sharp, SMALLEST)
-    restorer = restorer_of(args)
-    keep_memory_on_cpu(restorer.device.type)
+    restorer = _restorer_of(args)
     estimator_names(restorer.network)  # refused now rather than after the first image
     results = turning_kernels(restorer, sharp, args.length, args.motions, args.side)
     arrays = {f"{name}_{field}": value for name, result in results.items() for field, value in vars(result).items()}
@@ -232,6 +232,12 @@ def _turning(args: argparse.Namespace) -> Iterator[str]:
             "(45: knows nothing of it)"
         )
     yield str(files)
+
+
+def _restorer_of(args: argparse.Namespace) -> "Restorer":
+    restorer = restorer_of(args)
+    keep_memory_on_cpu(restorer.device.type)
+    return restorer
 
 
 def _numbers(text: str) -> list[int]:

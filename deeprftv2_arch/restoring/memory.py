@@ -62,7 +62,8 @@ def budget(device: torch.device, limit: int | None) -> int:
         resident = psutil.Process().memory_info().rss
         kept = kept_bytes(resident)
         taken, free, growth = resident - kept, min(_free()) + kept, growth_of_peak()
-    return int((SHARE * free if limit is None else min(int((1 - RESERVE) * limit) - taken, free)) / growth)
+    most = SHARE * free if limit is None else min(int((1 - RESERVE) * limit) - taken, free)
+    return int(most / growth)
 
 
 def require_within(limit: int, needed: int, what: str) -> None:
